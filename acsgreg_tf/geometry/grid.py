@@ -1,0 +1,103 @@
+"""A voxel grid in the world: its shape and where its voxels lie."""
+
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+
+from acsgreg_tf.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Shape and voxel-to-world affine of a volume (X, Y, Z).
+
+    Attributes:
+        shape: three positive integers.
+        affine: 4x4, voxel index -> RAS mm, as nibabel's `image.affine`. Rotations, shears and flips are welcome.
+
+    Raises:
+        InputError: the shape is not three positive integers, or the affine is not 4x4, holds a NaN or is singular.
+    """
+
+    shape: tuple
+    affine: np.ndarray
+
+    def __post_init__(self):
+        shape = tuple(int(n) for n in self.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"a grid's shape must be three positive integers, got {tuple(self.shape)}")
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "affine", check_affine(self.affine, "the voxel-to-world affine"))
+
+    @property
+    def spacing(self):
+        """Distance between neighbouring voxel centres along each voxel axis, mm, (3,)."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+    @property
+    def extent(self):
+        """Size along each voxel axis, outer voxel faces included, mm, (3,)."""
+        return self.spacing * self.shape
+
+    @property
+    def center(self):
+        """RAS mm of the index (shape - 1) / 2, (3,)."""
+        return self.index_to_points((np.array(self.shape) - 1) / 2)
+
+    @property
+    def axcodes(self):
+        """World direction nearest to each voxel axis, e.g. ('R', 'A', 'S'), as nibabel names them."""
+        return nib.orientations.aff2axcodes(self.affine)
+
+    def index_to_points(self, index):
+        """Voxel indices (..., 3), fractions allowed, to RAS mm (..., 3)."""
+        return np.asarray(index, dtype=float) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def points_to_index(self, points):
+        """RAS mm (..., 3) to voxel indices with fractions (..., 3)."""
+        inverse = np.linalg.inv(self.affine)
+        return np.asarray(points, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def crop(self, start, stop):
+        """The grid of `volume[start[0]:stop[0], start[1]:stop[1], start[2]:stop[2]]`.
+
+        `start` may be negative and `stop` beyond the shape: then the new grid reaches outside of this one.
+        """
+        affine = self.affine.copy()
+        affine[:3, 3] = self.index_to_points(start)
+        return Grid(np.subtract(stop, start), affine)
+
+    def isclose(self, other, tolerance=0.01):
+        """Whether `other` has this shape and every voxel at this place.
+
+        Args:
+            other: a Grid.
+            tolerance: the largest distance allowed, in sides of the smallest voxel. Headers hold float32 and
+                quaternions, so grids that are meant to be equal differ in the last digits.
+        """
+        if self.shape != other.shape:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        apart = np.linalg.norm(self.index_to_points(corners) - other.index_to_points(corners), axis=1)
+        return bool(apart.max() <= tolerance * self.spacing.min())
+
+
+def check_affine(matrix, name="the affine"):
+    """`matrix` as a read-only float64 4x4 array.
+
+    Raises:
+        InputError: naming `name`, when it is not 4x4 with last row 0 0 0 1, not finite, or singular.
+    """
+    matrix = np.array(matrix, dtype=np.float64)
+    if matrix.shape != (4, 4):
+        raise InputError(f"{name} must be a 4x4 matrix, got shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise InputError(f"{name} holds a NaN or an infinite number")
+    if not np.allclose(matrix[3], (0, 0, 0, 1)):
+        raise InputError(f"{name} must have the last row 0 0 0 1, got {matrix[3].tolist()}")
+    lengths = np.linalg.norm(matrix[:3, :3], axis=0)
+    if lengths.min() < 1e-6 or abs(np.linalg.det(matrix[:3, :3] / lengths)) < 1e-6:
+        raise InputError(f"{name} is singular: {matrix[:3, :3].tolist()}")
+    matrix.setflags(write=False)
+    return matrix
