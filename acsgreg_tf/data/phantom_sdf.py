@@ -1,0 +1,94 @@
+"""Signed distances of the few solids a vertebra is built from, and how they are joined.
+
+Every function takes points as three arrays of one shape (or broadcasting to one) in mm and returns float32
+distances in mm, negative inside. Distances are exact to first order near the surface, which is all that smooth
+unions need; `phantom.vertebra` rescales the finished field by its gradient.
+
+The distance to an ellipsoid, the smooth minimum and the polygon follow I. Quilez, "distance functions"
+(iquilezles.org/articles/distfunctions, public articles).
+"""
+import numpy as np
+
+_TINY = np.float32(1e-4)
+
+
+def smooth_min(a, b, width):
+    """Union of two solids whose seam is rounded over `width` mm (quadratic polynomial smooth minimum)."""
+    h = np.maximum(width - np.abs(a - b), 0)
+    return np.minimum(a, b) - h * h * np.float32(0.25 / width)
+
+
+def smooth_max(a, b, width):
+    """Intersection of two solids whose edge is rounded over `width` mm."""
+    h = np.maximum(width - np.abs(a - b), 0)
+    return np.maximum(a, b) + h * h * np.float32(0.25 / width)
+
+
+def sweep(points, start, end, start_radii, end_radii, axes):
+    """An ellipsoid moved from `start` to `end` while its radii change: capsules, cones, blades and ellipsoids.
+
+    points: three arrays, mm. start, end: (3,) mm; equal ends give one ellipsoid. start_radii, end_radii: (3,) half
+    widths in mm along the rows of `axes`, a (3, 3) orthonormal matrix.
+    """
+    axes = np.asarray(axes, float)
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    way = end - start
+    length2 = float(way @ way)
+    offset = [np.asarray(p, np.float32) - np.float32(s) for p, s in zip(points, start)]
+    t = None
+    if length2 > 1e-6:
+        # Project in the metric of the mean section, so that flat blades keep flat ends.
+        metric = axes.T @ np.diag((0.5 * (np.asarray(start_radii) + end_radii)) ** -2.0) @ axes
+        row = metric @ way / float(way @ metric @ way)
+        t = np.clip(_dot(row, offset), 0, 1)
+        offset = [o - np.float32(w) * t for o, w in zip(offset, way)]
+    k0 = k1 = np.float32(0)
+    for axis, r0, r1 in zip(axes, start_radii, end_radii):
+        radius = np.float32(r0) if t is None else np.float32(r0) + np.float32(r1 - r0) * t
+        c = _dot(axis, offset) / radius
+        k0 = k0 + c * c
+        c = c / radius
+        k1 = k1 + c * c
+    return (k0 - np.sqrt(k0)) / np.sqrt(k1 + _TINY * _TINY)
+
+
+def polygon_plate(points, vertices, half_thickness, rounding):
+    """A plate that stands in the plane x = 0: a polygon in (y, z), `half_thickness` mm to either side.
+
+    points: (x, y, z) arrays. vertices: (V, 2) polygon corners (y, z), in mm, in order. half_thickness: a number
+    or an array like the points (a plate thicker at one end). rounding: radius of corners and edges in mm.
+    """
+    x, y, z = (np.asarray(p, np.float32) for p in points)
+    vertices = np.asarray(vertices, np.float32)
+    d2 = np.float32(np.inf)
+    inside = np.ones(np.broadcast(y, z).shape, np.float32)
+    for (ay, az), (by, bz) in zip(np.roll(vertices, 1, axis=0), vertices):
+        ey, ez = by - ay, bz - az
+        wy, wz = y - ay, z - az
+        t = np.clip((wy * ey + wz * ez) / (ey * ey + ez * ez), 0, 1)
+        ny, nz = wy - ey * t, wz - ez * t
+        d2 = np.minimum(d2, ny * ny + nz * nz)
+        above, below, side = z >= az, z < bz, ey * wz > ez * wy
+        crosses = (above & below & side) | ~(above | below | side)
+        inside = np.where(crosses, -inside, inside)
+    flat = inside * np.sqrt(d2) + np.float32(rounding)
+    slab = np.abs(x) - (half_thickness - np.float32(rounding))
+    outside = np.sqrt(np.maximum(flat, 0) ** 2 + np.maximum(slab, 0) ** 2)
+    return np.minimum(np.maximum(flat, slab), 0) + outside - np.float32(rounding)
+
+
+def superellipse(x, y, half_x, half_y, power):
+    """Distance across a superellipse |x/half_x|^power + |y/half_y|^power = 1, along the ray from its centre.
+
+    Every argument may be an array. Distances in mm.
+    """
+    # A hair off the centre, where the ray has no direction.
+    radius = np.sqrt(x * x + y * y + np.float32(1e-4))
+    gauge = (np.abs(x / half_x) ** power + np.abs(y / half_y) ** power + np.float32(1e-2) ** power / half_x**power) ** (
+        1 / power
+    )
+    return radius - radius / gauge
+
+
+def _dot(row, columns):
+    return sum(np.float32(r) * c for r, c in zip(row, columns))
