@@ -1,0 +1,50 @@
+"""From 12 regressed numbers to an affine matrix."""
+
+import keras
+import numpy as np
+from keras import ops
+
+PACKAGE = "acsgreg_tf"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AffineMatrix(keras.layers.Layer):
+    """Dense layer to N(N+1) offsets to the identity: [B, F] -> [B, N, N+1], voxels about the grid's centre.
+
+    Translations are regressed in half sides of the grid, so that all twelve numbers have the same reach: an offset d moves a
+    voxel at the border by about d half sides, whichever of the twelve it is.
+
+    Args:
+        inshape: spatial shape of the grid.
+        initial_scale: standard deviation of the initial kernel; small, so that training starts at the identity.
+    """
+
+    def __init__(self, inshape, initial_scale=1e-4, **kwargs):
+        super().__init__(**kwargs)
+        self.inshape = tuple(inshape)
+        self.initial_scale = initial_scale
+        rank = len(self.inshape)
+        self.dense = keras.layers.Dense(
+            rank * (rank + 1), kernel_initializer=keras.initializers.RandomNormal(stddev=initial_scale), name="dense",
+            dtype=self.dtype_policy,
+        )  # fmt: skip
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.built = True
+
+    def call(self, features):
+        half = (np.asarray(self.inshape, "float32") - 1.0) / 2.0
+        rank = len(self.inshape)
+        # Row i, column j of the linear part moves axis i by its share of axis j's half side.
+        scale = np.ones((rank, rank + 1), "float32")
+        scale[:, rank] = half
+        offset = ops.reshape(self.dense(features), (-1, rank, rank + 1))
+        return ops.eye(rank, rank + 1, dtype=offset.dtype) + offset * ops.convert_to_tensor(scale, dtype=offset.dtype)
+
+    def compute_output_shape(self, input_shape):
+        rank = len(self.inshape)
+        return (input_shape[0], rank, rank + 1)
+
+    def get_config(self):
+        return {**super().get_config(), "inshape": self.inshape, "initial_scale": self.initial_scale}

@@ -1,0 +1,60 @@
+"""The convolution block of both networks."""
+
+import keras
+
+PACKAGE = "acsgreg_tf"
+NORMALIZATIONS = ("batch", "instance", "none")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ConvBlock(keras.layers.Layer):
+    """Conv 3x3x3, normalisation, LeakyReLU (section 2.1): [B, X, Y, Z, C] -> [B, X/s, Y/s, Z/s, filters].
+
+    Args:
+        filters: output channels.
+        strides: 1, or 2 to halve each side.
+        normalization: "batch" (the paper), "instance" (statistics of one image, for small batches) or "none".
+        slope: of the LeakyReLU for negative values.
+    """
+
+    def __init__(self, filters, strides=1, normalization="batch", slope=0.2, **kwargs):
+        super().__init__(**kwargs)
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}")
+        self.filters = filters
+        self.strides = strides
+        self.normalization = normalization
+        self.slope = slope
+        self.conv = keras.layers.Conv3D(
+            filters, 3, strides=strides, padding="same", kernel_initializer="he_normal", name="conv"
+        )
+        self.norm = None
+        if normalization == "batch":
+            self.norm = keras.layers.BatchNormalization(name="norm")
+        elif normalization == "instance":
+            self.norm = keras.layers.GroupNormalization(groups=-1, name="norm")
+        self.activation = keras.layers.LeakyReLU(slope, name="activation")
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        if self.norm is not None:
+            self.norm.build(self.conv.compute_output_shape(input_shape))
+        self.built = True
+
+    def call(self, x, training=None):
+        x = self.conv(x)
+        if self.norm is not None:
+            x = self.norm(x, training=training) if self.normalization == "batch" else self.norm(x)
+        return self.activation(x)
+
+    def compute_output_shape(self, input_shape):
+        return self.conv.compute_output_shape(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+            "normalization": self.normalization,
+            "slope": self.slope,
+        }

@@ -1,0 +1,72 @@
+"""The gated fusion module (GFM, Figure 4)."""
+
+import keras
+import numpy as np
+from keras import ops
+
+PACKAGE = "acsgreg_tf"
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SumOfHalves(keras.initializers.Initializer):
+    """Kernel of a convolution over two fields side by side that starts as their sum, plus a little noise.
+
+    A fused field thus begins as w_s v_s + w_c v_c, in the right axes, and training moves it from there.
+    """
+
+    def __init__(self, stddev=1e-3, seed=None):
+        self.stddev = stddev
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        *window, inputs, outputs = shape
+        kernel = np.zeros(shape, "float32")
+        centre = tuple(side // 2 for side in window)
+        for channel in range(inputs):
+            kernel[(*centre, channel, channel % outputs)] = 1.0
+        noise = keras.random.normal(shape, stddev=self.stddev, dtype=dtype, seed=self.seed)
+        return noise + ops.convert_to_tensor(kernel, dtype=dtype)
+
+    def get_config(self):
+        return {"stddev": self.stddev, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GatedFusion(keras.layers.Layer):
+    """Fuses two velocity fields: concat -> conv -> sigmoid gates -> weigh each -> concat -> conv (section 2.1.3).
+
+    Called on [v_s, v_c], each [B, X, Y, Z, N]; returns (v, w_s, w_c), all [B, X, Y, Z, N], gates between 0 and 1.
+
+    Args:
+        kernel_size: of both convolutions.
+    """
+
+    def __init__(self, kernel_size=3, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+
+    def build(self, input_shape):
+        components = input_shape[0][-1]
+        both = (*input_shape[0][:-1], 2 * components)
+        self.gate = keras.layers.Conv3D(
+            2 * components, self.kernel_size, padding="same", activation="sigmoid", name="gate", dtype=self.dtype_policy
+        )
+        self.fuse = keras.layers.Conv3D(
+            components, self.kernel_size, padding="same", kernel_initializer=SumOfHalves(), name="fuse",
+            dtype=self.dtype_policy,
+        )  # fmt: skip
+        self.gate.build(both)
+        self.fuse.build(both)
+        self.built = True
+
+    def call(self, velocities):
+        both = ops.concatenate(velocities, axis=-1)
+        gates = self.gate(both)
+        velocity = self.fuse(gates * both)
+        return (velocity, *ops.split(gates, 2, axis=-1))
+
+    def compute_output_shape(self, input_shape):
+        return (tuple(input_shape[0]),) * 3
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_size": self.kernel_size}

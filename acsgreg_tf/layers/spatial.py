@@ -1,0 +1,176 @@
+"""voxelmorph's SpatialTransformer and VecInt on this package's own ops: batched, and on every Keras backend."""
+
+import keras
+from keras import ops
+
+from acsgreg_tf._voxelmorph import SpatialTransformerBase, VecIntBase
+from acsgreg_tf.ops import affine as affine_ops
+from acsgreg_tf.ops import fields
+
+PACKAGE = "acsgreg_tf"
+
+
+def _matrix_order(displacement, indexing):
+    """Components in 'ij' order; 'xy' has the first two flipped."""
+    if indexing == "ij":
+        return displacement
+    return ops.concatenate([displacement[..., 1::-1], displacement[..., 2:]], axis=-1)
+
+
+def _check_indexing(indexing):
+    if indexing not in ("ij", "xy"):
+        raise ValueError(f"indexing must be 'ij' (matrix) or 'xy' (cartesian), got {indexing!r}")
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SpatialTransformer(SpatialTransformerBase):
+    """Warps images by affine or dense transforms; a drop-in subclass of voxelmorph's SpatialTransformer.
+
+    Called on [image, transform]: image [B, X, Y, Z, C], transform a displacement [B, x, y, z, 3] in voxels or an affine
+    [B, 3, 4] (2-D alike). Returns the image sampled at x + u(x), on the displacement's grid, in the image's dtype.
+
+    Args:
+        interp_method: 'linear' or 'nearest'.
+        indexing: 'ij' or 'xy' (first two components flipped).
+        single_transform: use the first transform of the batch for all images.
+        fill_value: value outside the image; None clamps to the edge.
+        shift_center: an affine acts about the centre (shape - 1) / 2 rather than about voxel 0.
+        constant_image: True promises that the image needs no gradient, which makes training faster. (Not in voxelmorph.)
+
+    Raises:
+        ValueError: an option or a pair of input shapes that cannot work.
+    """
+
+    def __init__(
+        self,
+        interp_method="linear",
+        indexing="ij",
+        single_transform=False,
+        fill_value=None,
+        shift_center=True,
+        constant_image=False,
+        **kwargs,
+    ):
+        _check_indexing(indexing)
+        if interp_method not in ("linear", "nearest"):
+            raise ValueError(f"interp_method must be 'linear' or 'nearest', got {interp_method!r}")
+        keras.layers.Layer.__init__(self, **kwargs)
+        self.interp_method = interp_method
+        self.indexing = indexing
+        self.single_transform = single_transform
+        self.fill_value = fill_value
+        self.shift_center = shift_center
+        self.constant_image = constant_image
+
+    def build(self, input_shape):
+        image, transform = input_shape
+        rank = len(image) - 2
+        if len(transform) == 3 and tuple(transform[1:]) != (rank, rank + 1):
+            raise ValueError(f"an affine for {rank}-D images must be [B, {rank}, {rank + 1}], got {tuple(transform)}")
+        if len(transform) != 3 and (len(transform) != rank + 2 or transform[-1] != rank):
+            raise ValueError(f"a displacement for {rank}-D images must end in {rank} components, got {tuple(transform)}")
+        self.built = True
+
+    def call(self, inputs):
+        image, transform = inputs
+        if self.single_transform:
+            transform = ops.repeat(transform[:1], ops.shape(image)[0], axis=0)
+        if len(transform.shape) == 3:
+            displacement = affine_ops.to_displacement(transform, image.shape[1:-1], self.shift_center)
+        else:
+            displacement = transform
+        displacement = _matrix_order(displacement, self.indexing)
+        moved = fields.warp(image, displacement, self.interp_method, self.fill_value, self.constant_image)
+        return ops.cast(moved, image.dtype)
+
+    def compute_output_shape(self, input_shape):
+        image, transform = input_shape
+        spatial = image[1:-1] if len(transform) == 3 else transform[1:-1]
+        return (image[0], *spatial, image[-1])
+
+    def get_config(self):
+        return {
+            **keras.layers.Layer.get_config(self),
+            "interp_method": self.interp_method,
+            "indexing": self.indexing,
+            "single_transform": self.single_transform,
+            "fill_value": self.fill_value,
+            "shift_center": self.shift_center,
+            "constant_image": self.constant_image,
+        }
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class VecInt(VecIntBase):
+    """Integrates a stationary velocity to a displacement; a drop-in subclass of voxelmorph's VecInt.
+
+    [B, X, Y, Z, 3] in voxels to the same shape (2-D alike).
+
+    Args:
+        indexing: 'ij' or 'xy'. As in voxelmorph, 'xy' flips the first two components, and the result stays in 'ij' order.
+        method: 'ss' or 'scaling_and_squaring' (2**int_steps steps), 'quadrature' (int_steps Euler steps), or 'ode', which
+            needs `odeint_fn`.
+        int_steps: number of squarings or of Euler steps.
+        out_time_pt, ode_args, odeint_fn: for 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from time 0
+            and returns u at each of `times`; the last one, at out_time_pt, is the result.
+
+    Raises:
+        ValueError: an unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an input
+            whose last axis does not match its spatial axes.
+    """
+
+    def __init__(
+        self, indexing="ij", method="ss", int_steps=7, out_time_pt=1, ode_args=None, odeint_fn=None, **kwargs
+    ):
+        _check_indexing(indexing)
+        if method not in ("ss", "scaling_and_squaring", "quadrature", "ode"):
+            raise ValueError(f"method must be 'ss', 'scaling_and_squaring', 'quadrature' or 'ode', got {method!r}")
+        if int_steps < (1 if method == "quadrature" else 0):
+            raise ValueError(f"int_steps is too small for {method!r}: {int_steps}")
+        if method == "ode" and odeint_fn is None:
+            raise ValueError("method 'ode' needs odeint_fn: TensorFlow no longer brings an integrator")
+        # voxelmorph's own __init__ calls super(self.__class__, self), which never ends in a subclass.
+        keras.layers.Layer.__init__(self, **kwargs)
+        self.indexing = indexing
+        self.method = method
+        self.int_steps = int_steps
+        self.inshape = None
+        self.out_time_pt = out_time_pt
+        self.ode_args = ode_args if ode_args is not None else {"rtol": 1e-6, "atol": 1e-12}
+        self.odeint_fn = odeint_fn
+
+    def build(self, input_shape):
+        if input_shape[-1] != len(input_shape) - 2:
+            raise ValueError(f"a velocity must be [B, spatial..., N] with N spatial axes, got {tuple(input_shape)}")
+        self.inshape = tuple(input_shape)
+        self.built = True
+
+    def call(self, velocity):
+        velocity = _matrix_order(ops.cast(velocity, "float32"), self.indexing)
+        if self.method == "quadrature":
+            step = velocity / self.int_steps
+            displacement = step
+            for _ in range(self.int_steps - 1):
+                displacement = displacement + fields.warp(step, displacement)
+            return displacement
+        if self.method == "ode":
+            times = ops.convert_to_tensor([0.0, float(self.out_time_pt)], dtype="float32")
+            start = ops.zeros_like(velocity)
+            return self.odeint_fn(lambda u, t: fields.warp(velocity, u), start, times, **self.ode_args)[-1]
+        return fields.integrate(velocity, self.int_steps)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **keras.layers.Layer.get_config(self),
+            "indexing": self.indexing,
+            "method": self.method,
+            "int_steps": self.int_steps,
+            "out_time_pt": self.out_time_pt,
+            "ode_args": self.ode_args,
+            "odeint_fn": self.odeint_fn,
+        }
+
+

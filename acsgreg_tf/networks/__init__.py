@@ -1,0 +1,8 @@
+"""The networks, and how one is saved and loaded."""
+
+from acsgreg_tf.networks.acsgregnet import ACSGRegNet
+from acsgreg_tf.networks.affine import AffineNet
+from acsgreg_tf.networks.avoxelmorph import AVoxelMorph
+from acsgreg_tf.networks.base import load
+
+__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "load"]

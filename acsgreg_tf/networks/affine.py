@@ -1,0 +1,45 @@
+"""AffineNet: the affine registration network (section 2.1, Figure 2)."""
+
+import keras
+
+from acsgreg_tf.layers import AffineMatrix, ConvBlock
+from acsgreg_tf.networks.base import Network, check_shape, registered
+
+
+def image_inputs(inshape):
+    return {name: keras.Input((*inshape, 1), name=name) for name in ("fixed", "moving")}
+
+
+@registered
+class AffineNet(Network):
+    """Regresses the affine that takes fixed to moving.
+
+    Inputs {"fixed", "moving"}: [B, X, Y, Z, 1]. Output: [B, 3, 4], voxels about the grid's centre.
+    Each entry of `features` is one stride-2 ConvBlock followed by two of stride 1; a dense layer ends in 12 numbers.
+
+    Args:
+        inshape: spatial shape; each side divisible by 2**len(features).
+        features: channels of the ConvBlocks (the paper has five steps).
+        normalization: "batch" (the paper), "instance" or "none".
+
+    Raises:
+        ValueError: a side that the strides do not divide.
+    """
+
+    def __init__(
+        self, inshape=(128, 128, 64), features=(16, 32, 64, 128, 256), normalization="batch", name="affine_net"
+    ):
+        inshape = check_shape(inshape, 2 ** len(features), f"{len(features)} stride-2 blocks")
+
+        # === Functional model ===
+        inputs = image_inputs(inshape)
+        x = keras.layers.Concatenate(name="pair")([inputs["fixed"], inputs["moving"]])
+        for level, filters in enumerate(features):
+            for i, strides in enumerate((2, 1, 1)):
+                x = ConvBlock(filters, strides, normalization, name=f"block_{level}_{i}")(x)
+        x = keras.layers.Flatten(name="flatten")(x)
+        affine = AffineMatrix(inshape, name="matrix", dtype="float32")(x)
+        super().__init__(inputs=inputs, outputs=affine, name=name)
+
+        # === Config ===
+        self.arguments = {"inshape": inshape, "features": tuple(features), "normalization": normalization}

@@ -1,0 +1,73 @@
+"""What every network of the package shares: a functional model that remembers its constructor's arguments."""
+
+import keras
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.networks import storage
+
+
+def check_shape(inshape, divisor, why):
+    """Refuse a spatial shape that the network's strides do not divide."""
+    if len(inshape) != 3 or any(int(side) != side or side < 1 for side in inshape):
+        raise ValueError(f"inshape must be three positive integers, got {tuple(inshape)}")
+    for side in inshape:
+        if side % divisor:
+            raise ValueError(f"each side must be divisible by {divisor} ({why}), got {side} in inshape {tuple(inshape)}")
+    return tuple(int(side) for side in inshape)
+
+
+class Network(keras.Model):
+    """Base of the package's networks: a functional model built in `__init__` from plain arguments.
+
+    A subclass calls `super().__init__(inputs=..., outputs=...)` and then sets `self.arguments`.
+    """
+
+    def get_config(self):
+        return {**self.arguments, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def save(self, path, weights_dtype="float32", **kwargs):
+        """Write the network to .h5 or .keras; see `storage.save`. `weights_dtype="float16"` halves an .h5."""
+        if kwargs.pop("overwrite", True) is not True or kwargs:
+            raise ValueError(f"unknown options {sorted(kwargs)}: save(path, weights_dtype) always overwrites")
+        storage.save(self, path, weights_dtype)
+
+    @classmethod
+    def load(cls, path):
+        """Read a network written by `save`; no architecture arguments are needed.
+
+        Raises:
+            InputError: the file is missing, damaged, holds weights alone, or another network.
+        """
+        name, config = storage.check(path, _names_of(cls))
+        found = keras.saving.get_custom_objects()[name]
+        if not storage.is_hdf5_name(path):
+            return keras.saving.load_model(path, compile=False)
+        try:
+            model = found.from_config(config)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: its model_config does not fit this version ({error})") from error
+        storage.load_weights(model, path)
+        return model
+
+
+def _names_of(cls):
+    found = [] if cls is Network else [cls.__name__]
+    for subclass in cls.__subclasses__():
+        found.extend(name for name in _names_of(subclass) if name not in found)
+    return found
+
+
+def registered(cls):
+    """Make a network known to keras.models.load_model, by the plain name that an .h5 stores too."""
+    cls = keras.saving.register_keras_serializable("acsgreg_tf")(cls)
+    keras.saving.get_custom_objects()[cls.__name__] = cls
+    return cls
+
+
+def load(path):
+    """Read any network of the package, whichever class the file names. See `Network.load`."""
+    return Network.load(path)

@@ -1,0 +1,61 @@
+"""What ACSGRegNet and AVoxelMorph share: the affine stage before, and integration and warp after, the velocity."""
+
+import keras
+
+from acsgreg_tf.layers import ResizeDisplacement, SpatialTransformer, VecInt
+from acsgreg_tf.networks.affine import AffineNet, image_inputs
+from acsgreg_tf.networks.base import Network, check_shape
+
+
+class JointNetwork(Network):
+    """Affine, then deformable: fixed, moving -> A -> m_a -> velocity -> phi -> m_d.
+
+    Inputs {"fixed", "moving"}: [B, X, Y, Z, 1]. Outputs, by name:
+        m_a       [B, X, Y, Z, 1]   moving after the affine
+        m_d       [B, X, Y, Z, 1]   m_a warped by phi
+        affine    [B, 3, 4]         A, voxels about the grid's centre, fixed -> moving
+        velocity  [B, x, y, z, 3]   stationary velocity, in voxels of its own (int_downsize times coarser) grid
+        phi       [B, X, Y, Z, 3]   displacement exp(v), voxels, pull
+    """
+
+    def assemble(self, inshape, affine_features, normalization, int_steps, int_downsize, velocity_of, name):
+        """Build the functional model; `velocity_of(fixed, m_a)` gives the velocity and a dict of tensors for study."""
+        inputs = image_inputs(inshape)
+        affine = AffineNet(inshape, affine_features, normalization)(inputs)
+        m_a = SpatialTransformer(constant_image=True, name="affine_warp", dtype="float32")([inputs["moving"], affine])
+        velocity, study = velocity_of(inputs["fixed"], m_a)
+        phi = VecInt(int_steps=int_steps, name="integrate", dtype="float32")(velocity)
+        if int_downsize > 1:
+            phi = ResizeDisplacement(inshape, name="upsample", dtype="float32")(phi)
+        m_d = SpatialTransformer(name="deformable_warp", dtype="float32")([m_a, phi])
+        outputs = {"m_a": m_a, "m_d": m_d, "affine": affine, "velocity": velocity, "phi": phi}
+        super().__init__(inputs=inputs, outputs=outputs, name=name)
+        self.study_tensors = study
+
+    @property
+    def inshape(self):
+        return tuple(self.arguments["inshape"])
+
+    @property
+    def affine_net(self):
+        return self.get_layer("affine_net")
+
+    def with_study(self):
+        """The same network (shared weights) that also gives its inner tensors by name; see the subclass for which."""
+        return keras.Model(self.inputs_by_name, {**self.outputs_by_name, **self.study_tensors}, name=f"{self.name}_study")
+
+    @property
+    def inputs_by_name(self):
+        return {tensor.name: tensor for tensor in self.inputs}
+
+    @property
+    def outputs_by_name(self):
+        return dict(self._outputs_struct)
+
+
+def check_downsize(inshape, int_downsize, levels):
+    """The spatial shape, checked against the encoder's strides and the velocity's resolution."""
+    inshape = check_shape(inshape, 2**levels, f"{levels} stride-2 steps of the encoder")
+    if int_downsize not in (1, 2):
+        raise ValueError(f"int_downsize must be 1 (velocity at full resolution) or 2 (half), got {int_downsize}")
+    return inshape

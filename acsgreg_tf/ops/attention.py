@@ -1,0 +1,41 @@
+"""One layer of the vanilla transformer encoder (Vaswani et al. 2017; the paper's TEM, Figure 3) as a pure function."""
+
+from keras import ops
+
+from acsgreg_tf.ops.compiled import traced_once
+
+
+def layer_norm(x, scale, bias, epsilon=1e-6):
+    """Normalise the last axis in float32, then scale and shift: [..., K]."""
+    wide = ops.cast(x, "float32")
+    centred = wide - ops.mean(wide, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    normal = centred * ops.rsqrt(variance + epsilon)
+    return ops.cast(normal, x.dtype) * scale + bias
+
+
+def self_attention(x, qkv_kernel, qkv_bias, out_kernel, out_bias, heads):
+    """Multi-head attention of a token sequence to itself, Eqs. 1-4: [B, T, K] -> [B, T, K].
+
+    The scaling is by the root of a head's width, as in the vanilla encoder.
+    """
+    tokens, width = x.shape[1], x.shape[2]
+    qkv = ops.reshape(ops.matmul(x, qkv_kernel) + qkv_bias, (-1, tokens, 3, heads, width // heads))
+    query, key, value = (ops.transpose(qkv[:, :, i], (0, 2, 1, 3)) for i in range(3))
+    scores = ops.matmul(query * (width // heads) ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
+    mixed = ops.matmul(ops.softmax(scores, axis=-1), value)
+    return ops.matmul(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, tokens, width)), out_kernel) + out_bias
+
+
+def _encoder_layer(x, *weights, heads):
+    (
+        norm1_scale, norm1_bias, qkv_kernel, qkv_bias, out_kernel, out_bias,
+        norm2_scale, norm2_bias, in_kernel, in_bias, mlp_kernel, mlp_bias,
+    ) = weights  # fmt: skip
+    normal = layer_norm(x, norm1_scale, norm1_bias)
+    x = x + self_attention(normal, qkv_kernel, qkv_bias, out_kernel, out_bias, heads)
+    hidden = ops.gelu(ops.matmul(layer_norm(x, norm2_scale, norm2_bias), in_kernel) + in_bias)
+    return x + ops.matmul(hidden, mlp_kernel) + mlp_bias
+
+
+encoder_layer = traced_once(_encoder_layer)

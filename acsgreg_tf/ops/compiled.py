@@ -1,0 +1,85 @@
+"""The one place where TensorFlow-only speed lives: XLA on pure tensor functions, with gradients written by hand.
+
+XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here, function by
+function, and never to a whole model. On the JAX and PyTorch backends both helpers hand the plain function back.
+"""
+
+import functools
+import math
+
+import keras
+
+# Below this many elements in the first argument a compilation (0.3 to 1 s) never pays.
+WORTH_COMPILING = 2**15
+
+
+def _is_large(tensor):
+    size = math.prod(side or 1 for side in tensor.shape)
+    return size >= WORTH_COMPILING
+
+
+def compiled(function):
+    """Compile a pure function of tensors (positional) and static options (keywords) with XLA, on TensorFlow only.
+
+    The tensors may have an unknown batch size. Small ones run the plain function.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    @functools.lru_cache(maxsize=None)
+    def build(options):
+        return tf.function(
+            functools.partial(function, **dict(options)), jit_compile=True, autograph=False, reduce_retracing=True
+        )
+
+    @functools.wraps(function)
+    def call(*tensors, **options):
+        if not _is_large(tensors[0]):
+            return function(*tensors, **options)
+        return build(tuple(sorted(options.items())))(*tensors)
+
+    return call
+
+
+def with_gradient(function, gradient):
+    """Give `function(*tensors, **options)` a hand-written `gradient(*tensors, upstream, **options)`, on TensorFlow only.
+
+    Both are compiled apart, so that the backward pass recomputes the cheap intermediate values instead of storing them.
+    The other backends differentiate the plain function themselves, so `gradient` must be its exact derivative.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    forward, backward = compiled(function), compiled(gradient)
+
+    @functools.wraps(function)
+    def call(*tensors, **options):
+        @tf.custom_gradient
+        def differentiable(*args):
+            return forward(*args, **options), lambda upstream: backward(*args, upstream, **options)
+
+        return differentiable(*(tf.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+def traced_once(function):
+    """Make a pure function of tensors and static options one TensorFlow graph function, shared by all its callers.
+
+    A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. XLA is not used.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    @functools.lru_cache(maxsize=None)
+    def build(options):
+        return tf.function(functools.partial(function, **dict(options)), autograph=False, reduce_retracing=False)
+
+    @functools.wraps(function)
+    def call(*tensors, **options):
+        return build(tuple(sorted(options.items())))(*(tf.convert_to_tensor(t) for t in tensors))
+
+    return call
