@@ -5,7 +5,6 @@ NIfTI goes through nibabel; NRRD, MetaImage and DICOM series through SimpleITK.
 
 import os
 import warnings
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +12,27 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
-from acsgreg_tf._files import atomic_path, check_writable
+from acsgreg_tf._files import READ_FAULTS, atomic_path, check_writable, ending_of, one_line
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.itk import from_sitk, to_sitk
 
-__all__ = ["Image", "as_image", "as_label", "atomic_path", "check_writable", "read_image", "read_label", "write_image"]
+__all__ = [
+    "Image",
+    "as_image",
+    "as_label",
+    "atomic_path",
+    "check_writable",
+    "read_image",
+    "read_label",
+    "write_image",
+]
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 # A detached header names its data file, which a rename would leave behind; so these two are read only.
 _WRITABLE = (*_NIFTI, ".nrrd", ".mha")
-# What nibabel and ITK raise on a file that is no good.
-_READ_FAULTS = (
-    *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError, zlib.error),
-    *(nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError),
-)
-# How far a DICOM slice may lie from its place in the volume, mm; scanners round positions to about a hundredth.
+# How far a DICOM slice may lie from its place in the volume, mm; scanners round to about a hundredth.
 _SLICE_TOLERANCE = 0.1
 
 
@@ -49,7 +52,9 @@ class Image:
 
     def __post_init__(self):
         if self.data.shape != self.grid.shape:
-            raise InputError(f"{self.name}: data of shape {self.data.shape} on a grid of shape {self.grid.shape}")
+            raise InputError(
+                f"{self.name}: data of shape {self.data.shape} on a grid of shape {self.grid.shape}"
+            )
 
 
 def read_image(path):
@@ -59,15 +64,15 @@ def read_image(path):
         path: a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, or a folder that holds one DICOM series.
 
     Returns:
-        An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are dropped.
-        A NIfTI's sform goes before its qform, as in nibabel; where the two disagree by more than a tenth of a voxel,
-        or neither is set, one warning says so.
+        An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are
+        dropped. A NIfTI's sform goes before its qform, as in nibabel; where the two disagree by more than a
+        tenth of a voxel, or neither is set, one warning says so.
 
     Raises:
-        InputError: in one line that names the file: it is missing, unreadable, cut short or of an unknown ending;
-            it is no 3-D volume of at least two voxels a side; it holds colours, complex numbers, NaN or infinite
-            voxels, or nothing but zeros; its affine is singular; the folder holds no series, several, or slices
-            that are not evenly stacked.
+        InputError: in one line that names the file: it is missing, unreadable, cut short or of an unknown
+            ending; it is no 3-D volume of at least two voxels a side; it holds colours, complex numbers, NaN
+            or infinite voxels, or nothing but zeros; its affine is singular; the folder holds no series,
+            several, or slices that are not evenly stacked.
     """
     return _as_intensities(_read(path))
 
@@ -82,12 +87,12 @@ def read_label(path):
 
 
 def as_image(source):
-    """An intensity Image from a path, a nibabel image, a SimpleITK image or an Image, checked as in `read_image`."""
+    """An intensity Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_image`."""
     return _as_intensities(_take(source))
 
 
 def as_label(source):
-    """A label Image from a path, a nibabel image, a SimpleITK image or an Image, checked as in `read_label`."""
+    """A label Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_label`."""
     return _as_labels(_take(source))
 
 
@@ -98,13 +103,14 @@ def write_image(path, data, grid, dtype=None):
         path: .nii, .nii.gz, .nrrd or .mha. NIfTI files get the affine as sform and qform, both with code 1.
         data: (X, Y, Z).
         grid: its Grid.
-        dtype: what to store. By default booleans become uint8, other integers keep their width up to 32 bits and
-            floating-point numbers become float32. Floating-point data stored as integers are rounded and clipped.
+        dtype: what to store. By default booleans become uint8, other integers keep their width up to 32 bits
+            and floating-point numbers become float32. Floating-point data stored as integers are rounded and
+            clipped.
 
     Raises:
         InputError: the ending is unknown, or the folder does not exist or cannot be written.
     """
-    ending = _ending(path)
+    ending = ending_of(path)
     if ending not in _WRITABLE:
         raise InputError(f"{path}: images are written as {', '.join(_WRITABLE)}, not as {ending or 'this'}")
     data = _stored(np.asarray(data), dtype)
@@ -120,7 +126,7 @@ def write_image(path, data, grid, dtype=None):
             try:
                 sitk.WriteImage(to_sitk(data, grid), str(temporary), useCompression=True)
             except RuntimeError as error:
-                raise InputError(f"{path}: cannot be written ({_one_line(error)})") from error
+                raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def _stored(data, dtype):
@@ -138,17 +144,6 @@ def _stored(data, dtype):
     return data.astype(dtype, copy=False)
 
 
-def _ending(path):
-    name = Path(path).name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
-
-
-def _one_line(error):
-    """The last line of an error, which is where ITK puts the cause, without its prefix."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__)[:200]
-
-
 def _take(source):
     if isinstance(source, Image):
         return source
@@ -158,7 +153,9 @@ def _take(source):
         return _from_itk(source, "SimpleITK image")
     if isinstance(source, nib.spatialimages.SpatialImage):
         return _from_nibabel(source, source.get_filename() or "nibabel image")
-    raise InputError(f"an image must be a path, a nibabel or SimpleITK image, or an Image, got {type(source).__name__}")
+    raise InputError(
+        f"an image must be a path, a nibabel or SimpleITK image, or an Image, got {type(source).__name__}"
+    )
 
 
 def _read(path):
@@ -167,14 +164,14 @@ def _read(path):
         raise InputError(f"{path}: no such file")
     if path.is_dir():
         return _from_itk(_read_dicom(path), str(path))
-    ending = _ending(path)
+    ending = ending_of(path)
     if ending not in (*_NIFTI, *_ITK):
         known = ", ".join((*_NIFTI, *_ITK))
         raise InputError(f"{path}: unknown ending; images are {known}, or a folder with one DICOM series")
     try:
         image = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
-    except _READ_FAULTS as error:
-        raise InputError(f"{path}: cannot be read ({_one_line(error)})") from error
+    except READ_FAULTS as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
 
 
@@ -196,18 +193,19 @@ def _read_dicom(folder):
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise InputError(f"{folder}: the DICOM series cannot be read ({_one_line(error)})") from error
+        raise InputError(f"{folder}: the DICOM series cannot be read ({one_line(error)})") from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-    # ITK stacks slices evenly along their normal, come what may: a missing slice or a tilted gantry would bend space.
+    # ITK stacks slices evenly along their normal, come what may; a missing slice or a tilted gantry would
+    # bend space.
     for number in range(len(names) if image.GetDimension() == 3 else 0):
         if reader.HasMetaDataKey(number, "0020|0032"):
             here = np.array(reader.GetMetaData(number, "0020|0032").split("\\"), dtype=float)
             apart = np.linalg.norm(here - image.TransformIndexToPhysicalPoint((0, 0, number)))
             if apart > _SLICE_TOLERANCE:
                 raise InputError(
-                    f"{folder}: slice {number + 1} of {len(names)} lies {apart:.1f} mm from its place in an even "
-                    "stack (a slice is missing, or the gantry was tilted)"
+                    f"{folder}: slice {number + 1} of {len(names)} lies {apart:.1f} mm from its place in an "
+                    "even stack (a slice is missing, or the gantry was tilted)"
                 )
     return image
 
@@ -239,8 +237,8 @@ def _from_nibabel(image, name):
     _check_forms(image, grid, name)
     try:
         data = np.asanyarray(image.dataobj).reshape(shape)
-    except _READ_FAULTS as error:
-        raise InputError(f"{name}: cannot be read ({_one_line(error)})") from error
+    except READ_FAULTS as error:
+        raise InputError(f"{name}: cannot be read ({one_line(error)})") from error
     return Image(data, grid, name)
 
 
@@ -248,7 +246,9 @@ def _check_shape(shape, name):
     if len(shape) != 3:
         raise InputError(f"{name}: a 3-D volume is needed, got {len(shape)}-D, shape {tuple(shape)}")
     if min(shape) < 2:
-        raise InputError(f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}")
+        raise InputError(
+            f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}"
+        )
 
 
 def _check_forms(image, grid, name):
@@ -257,10 +257,12 @@ def _check_forms(image, grid, name):
     sform = image.get_sform(coded=True)[0]
     try:
         qform = image.get_qform(coded=True)[0]
-    except _READ_FAULTS:  # a quaternion that is none; the sform, if there is one, is used anyway
+    except READ_FAULTS:  # a quaternion that is none; the sform, if there is one, is used anyway
         qform = None
     if sform is None and qform is None:
-        warnings.warn(f"{name}: neither sform nor qform is set, left and right are nibabel's guess", stacklevel=5)
+        warnings.warn(
+            f"{name}: neither sform nor qform is set, left and right are nibabel's guess", stacklevel=5
+        )
     elif sform is not None and qform is not None:
         try:
             same = grid.isclose(Grid(grid.shape, qform), tolerance=0.1)
@@ -293,7 +295,9 @@ def _as_labels(image):
         whole = np.rint(data)
         # A header's slope leaves the last digits of a whole number wrong.
         if not np.allclose(data, whole, rtol=0, atol=1e-3):
-            raise InputError(f"{image.name}: label maps must hold whole numbers, and this one holds fractions")
+            raise InputError(
+                f"{image.name}: label maps must hold whole numbers, and this one holds fractions"
+            )
         if np.abs(whole).max() > np.iinfo(np.int32).max:
             raise InputError(f"{image.name}: label {np.abs(whole).max():.0f} does not fit into 32 bits")
         data = whole.astype(np.int32)

@@ -11,14 +11,15 @@ _CERVICAL = [f"C{n}" for n in range(1, 8)]
 _THORACIC = [f"T{n}" for n in range(1, 13)]
 _LUMBAR = [f"L{n}" for n in range(1, 6)]
 
-# VerSe (Sekuboyina et al., Medical Image Analysis 2021), used by SPINEPS and TPTBox too: counted from the head down,
-# with numbers after the sacrum for what only some people have.
+# VerSe (Sekuboyina et al., Medical Image Analysis 2021), used by SPINEPS and TPTBox too: counted from the
+# head down, with numbers after the sacrum for what only some people have.
 _VERSE = {level: number for number, level in enumerate([*_CERVICAL, *_THORACIC, *_LUMBAR, "L6", "sacrum"], 1)}
 _VERSE = {**_VERSE, "T13": 28}
 
 # TotalSegmentator version 2, task "total" (its class map): counted from the sacrum up.
 _TOTALSEGMENTATOR = {
-    level: number for number, level in enumerate(["sacrum", "S1", *reversed(_CERVICAL + _THORACIC + _LUMBAR)], 25)
+    level: number
+    for number, level in enumerate(["sacrum", "S1", *reversed(_CERVICAL + _THORACIC + _LUMBAR)], 25)
 }
 
 # Head to foot, whatever the numbers; a table of the user's own keeps the user's order.
@@ -40,7 +41,8 @@ def parse_table(text):
         A dict level -> label number, e.g. {"L1": 20, ...}.
 
     Raises:
-        InputError: neither a known name nor such a list; a level or a number occurs twice; a number is below 1.
+        InputError: neither a known name nor such a list; a level or a number occurs twice; a number is not
+            positive.
     """
     name = text.strip().lower()
     if name in TABLES:
@@ -50,7 +52,9 @@ def parse_table(text):
         level, sign, number = (part.strip() for part in entry.partition("="))
         if not (level and sign and number.isascii() and number.isdigit() and int(number) > 0):
             known = ", ".join(TABLES)
-            raise InputError(f"label table {text!r}: must be {known}, or a list such as L1=20,L2=21 (bad: {entry!r})")
+            raise InputError(
+                f"label table {text!r}: must be {known}, or a list such as L1=20,L2=21 (bad: {entry!r})"
+            )
         if _find(level, table) or int(number) in table.values():
             raise InputError(f"label table {text!r}: {entry.strip()!r} repeats a level or a number")
         table[level] = int(number)

@@ -14,10 +14,12 @@ class Grid:
 
     Attributes:
         shape: three positive integers.
-        affine: 4x4, voxel index -> RAS mm, as nibabel's `image.affine`. Rotations, shears and flips are welcome.
+        affine: 4x4, voxel index -> RAS mm, as nibabel's `image.affine`. Rotations, shears and flips are
+        welcome.
 
     Raises:
-        InputError: the shape is not three positive integers, or the affine is not 4x4, holds a NaN or is singular.
+        InputError: the shape is not three positive integers, or the affine is not 4x4, holds a NaN or is
+        singular.
     """
 
     shape: tuple
@@ -58,6 +60,32 @@ class Grid:
         """RAS mm (..., 3) to voxel indices with fractions (..., 3)."""
         inverse = np.linalg.inv(self.affine)
         return np.asarray(points, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
+
+    def contains_index(self, index):
+        """Whether voxel indices (..., 3) lie in the grid up to its outer voxel faces, -0.5 <= index < shape -
+        0.5.
+
+        This is where ITK's interpolators and displacement fields end. Returns booleans (...).
+        """
+        # Faces of aligned grids meet exactly; the shift keeps rounding errors from deciding on which side.
+        index = np.asarray(index) + (0.5 + 1e-6)
+        inside = (index[..., 0] >= 0) & (index[..., 0] < self.shape[0])
+        for axis in (1, 2):
+            inside &= index[..., axis] >= 0
+            inside &= index[..., axis] < self.shape[axis]
+        return inside
+
+    def points(self, start=0, stop=None):
+        """RAS mm of the voxel centres (n, Y, Z, 3) of the slab `volume[start:stop]`; by default of all."""
+        columns = self.affine[:3, :3].T
+        x, y, z = (np.arange(n)[:, None] * column for n, column in zip(self.shape, columns))
+        return x[start:stop, None, None] + y[None, :, None] + (z + self.affine[:3, 3])[None, None]
+
+    def slabs(self, voxels=500_000):
+        """Cut the grid along its first axis; yield (start, stop) of slabs of about so many voxels."""
+        step = max(1, voxels // (self.shape[1] * self.shape[2]))
+        for start in range(0, self.shape[0], step):
+            yield start, min(start + step, self.shape[0])
 
     def crop(self, start, stop):
         """The grid of `volume[start[0]:stop[0], start[1]:stop[1], start[2]:stop[2]]`.

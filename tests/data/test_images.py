@@ -139,7 +139,9 @@ def test_slope_and_intercept_are_applied(tmp_path):
     image = nib.Nifti1Image(volume(dtype=np.int16), np.eye(4), header)
     image.header.set_slope_inter(2.0, -1000.0)
     nib.save(image, path)
-    with open(path, "r+b") as file:  # nibabel wrote slope and data that belong together; read the bytes back raw
+    with open(
+        path, "r+b"
+    ) as file:  # nibabel wrote slope and data that belong together; read the bytes back raw
         raw = np.frombuffer(file.read()[352:], "<i2").reshape((5, 6, 7), order="F")
     np.testing.assert_allclose(read_image(path).data, raw * 2.0 - 1000.0)
 
@@ -192,7 +194,9 @@ def test_dicom_folders_that_cannot_be_used(tmp_path):
     grid, data = Grid((8, 9, 6), np.diag([-1.0, -1.0, 2.5, 1.0])), volume((8, 9, 6), np.int16)
     two = write_dicom_series(tmp_path / "two", data, grid, "1.2.3.4")
     write_dicom_series(two, data, grid, "1.2.3.5")
-    with pytest.raises(InputError, match=r"two: holds 2 DICOM series.*1\.2\.3\.4 \(6 files\); 1\.2\.3\.5 \(6 files\)"):
+    with pytest.raises(
+        InputError, match=r"two: holds 2 DICOM series.*1\.2\.3\.4 \(6 files\); 1\.2\.3\.5 \(6 files\)"
+    ):
         read_image(two)
     with pytest.raises(InputError, match="gap: slice 2 of 5 .*a slice is missing"):
         read_image(write_dicom_series(tmp_path / "gap", data, grid, skip=(3,)))
@@ -282,7 +286,10 @@ def _bad_files():
         "zeros": (nifti(np.zeros((4, 4, 4))), "every voxel is zero"),
         "singular": (nifti(volume(), ending=".nii", srow_y=singular[1], sform_code=1), "singular"),
         "NaN affine": (nifti(volume(), ending=".nii", srow_y=[np.nan] * 4, sform_code=1), "a NaN"),
-        "absurd size": (nifti(volume(), ending=".nii", dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]), "cannot be read"),
+        "absurd size": (
+            nifti(volume(), ending=".nii", dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]),
+            "cannot be read",
+        ),
     }
 
 
@@ -326,7 +333,9 @@ def test_headers_of_two_minds(tmp_path, change, expected, message):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         read = read_image(path)
-    assert [str(w.message).startswith(str(path)) and message in str(w.message) for w in seen] == [True] * bool(message)
+    assert [str(w.message).startswith(str(path)) and message in str(w.message) for w in seen] == [
+        True
+    ] * bool(message)
     if expected is not None:
         np.testing.assert_allclose(read.grid.affine, expected)
 

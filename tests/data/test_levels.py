@@ -53,7 +53,8 @@ def test_levels_in_a_map_come_in_the_tables_order():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "vers", "L1", "L1=", "=3", "L1=x", "L1=-3", "L1=0", "L1=2.5", "L1=2,", "L1=2,l1=3", "L1=2,L2=2"]
+    "text",
+    ["", "vers", "L1", "L1=", "=3", "L1=x", "L1=-3", "L1=0", "L1=2.5", "L1=2,", "L1=2,l1=3", "L1=2,L2=2"],
 )
 def test_bad_tables(text):
     with pytest.raises(InputError, match="label table"):

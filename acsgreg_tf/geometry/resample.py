@@ -1,0 +1,111 @@
+"""Images and labels from one grid onto another, sampled once however many transforms lie between."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from scipy.ndimage import find_objects, map_coordinates
+
+from acsgreg_tf.errors import InputError
+
+# One entry a possible label is kept; a larger number is an intensity image taken for a label map.
+_LARGEST_LABEL = 1_000_000
+
+
+def resample(image, image_grid, reference_grid, transform=None, order=1, fill=0.0):
+    """Sample `image` at `transform(x)` for every voxel centre x of `reference_grid`.
+
+    Borders are ITK's: up to half a voxel beyond the outermost voxel centres the border value holds, and from
+    there on `fill`. Work goes by slabs, and only where the image can be reached, so a whole CT as reference
+    is no burden.
+
+    Args:
+        image: (X, Y, Z), any plain number type.
+        image_grid: its Grid.
+        reference_grid: the Grid of the result.
+        transform: a Transform from reference (fixed) to image (moving) RAS mm; None is the identity.
+        order: 1 linear, 0 nearest.
+        fill: the value outside of the image.
+
+    Returns:
+        An array of the reference grid's shape: float32 for order 1, the image's own type for order 0.
+
+    Raises:
+        InputError: the image does not fit its grid.
+        ValueError: `order` is neither 0 nor 1.
+    """
+    image = np.asarray(image)
+    if image.shape != image_grid.shape:
+        raise InputError(f"image of shape {image.shape} on a grid of shape {image_grid.shape}")
+    if order not in (0, 1):
+        raise ValueError(f"order must be 0 (nearest) or 1 (linear), got {order!r}")
+    result = np.full(reference_grid.shape, fill, image.dtype if order == 0 else np.float32)
+    start, stop = _reached(image_grid, reference_grid, transform)
+    if np.any(stop <= start):
+        return result
+    within = result[tuple(map(slice, start, stop))]
+    grid = reference_grid.crop(start, stop)
+
+    def fill_slab(slab):
+        points = grid.points(*slab)
+        if transform is not None:
+            points = transform.apply(points)
+        index = image_grid.points_to_index(points)
+        values = map_coordinates(image, np.moveaxis(index, -1, 0), result.dtype, order=order, mode="nearest")
+        values[~image_grid.contains_index(index)] = fill
+        within[slice(*slab)] = values
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        list(pool.map(fill_slab, grid.slabs()))
+    return result
+
+
+def resample_label(label, label_grid, reference_grid, transform=None):
+    """Sample a label map: each value's mask is interpolated linearly and is there where it exceeds 0.5.
+
+    Smoother borders than nearest neighbour. No two values can exceed 0.5 at one point; where three or more
+    meet and none does, the result is background.
+
+    Args:
+        label: (X, Y, Z), boolean or integer; values up to 0 are background.
+        label_grid, reference_grid, transform: as in `resample`.
+
+    Returns:
+        An array of the reference grid's shape and the label's type.
+
+    Raises:
+        InputError: the label does not fit its grid, or is not of a boolean or integer type, or holds a value
+            above one million.
+    """
+    label = np.asarray(label)
+    if label.dtype == bool:
+        return resample_label(label.view(np.uint8), label_grid, reference_grid, transform).view(bool)
+    if not np.issubdtype(label.dtype, np.integer):
+        raise InputError(f"a label map must hold integers or booleans, got {label.dtype}")
+    if label.shape != label_grid.shape:
+        raise InputError(f"label of shape {label.shape} on a grid of shape {label_grid.shape}")
+    if label.max() > _LARGEST_LABEL:
+        raise InputError(f"label {label.max()}: a label map's values may be at most {_LARGEST_LABEL}")
+    result = np.zeros(reference_grid.shape, label.dtype)
+    for value, box in enumerate(find_objects(label), start=1):
+        if box is not None:
+            # One voxel of background around, so that the box does not end where the mask does.
+            start = [max(0, side.start - 1) for side in box]
+            stop = [min(n, side.stop + 1) for n, side in zip(label.shape, box)]
+            mask = label[tuple(map(slice, start, stop))] == value
+            result[resample(mask, label_grid.crop(start, stop), reference_grid, transform) > 0.5] = value
+    return result
+
+
+def _reached(image_grid, reference_grid, transform):
+    """The index box (start, stop) of the reference outside which nothing lands in the image."""
+    index = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image_grid.shape])).reshape(3, -1).T
+    corners = image_grid.index_to_points(index)
+    if transform is not None:
+        low, high = transform.reach(corners.min(axis=0), corners.max(axis=0))
+        corners = np.array(np.meshgrid(*zip(low, high))).reshape(3, -1).T
+    index = reference_grid.points_to_index(corners)
+    # One voxel more on each side is cheaper than arguing about rounding.
+    start = np.floor(index.min(axis=0)) - 1
+    stop = np.ceil(index.max(axis=0)) + 2
+    return (np.clip(edge, 0, reference_grid.shape).astype(int) for edge in (start, stop))

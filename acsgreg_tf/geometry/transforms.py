@@ -1,0 +1,170 @@
+"""Transforms of the world: RAS mm in, RAS mm out, and nothing else.
+
+All of them point the way images are resampled (pull): from a point of the FIXED image to the matching point
+of the MOVING image. `moved(x) = moving(transform.apply(x))`. A landmark of the moving image therefore goes to
+its place in the fixed image by the inverse.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.grid import Grid, check_affine
+
+
+class Transform(ABC):
+    """The face that `Affine`, `DenseField` and `Composite` share."""
+
+    @abstractmethod
+    def apply(self, points):
+        """Fixed RAS mm (..., 3) to moving RAS mm (..., 3), float64."""
+
+    @abstractmethod
+    def inverse(self):
+        """The transform from moving to fixed.
+
+        Raises:
+            InputError: a displacement field in it has no inverse field of its own.
+        """
+
+    @abstractmethod
+    def reach(self, low, high):
+        """The box (low, high) of fixed points outside which no point lands in the moving box (low, high); RAS
+        mm."""
+
+    def compose(self, then):
+        """The transform that applies this one first and `then` second."""
+        return Composite([self, then])
+
+    def to_displacement(self, grid):
+        """What the transform does to the voxel centres of `grid`, as a DenseField on it without inverse."""
+        displacement = np.empty((*grid.shape, 3), np.float32)
+        for start, stop in grid.slabs():
+            points = grid.points(start, stop)
+            displacement[start:stop] = self.apply(points) - points
+        return DenseField(displacement, grid)
+
+
+class Affine(Transform):
+    """A linear map and a shift.
+
+    Attributes:
+        matrix: 4x4 float64, fixed RAS mm -> moving RAS mm.
+
+    Raises:
+        InputError: the matrix is not 4x4, not finite, or singular.
+    """
+
+    def __init__(self, matrix):
+        self.matrix = check_affine(matrix, "an affine transform")
+
+    def apply(self, points):
+        return np.asarray(points, dtype=float) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+
+    def inverse(self):
+        return Affine(np.linalg.inv(self.matrix))
+
+    def compose(self, then):
+        return Affine(then.matrix @ self.matrix) if isinstance(then, Affine) else super().compose(then)
+
+    def reach(self, low, high):
+        corners = np.array(np.meshgrid(*zip(low, high))).reshape(3, -1).T
+        corners = self.inverse().apply(corners)
+        return corners.min(axis=0), corners.max(axis=0)
+
+
+class DenseField(Transform):
+    """A displacement at every voxel of a grid: x -> x + u(x), u interpolated linearly.
+
+    As in ITK's DisplacementFieldTransform, u reaches half a voxel beyond the outermost voxel centres, where
+    it keeps its value, and is zero from there on.
+
+    Attributes:
+        displacement: (X, Y, Z, 3) float32, RAS mm.
+        grid: the Grid it lives on.
+        inverse_displacement: (X, Y, Z, 3) float32 RAS mm on the same grid, or None. A field has no inverse
+            that could be computed exactly; whoever made the field (as exp(v)) must supply the inverse
+            (exp(-v)).
+
+    Raises:
+        InputError: a field does not fit the grid, or holds a NaN or an infinite number.
+    """
+
+    def __init__(self, displacement, grid, inverse_displacement=None):
+        self.grid = grid
+        self.displacement = _check_field(displacement, grid)
+        self.inverse_displacement = None
+        if inverse_displacement is not None:
+            self.inverse_displacement = _check_field(inverse_displacement, grid)
+
+    def apply(self, points):
+        moved = np.array(points, dtype=float)
+        index = self.grid.points_to_index(moved)
+        inside = self.grid.contains_index(index)
+        # Most points of a whole scan lie outside one vertebra's box, so only the others are looked up.
+        index = np.ascontiguousarray(index[inside].T)
+        for axis in range(3):
+            moved[inside, axis] += map_coordinates(
+                self.displacement[..., axis], index, order=1, mode="nearest"
+            )
+        return moved
+
+    def inverse(self):
+        if self.inverse_displacement is None:
+            raise InputError(
+                "this displacement field came without its inverse, and a guess would not be exact: "
+                "use the inverse written at registration (--inverse-warp)"
+            )
+        return DenseField(self.inverse_displacement, self.grid, self.displacement)
+
+    @cached_property
+    def _limits(self):
+        flat = self.displacement.reshape(-1, 3)
+        return np.minimum(flat.min(axis=0), 0), np.maximum(flat.max(axis=0), 0)
+
+    def reach(self, low, high):
+        least, most = self._limits
+        return np.asarray(low) - most, np.asarray(high) - least
+
+
+class Composite(Transform):
+    """Several transforms, the first of the list applied first.
+
+    Attributes:
+        parts: the transforms, a tuple; composites among them are unpacked.
+    """
+
+    def __init__(self, parts):
+        self.parts = tuple(
+            p for part in parts for p in (part.parts if isinstance(part, Composite) else (part,))
+        )
+
+    def apply(self, points):
+        points = np.asarray(points, dtype=float)
+        for part in self.parts:
+            points = part.apply(points)
+        return points
+
+    def inverse(self):
+        return Composite([part.inverse() for part in reversed(self.parts)])
+
+    def reach(self, low, high):
+        for part in reversed(self.parts):
+            low, high = part.reach(low, high)
+        return np.asarray(low), np.asarray(high)
+
+
+def _check_field(displacement, grid):
+    if not isinstance(grid, Grid):
+        raise TypeError(f"a displacement field needs a Grid, got {type(grid).__name__}")
+    displacement = np.asarray(displacement, dtype=np.float32)
+    if displacement.shape != (*grid.shape, 3):
+        raise InputError(
+            f"a displacement field on grid {grid.shape} must be {(*grid.shape, 3)}, got {displacement.shape}"
+        )
+    if not np.isfinite(displacement).all():
+        raise InputError("a displacement field holds a NaN or an infinite number")
+    return displacement
