@@ -201,6 +201,7 @@ def test_dicom_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(InputError, match="gap: slice 2 of 5 .*a slice is missing"):
         read_image(write_dicom_series(tmp_path / "gap", data, grid, skip=(3,)))
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("nothing here")
     with pytest.raises(InputError, match="empty: is a folder without a DICOM series"):
         read_image(tmp_path / "empty")
 

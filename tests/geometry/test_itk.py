@@ -80,7 +80,7 @@ def test_ants_resamples_as_we_do(case, name):
 
 
 def test_ants_takes_field_and_affine_apart(case, tmp_path):
-    """ANTs' own habit, antsApplyTransforms -t warp -t affine: points of the fixed image meet the warp first."""
+    """ANTs' own habit, `-t warp -t affine`: points of the fixed image meet the warp first."""
     ants = pytest.importorskip("ants", reason="antspyx is not installed")
     folder, transform, _, moved = case
     field = transform.parts[0]
