@@ -33,12 +33,12 @@ def registration_figure(
 ):
     """Fixed, moving, affinely and finally moved image, and what lies on what before and after.
 
-    Two rows, the middle transversal and the middle sagittal plane (through the fixed label's centre of mass where
-    there is one, else through the volume's middle), shown as far as the labels, or else the images, reach. Columns:
-    fixed, moving, affine, deformable, overlay before, overlay after and, with a displacement, phi as RGB and as a
-    deformed grid. All images share one grey window. Axes are in mm from the volume's centre, with the anatomical
-    directions on the borders. The grid shows the points x + u(x) of every few voxels, in the plane; red dots are
-    folds (forward differences, as in `acsgreg_tf.metrics.folds`).
+    Two rows, the middle transversal and the middle sagittal plane (through the fixed label's centre of mass
+    where there is one, else through the volume's middle), shown as far as the labels, or else the images,
+    reach. Columns: fixed, moving, affine, deformable, overlay before, overlay after and, with a displacement,
+    phi as RGB and as a deformed grid. All images share one grey window. Axes are in mm from the volume's
+    centre, with the anatomical directions on the borders. The grid shows the points x + u(x) of every few
+    voxels, in the plane; red dots are folds (forward differences, as in `acsgreg_tf.metrics.folds`).
 
     Args:
         fixed, moving, affine_moved, moved: (X, Y, Z) images on one RAS-oriented grid.
@@ -52,8 +52,8 @@ def registration_figure(
         matplotlib Figure; write it with `save_figure`.
 
     Raises:
-        InputError: shapes differ, a label is missing, the spacing is not three positive numbers, or no finite value
-            is to be seen.
+        InputError: shapes differ, a label is missing, the spacing is not three positive numbers, or no finite
+            value is to be seen.
     """
     images = {"fixed": fixed, "moving": moving, "affine": affine_moved, "deformable": moved}
     images = {name: np.asarray(image, np.float32) for name, image in images.items()}
@@ -207,7 +207,7 @@ def _bounds(mask):
 
 
 def _occupied(volumes, spacing):
-    """First and last index of what there is to see in any volume, with a margin; all of it if that is nothing."""
+    """First and last index of what is to be seen in any volume, with a margin; if nothing is, of it all."""
     seen = np.any([volume > volume.min() for volume in volumes], axis=0)
     last = np.subtract(seen.shape, 1)
     if not seen.any():
@@ -244,7 +244,7 @@ def _draw_overlay(ax, view, images, labels, window, other):
 
 
 def _draw_displacement(axes, views, displacement, spacing):
-    """phi as RGB and as a grid into the last two columns; returns what a reader has to know of the colours."""
+    """phi as RGB and as a grid into the last two columns; returns the key to the colours."""
     from matplotlib.collections import LineCollection
 
     mm = displacement * spacing

@@ -1,11 +1,12 @@
 """Measures of a registration, in numpy and scipy only.
 
-Overlap and surface distances compare two label volumes of one shape (X, Y, Z): ``fixed``, the target, and ``moved``,
-the moving label after warping. Nonzero voxels are the object. Labels warped with linear interpolation have to be
-thresholded (at 0.5) first; fractional values are refused, because "nonzero" would inflate the object.
+Overlap and surface distances compare two label volumes of one shape (X, Y, Z): ``fixed``, the target, and
+``moved``, the moving label after warping. Nonzero voxels are the object. Labels warped with linear
+interpolation have to be thresholded (at 0.5) first; fractional values are refused, because "nonzero" would
+inflate the object.
 
-Where a measure is not defined, two empty labels give NaN and a single empty label gives the worst value (0 for
-overlap, infinity for distances), so that a registration that lost its label cannot vanish from a mean.
+Where a measure is not defined, two empty labels give NaN and a single empty label gives the worst value (0
+for overlap, infinity for distances), so that a registration that lost its label cannot vanish from a mean.
 
 Regularity measures take a displacement (X, Y, Z, 3) in voxels, pull direction: phi(x) = x + u(x).
 """
@@ -46,7 +47,7 @@ class Folds(NamedTuple):
 
 
 class FoldedVolume(NamedTuple):
-    """Non-diffeomorphic volume in voxels (times the voxel's volume: mm^3), and as a percentage of the domain."""
+    """Non-diffeomorphic volume in voxels (times a voxel's volume: mm^3) and in percent of the domain."""
 
     volume: float
     percent: float
@@ -111,21 +112,22 @@ def _ratio(part, whole, total):
 
 
 def surface_distances(fixed, moved, *, spacing):
-    """Distances from every border voxel of one label to the nearest border voxel of the other, both ways, pooled.
+    """Distances from each border voxel of one label to the nearest of the other, both ways, pooled.
 
-    A border voxel is an object voxel with a face neighbour that is background or outside the volume, as in MedPy.
-    `assd` and `hd95` are its mean and its 95th percentile; take those of this list if you need both.
+    A border voxel is an object voxel with a face neighbour that is background or outside the volume, as in
+    MedPy. `assd` and `hd95` are its mean and its 95th percentile; take those of this list if you need both.
 
     Args:
         fixed, moved: (X, Y, Z) labels, nonzero is the object.
         spacing: size of a voxel in mm, three numbers.
 
     Returns:
-        (N,) float64, mm: first the fixed border's distances, then the moved border's. Empty if both labels are
-        empty; the other border's distances are all infinite if one is.
+        (N,) float64, mm: first the fixed border's distances, then the moved border's. Empty if both labels
+        are empty; the other border's distances are all infinite if one is.
 
     Raises:
-        InputError: the shapes differ, a label holds fractional values, or the spacing is not three positive numbers.
+        InputError: the shapes differ, a label holds fractional values, or the spacing is not three positive
+        numbers.
     """
     spacing = _check_spacing(spacing)
     borders = [_border(label) * spacing for label in _objects(fixed, moved)]
@@ -141,8 +143,8 @@ def surface_distances(fixed, moved, *, spacing):
 def assd(fixed, moved, *, spacing):
     """Average symmetric surface distance, mm: the mean of the two pooled directed lists of border distances.
 
-    Pooling weights each border voxel alike (Heimann et al., IEEE TMI 2009; MedPy's ``assd``); averaging the two
-    directed means, as other libraries do, gives another number.
+    Pooling weights each border voxel alike (Heimann et al., IEEE TMI 2009; MedPy's ``assd``); averaging the
+    two directed means, as other libraries do, gives another number.
 
     Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
     """
@@ -151,7 +153,7 @@ def assd(fixed, moved, *, spacing):
 
 
 def hd95(fixed, moved, *, spacing):
-    """95th percentile of the pooled border distances, mm (MedPy's ``hd95``): a Hausdorff distance that spares outliers.
+    """95th percentile of the pooled border distances, mm (MedPy's ``hd95``).
 
     Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
     """
@@ -179,17 +181,18 @@ def jacobian_determinant(displacement, scheme="forward"):
 
     Args:
         displacement: (X, Y, Z, 3) in voxels.
-        scheme: "forward", one-sided differences on the (X-1, Y-1, Z-1) lattice: the paper's convention (its Table 4's
-            counts and percentages agree on 127 x 127 x 63). "central": (u(x+1) - u(x-1)) / 2 on the interior
-            (X-2, Y-2, Z-2) lattice, which voxelmorph uses (it adds one-sided differences at the faces). Central
-            differences leave out the point itself, so they miss foldings of one voxel (Liu et al., IJCV 2024).
+        scheme: "forward", one-sided differences on the (X-1, Y-1, Z-1) lattice: the paper's convention (its
+            Table 4's counts and percentages agree on 127 x 127 x 63). "central": (u(x+1) - u(x-1)) / 2 on the
+            interior (X-2, Y-2, Z-2) lattice, which voxelmorph uses (it adds one-sided differences at the
+            faces). Central differences leave out the point itself, so they miss foldings of one voxel (Liu et
+            al., IJCV 2024).
 
     Returns:
         float64 determinants: [0, 0, 0] belongs to voxel (0, 0, 0) for "forward", to (1, 1, 1) for "central".
 
     Raises:
-        InputError: wrong shape, fewer voxels along an axis than the differences need, values that are not finite,
-            or an unknown scheme.
+        InputError: wrong shape, fewer voxels along an axis than the differences need, values that are not
+            finite, or an unknown scheme.
     """
     phi = _mapped_points(displacement, least=3 if scheme == "central" else 2)
     if scheme == "forward":
@@ -211,7 +214,7 @@ def jacobian_determinant(displacement, scheme="forward"):
 
 
 def folds(displacement, scheme="forward", mask=None):
-    """Number and percentage of lattice points where the Jacobian determinant is not positive (paper, Table 4).
+    """Number and percentage of lattice points whose Jacobian determinant is not positive (paper, Table 4).
 
     Args:
         displacement, scheme: as `jacobian_determinant`.
@@ -229,15 +232,16 @@ def folds(displacement, scheme="forward", mask=None):
 
 
 def std_log_jacobian(displacement, scheme="forward", mask=None):
-    """Standard deviation of log |J|: how unevenly volume changes (Leow et al., IEEE TMI 2007; Learn2Reg's SDlogJ).
+    """Standard deviation of log |J|: how unevenly volume changes (Leow et al., IEEE TMI 2007).
 
-    The logarithm exists where |J| > 0 alone, so folded points are left out; read it beside `folds`. (Learn2Reg's
-    scripts clip |J| + 3 instead, which gives other numbers.)
+    The logarithm exists where |J| > 0 alone, so folded points are left out; read it beside `folds`.
+    (Scripts that
+    report Learn2Reg's SDlogJ clip |J| + 3 instead, which gives other numbers.)
 
     Args, Raises: as `folds`.
 
     Returns:
-        float, 0 for a transform with one volume change throughout; NaN if no point has a positive determinant.
+        float, 0 for one volume change throughout; NaN if no point has a positive determinant.
     """
     determinant = _masked_jacobian(displacement, scheme, mask)
     determinant = determinant[determinant > 0]
@@ -245,29 +249,31 @@ def std_log_jacobian(displacement, scheme="forward", mask=None):
 
 
 def non_diffeomorphic_volume(displacement, mask=None):
-    """Volume that a transform turns inside out (Liu et al., IJCV 2024, "On Finite Difference Jacobian Computation
-    in Deformable Image Registration").
+    """Volume that a transform turns inside out (Liu et al., IJCV 2024, "On Finite Difference Jacobian
+    Computation in Deformable Image Registration").
 
-    Between the voxels a transform is taken as linear on tetrahedra. A cell of 2 x 2 x 2 voxels splits into five in
-    two ways, mirror images of each other: four corner tetrahedra, whose edges are forward or backward differences,
-    round a central one. Over both ways that makes eight corner determinants (all the combinations of forward and
-    backward differences) and two central ones, J1* and J2*: ten, each six times the signed volume of a mapped
-    tetrahedron. The transform is a digital diffeomorphism if all ten are positive in every cell; if not, the
-    non-diffeomorphic volume adds up the negative volumes and halves the sum, as there are two ways:
+    Between the voxels a transform is taken as linear on tetrahedra. A cell of 2 x 2 x 2 voxels splits into
+    five in two ways, mirror images of each other: four corner tetrahedra, whose edges are forward or backward
+    differences, round a central one. Over both ways that makes eight corner determinants (all the
+    combinations of forward and backward differences) and two central ones, J1* and J2*: ten, each six times
+    the signed volume of a mapped tetrahedron. The transform is a digital diffeomorphism if all ten are
+    positive in every cell; if not, the non-diffeomorphic volume adds up the negative volumes and halves the
+    sum, as there are two ways:
 
         sum over cells of 1/2 * sum over the ten of max(0, -det) / 6
 
-    Unlike a count of voxels it grows with how far the transform folds. A reflection (det = -1) gives 100 %, and
-    more is possible.
+    Unlike a count of voxels it grows with how far the transform folds. A reflection (det = -1) gives 100 %,
+    and more is possible.
 
     Args:
         displacement: (X, Y, Z, 3) in voxels.
-        mask: optional (X, Y, Z) volume: count only tetrahedra that belong to its nonzero voxels. As in the authors'
-            code a corner tetrahedron belongs to its corner voxel, J1* to the cell's last voxel, J2* to its first.
+        mask: optional (X, Y, Z) volume: count only tetrahedra that belong to its nonzero voxels. As in the
+            authors' code a corner tetrahedron belongs to its corner voxel, J1* to the cell's last voxel, J2*
+            to its first.
 
     Returns:
-        `FoldedVolume` (volume in voxels, percent). The percentage is of the (X-1)(Y-1)(Z-1) cells, or of the mask's
-        voxels; NaN if the mask is empty.
+        `FoldedVolume` (volume in voxels, percent). The percentage is of the (X-1)(Y-1)(Z-1) cells, or of the
+        mask's voxels; NaN if the mask is empty.
 
     Raises:
         InputError: wrong shape, an axis with fewer than two voxels, values that are not finite, or a mask of
@@ -310,7 +316,7 @@ def _mapped_points(displacement, least):
     displacement = np.asarray(displacement)
     if displacement.ndim != 4 or displacement.shape[-1] != 3 or min(displacement.shape[:3]) < least:
         raise InputError(
-            f"displacement: shape {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels along each axis"
+            f"displacement: shape {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels an axis"
         )
     phi = np.moveaxis(displacement, -1, 0).astype(np.float64, order="C")
     if not np.isfinite(phi).all():
@@ -345,8 +351,8 @@ def target_registration_error(points_a, points_b):
     """Distances between corresponding points, mm (Fitzpatrick and West, IEEE TMI 2001).
 
     Args:
-        points_a, points_b: (N, 3) in mm in one world frame, such as fixed landmarks after the transform and the
-            moving landmarks.
+        points_a, points_b: (N, 3) in mm in one world frame, such as fixed landmarks after the transform and
+            the moving landmarks.
 
     Returns:
         (N,) float64, one distance a point, for the caller to average; empty for no points.
@@ -363,8 +369,8 @@ def target_registration_error(points_a, points_b):
 def inverse_consistency_error(forward, backward, *, spacing, mask=None):
     """How far the backward transform misses the point from which the forward one started, mm.
 
-    |u(x) + w(x + u(x))| for forward x + u(x) and backward y + w(y), w sampled linearly (Christensen and Johnson,
-    IEEE TMI 2001). A point that leaves the grid cannot be measured and is left out.
+    |u(x) + w(x + u(x))| for forward x + u(x) and backward y + w(y), w sampled linearly (Christensen and
+    Johnson, IEEE TMI 2001). A point that leaves the grid cannot be measured and is left out.
 
     Args:
         forward, backward: (X, Y, Z, 3) in voxels of one grid.

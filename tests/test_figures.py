@@ -76,7 +76,7 @@ def test_compared_images_share_one_window(case):
 
 
 def test_directions_and_mm():
-    """One bright voxel to the right, in front and above has to appear on the left and the upper side, at its mm."""
+    """A bright voxel to the right, in front or above appears on the left and the upper side, at its mm."""
     image = np.zeros(SHAPE, np.float32)
     image[0, 0, 0] = image[-1, -1, -1] = 0.1  # the view reaches to the corners
     image[30, 32, 11] = image[19, 32, 20] = 1  # the planes are at z index 11 and x index 19

@@ -1,4 +1,4 @@
-"""Measures against known answers, then against MedPy, SimpleITK and an independent script, then their invariances."""
+"""Measures against known answers, then MedPy, SimpleITK and an independent script, then their invariances."""
 
 import importlib.util
 import itertools
@@ -227,7 +227,7 @@ def test_central_differences_miss_the_checkerboard():
     determinant = metrics.jacobian_determinant(u, "forward")
     assert np.allclose(np.sort(np.unique(determinant.round(9))), [-0.2, 2.2])
     assert metrics.folds(u).count == np.count_nonzero((np.indices((6, 7, 5)).sum(0) % 2) == 0)
-    # In each cell four of the eight corner tetrahedra are -0.2 / 6; the central ones join points that move alike.
+    # In a cell four of the eight corner tetrahedra are -0.2 / 6; the central ones join points that move alike.
     assert np.allclose(metrics.non_diffeomorphic_volume(u), (6 * 7 * 5 * 0.5 * 4 * 0.2 / 6, 100 * 0.4 / 6))
 
 
@@ -388,7 +388,7 @@ def test_folds_agree_with_an_independent_script(reference, amplitude):
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_folded_volume_agrees_with_tetrahedra_one_by_one(masked):
-    """The definition without finite differences: split every cell into tetrahedra and take their signed volumes."""
+    """The definition without finite differences: signed volumes of the tetrahedra of every cell."""
     shape = (4, 5, 4)
     u = rough_field(shape, 1.5, sigma=0.3)
     mask = np.random.default_rng(1).random(shape) < 0.5 if masked else np.ones(shape, bool)
@@ -438,7 +438,7 @@ def test_distances_are_symmetric_and_scale_with_the_spacing(seed, scale):
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 3))
 def test_digital_diffeomorphism_implies_no_folds(seed, amplitude):
-    """No folded volume means that every forward and every central determinant is non-negative (Liu et al.)."""
+    """No folded volume: no negative determinant, forward or central (Liu et al.)."""
     u = rough_field((6, 6, 6), amplitude, seed)
     least = min(metrics.jacobian_determinant(u, scheme).min() for scheme in ("forward", "central"))
     assert least >= 0 or metrics.non_diffeomorphic_volume(u).volume > 0
