@@ -1,0 +1,106 @@
+"""Write a cohort of generated vertebrae: real shapes varied, or the parametric phantom."""
+
+import argparse
+import csv
+import json
+import multiprocessing
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from tqdm import tqdm
+
+from acsgreg_tf.data import shapes
+from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, read_list
+from acsgreg_tf.data.images import atomic_path
+from acsgreg_tf.errors import InputError
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code (2 for a fault in the input)."""
+    options = _parser().parse_args(arguments)
+    try:
+        generate(options)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def generate(options):
+    """Write `options.count` vertebrae, their lists and their manifest into the folder `options.out`."""
+    sources = read_list(options.shapes) if options.shapes else []
+    generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction)
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(out, options, sources)
+
+    records = [generator.describe(index) for index in range(options.count)]
+    missing = [index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))]
+    if missing:
+        generator.load()
+        with multiprocessing.Pool(options.processes, _start, (generator, out)) as pool:
+            done = pool.imap_unordered(_write_one, missing)
+            for _ in tqdm(done, total=len(records), initial=len(records) - len(missing), unit="vertebra"):
+                pass
+    _write_lists(out, records)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", required=True, help="folder to write to; what is already there is kept")
+    parser.add_argument("--count", type=int, required=True, help="number of vertebrae; the levels take turns")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same cohort (default: 0)")
+    parser.add_argument("--shapes", help="CSV list of real shapes to vary: path,kind,label,level,person,axes")
+    parser.add_argument("--levels", type=lambda text: text.split(","), default=list(LEVELS), help="e.g. L1,L2")
+    parser.add_argument("--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)")
+    parser.add_argument("--processes", type=int, default=1, help="default: 1")
+    return parser
+
+
+def _files(out, record):
+    return out / f"{record['id']}_ct.nii.gz", out / f"{record['id']}_seg.nii.gz"
+
+
+def _claim(out, options, sources):
+    """Leave a note of what this folder's cohort is made from; refuse to mix two cohorts."""
+    recipe = {
+        "seed": options.seed,
+        "levels": options.levels,
+        "phantom_fraction": options.phantom_fraction,
+        "sources": sorted(source.name for source in sources),
+    }
+    note = out / "generate.json"
+    if note.exists():
+        if json.loads(note.read_text()) != recipe:
+            raise InputError(f"{note}: this folder holds another cohort; choose another folder or the same options")
+        return
+    with atomic_path(note) as path:
+        path.write_text(json.dumps(recipe, indent=1) + "\n")
+
+
+def _start(generator, out):
+    global _generator, _out
+    _generator, _out = generator, out
+
+
+def _write_one(index):
+    image, label = _generator.make(index)
+    for path, data, slope in zip(_files(_out, _generator.describe(index)), (image, label), (1 / 255, 1)):
+        nifti = nib.Nifti1Image(np.rint(data / slope).astype(np.uint8), shapes.grid_affine(data.shape))
+        nifti.header.set_slope_inter(slope, 0)
+        nifti.header.set_xyzt_units("mm")
+        with atomic_path(path) as temporary:
+            nib.save(nifti, temporary)
+
+
+def _write_lists(out, records):
+    """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv."""
+    for which, name in enumerate(("img-list.txt", "seg-list.txt")):
+        with atomic_path(out / name) as path:
+            path.write_text("".join(f"{_files(out, record)[which].name}\n" for record in records))
+    with atomic_path(out / "manifest.csv") as path, open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "person", "level", "seed", "source"])
+        writer.writeheader()
+        writer.writerows(records)
