@@ -316,7 +316,7 @@ def _mapped_points(displacement, least):
     displacement = np.asarray(displacement)
     if displacement.ndim != 4 or displacement.shape[-1] != 3 or min(displacement.shape[:3]) < least:
         raise InputError(
-            f"displacement: shape {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels an axis"
+            f"displacement: {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels per axis"
         )
     phi = np.moveaxis(displacement, -1, 0).astype(np.float64, order="C")
     if not np.isfinite(phi).all():
