@@ -24,55 +24,55 @@ LEVELS = ("L1", "L2", "L3", "L4", "L5")
 # pair of angles.
 TABLE = {
     # Vertebral body [P92, W01]; heights [B87].
-    "upper_width": ((41.5, 43.0, 44.5, 47.0, 48.0), 1.6, "mm"),
-    "lower_width": ((44.0, 46.0, 48.0, 49.5, 49.5), 1.7, "mm"),
-    "upper_depth": ((32.0, 33.0, 34.0, 34.5, 34.5), 1.4, "mm"),
-    "lower_depth": ((33.0, 33.8, 34.5, 34.5, 33.5), 1.4, "mm"),
-    "anterior_height": ((25.5, 26.3, 26.8, 27.0, 27.8), 1.1, "mm"),
-    "posterior_height": ((27.0, 27.2, 26.8, 25.8, 23.6), 1.1, "mm"),
+    "upper_width": ((43.5, 45.5, 47.2, 49.2, 51.5), 2.6, "mm"),
+    "lower_width": ((46.0, 48.5, 50.7, 52.0, 52.8), 2.7, "mm"),
+    "upper_depth": ((33.0, 34.5, 35.6, 35.6, 35.2), 2.34, "mm"),
+    "lower_depth": ((34.0, 35.2, 36.0, 35.4, 34.2), 2.34, "mm"),
+    "anterior_height": ((25.8, 28.2, 29.2, 29.4, 29.8), 1.8, "mm"),
+    "posterior_height": ((27.6, 29.2, 29.2, 28.0, 25.6), 1.8, "mm"),
     # [own] waist as a part of the width; depths of the hollows of endplates and posterior wall.
-    "waist": ((0.085, 0.085, 0.085, 0.08, 0.07), 0.02, "ratio"),
-    "upper_concavity": ((1.6, 1.8, 1.9, 2.0, 2.0), 0.5, "mm"),
-    "lower_concavity": ((2.0, 2.2, 2.3, 2.2, 1.8), 0.5, "mm"),
-    "wall_concavity": ((2.2, 2.2, 2.0, 1.5, 0.8), 0.5, "mm"),
+    "waist": ((0.09, 0.09, 0.09, 0.08, 0.07), 0.03, "ratio"),
+    "upper_concavity": ((2.2, 2.4, 2.5, 2.5, 2.5), 1.04, "mm"),
+    "lower_concavity": ((2.6, 2.8, 2.9, 2.8, 2.4), 1.04, "mm"),
+    "wall_concavity": ((2.2, 2.2, 2.0, 1.5, 0.8), 0.65, "mm"),
     # Canal [P92]; 0 is an ellipse, 0.5 nearly a triangle [own].
-    "canal_width": ((23.5, 23.8, 24.3, 25.2, 27.2), 1.4, "mm"),
-    "canal_depth": ((18.0, 17.6, 17.4, 17.8, 18.4), 1.3, "mm"),
-    "canal_triangle": ((0.15, 0.2, 0.28, 0.34, 0.4), 0.06, "ratio"),
+    "canal_width": ((23.0, 23.4, 24.0, 25.0, 27.0), 2.08, "mm"),
+    "canal_depth": ((15.8, 15.4, 15.4, 15.6, 16.2), 2.08, "mm"),
+    "canal_triangle": ((0.3, 0.36, 0.45, 0.52, 0.55), 0.09, "ratio"),
     # Pedicles [Z87]; length behind the wall of the body [own].
-    "pedicle_width": ((8.4, 8.8, 10.3, 12.6, 17.0), 1.1, "pair"),
-    "pedicle_height": ((15.4, 15.0, 14.8, 14.6, 14.4), 0.9, "pair"),
-    "pedicle_length": ((8.5, 8.5, 8.5, 8.0, 7.0), 0.8, "pair"),
-    "pedicle_angle": ((8.0, 9.0, 11.0, 14.0, 22.0), 2.5, "turn"),
+    "pedicle_width": ((8.4, 8.8, 10.3, 12.6, 16.0), 1.4, "pair"),
+    "pedicle_height": ((15.4, 15.0, 14.8, 14.6, 14.4), 1.17, "pair"),
+    "pedicle_length": ((8.5, 8.5, 8.5, 8.0, 7.0), 1.04, "pair"),
+    "pedicle_angle": ((8.0, 9.0, 11.0, 14.0, 22.0), 3.25, "turn"),
     # Transverse processes: half the span tip to tip [P92], the rest [own].
-    "transverse_reach": ((37.5, 42.0, 46.0, 45.0, 47.0), 2.2, "pair"),
-    "transverse_sweep": ((9.0, 9.5, 10.0, 8.0, 7.0), 2.5, "pair"),
-    "transverse_rise": ((0.0, 0.5, 1.5, 4.0, 8.0), 2.5, "pair"),
-    "transverse_height": ((9.0, 10.0, 10.5, 9.5, 11.0), 1.2, "pair"),
-    "transverse_thickness": ((6.0, 6.2, 6.4, 6.4, 9.0), 0.6, "pair"),
+    "transverse_reach": ((37.5, 42.0, 46.0, 45.0, 48.0), 2.1, "pair"),
+    "transverse_sweep": ((9.0, 9.5, 9.5, 8.0, 6.0), 4.16, "pair"),
+    "transverse_rise": ((0.0, 0.5, 1.0, 1.5, 3.0), 3.25, "pair"),
+    "transverse_height": ((9.5, 10.5, 11.0, 10.0, 11.5), 1.69, "pair"),
+    "transverse_thickness": ((5.4, 5.6, 5.6, 5.6, 7.4), 0.8, "pair"),
     # Spinous process: from the back of the canal to the tip [P92, W01], the rest [own].
-    "spinous_length": ((29.0, 31.0, 32.0, 30.0, 24.0), 2.5, "mm"),
-    "spinous_height": ((19.0, 21.0, 21.5, 18.5, 13.5), 2.0, "mm"),
-    "spinous_thickness": ((6.0, 6.2, 6.4, 6.4, 6.2), 0.7, "mm"),
-    "spinous_tilt": ((17.0, 15.0, 13.0, 13.0, 17.0), 5.0, "degrees"),
-    "spinous_deviation": ((0.0, 0.0, 0.0, 0.0, 0.0), 2.0, "degrees"),
+    "spinous_length": ((34.0, 35.5, 36.5, 33.0, 26.5), 3.2, "mm"),
+    "spinous_height": ((18.5, 20.5, 21.0, 18.5, 14.5), 2.5, "mm"),
+    "spinous_thickness": ((6.0, 6.2, 6.4, 6.4, 6.2), 0.91, "mm"),
+    "spinous_tilt": ((7.0, 9.0, 9.0, 13.0, 23.0), 6.5, "degrees"),
+    "spinous_deviation": ((0.0, 0.0, 0.0, 0.0, 0.0), 2.6, "degrees"),
     # Laminae [P92, own].
-    "lamina_height": ((20.0, 19.5, 18.5, 16.5, 14.0), 1.3, "mm"),
-    "lamina_thickness": ((6.2, 6.4, 6.4, 6.2, 6.0), 0.5, "mm"),
+    "lamina_height": ((22.0, 22.0, 21.0, 19.0, 16.0), 2.08, "mm"),
+    "lamina_thickness": ((6.8, 7.0, 7.0, 6.8, 6.6), 0.78, "mm"),
     # Articular processes: distance of the facets' centres from the midline, angle to the sagittal plane
     # [P93, M04]; heights above and below the body's endplates and sizes [P93, own].
-    "upper_facet_offset": ((13.0, 13.8, 15.0, 17.0, 20.0), 1.0, "pair"),
-    "lower_facet_offset": ((12.0, 12.6, 14.0, 17.0, 20.5), 1.0, "pair"),
-    "upper_facet_angle": ((26.0, 28.0, 34.0, 41.0, 47.0), 5.0, "turn"),
-    "lower_facet_angle": ((28.0, 33.0, 40.0, 46.0, 50.0), 5.0, "turn"),
-    "upper_facet_rise": ((8.0, 8.0, 8.0, 8.0, 8.5), 1.5, "pair"),
-    "lower_facet_drop": ((12.0, 12.0, 11.5, 10.0, 8.5), 1.8, "pair"),
-    "facet_width": ((12.5, 13.5, 14.5, 15.5, 16.5), 1.0, "pair"),
-    "mammillary_size": ((4.2, 4.4, 4.6, 4.6, 4.4), 0.5, "pair"),
+    "upper_facet_offset": ((13.0, 13.8, 15.0, 17.0, 20.0), 1.3, "pair"),
+    "lower_facet_offset": ((10.0, 10.5, 11.5, 14.5, 18.5), 1.43, "pair"),
+    "upper_facet_angle": ((26.0, 28.0, 34.0, 41.0, 47.0), 6.5, "turn"),
+    "lower_facet_angle": ((28.0, 33.0, 40.0, 46.0, 50.0), 6.5, "turn"),
+    "upper_facet_rise": ((4.5, 5.5, 6.5, 6.0, 4.0), 2.08, "pair"),
+    "lower_facet_drop": ((8.5, 10.0, 11.0, 9.5, 7.5), 2.0, "pair"),
+    "facet_width": ((14.0, 15.0, 16.0, 17.0, 18.0), 1.56, "pair"),
+    "mammillary_size": ((4.2, 4.4, 4.6, 4.6, 4.4), 0.65, "pair"),
     # Pose in the scanner, patient lying on the back: lumbar lordosis spread over the levels [own].
-    "sagittal_tilt": ((15.0, 11.0, 4.0, -7.0, -22.0), 5.0, "degrees"),
-    "coronal_tilt": ((0.0, 0.0, 0.0, 0.0, 0.0), 2.5, "degrees"),
-    "axial_turn": ((0.0, 0.0, 0.0, 0.0, 0.0), 2.0, "degrees"),
+    "sagittal_tilt": ((14.0, 8.0, -1.0, -12.0, -27.0), 6.0, "degrees"),
+    "coronal_tilt": ((0.0, 0.0, 0.0, 0.0, 0.0), 3.25, "degrees"),
+    "axial_turn": ((0.0, 0.0, 0.0, 0.0, 0.0), 2.6, "degrees"),
 }
 
 
@@ -143,8 +143,8 @@ def parameters(seed, level):
     """
     index = level_index(level)
     person, own = generator(seed, 0), generator(seed, index + 1)
-    # Stature: log-normal, 5.5 % between people of both sexes; then the proportions of the person, then the level's own.
-    size = np.exp(0.055 * _normal(person))
+    # Stature: log-normal, 6 % between people of both sexes; then the proportions of the person, then the level's own.
+    size = np.exp(0.06 * _normal(person))
     values = {}
     for name, (means, deviation, kind) in TABLE.items():
         shared, level_z = _normal(person), _normal(own)
@@ -154,11 +154,13 @@ def parameters(seed, level):
         if kind in ("pair", "turn"):
             value = tuple((value + deviation * (0.3 * shared_side + 0.3 * level_side)).tolist())
         values[name] = value if isinstance(value, tuple) else float(value)
-    # Wear grows with age: most people have a thin even rim, some have beaks, mostly in front and to the sides.
+    # Wear grows with age: most people have a thin even rim, some have beaks, mostly in front and to the sides,
+    # and some bodies have sunk in front (a wedge of up to a quarter of the height).
+    values["anterior_height"] *= 1 - 0.25 * own.beta(0.8, 6.0)
     wear = 0.35 + 1.3 * person.beta(1.2, 3.0)
     for name in ("upper_lip", "lower_lip"):
         values[name] = tuple((wear * np.array([0.8, 0.9, 0.5, 0.5]) * own.normal(1.0, 0.6, 4)).tolist())
-    values["roughness"] = float(0.35 + 0.15 * person.random())
+    values["roughness"] = float(0.35 + 0.25 * person.random())
     return Parameters(level=level, **values)
 
 
