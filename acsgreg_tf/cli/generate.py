@@ -11,10 +11,10 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from acsgreg_tf.data import shapes
-from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, read_list
+from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, Unvaried, read_list
 from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.network import network_grid
 
 
 def main(arguments=None):
@@ -29,34 +29,69 @@ def main(arguments=None):
 
 
 def generate(options):
-    """Write `options.count` vertebrae, their lists and their manifest into the folder `options.out`."""
+    """Write the cohort that the parsed `options` describe; what is already in its folder is not made again."""
+    _check(options)
     sources = read_list(options.shapes) if options.shapes else []
-    generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction)
+    if options.as_is:
+        generator = Unvaried(options.seed, sources)
+        count = len(sources)
+    else:
+        generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction)
+        count = options.count
     out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made a folder ({error.strerror})") from error
     _claim(out, options, sources)
 
-    records = [generator.describe(index) for index in range(options.count)]
-    missing = [index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))]
+    records = [generator.describe(index) for index in range(count)]
+    missing = [
+        index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))
+    ]
     if missing:
         generator.load()
         with multiprocessing.Pool(options.processes, _start, (generator, out)) as pool:
             done = pool.imap_unordered(_write_one, missing)
-            for _ in tqdm(done, total=len(records), initial=len(records) - len(missing), unit="vertebra"):
+            for _ in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
                 pass
     _write_lists(out, records)
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="generate.py", description=__doc__)
     parser.add_argument("--out", required=True, help="folder to write to; what is already there is kept")
-    parser.add_argument("--count", type=int, required=True, help="number of vertebrae; the levels take turns")
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument("--count", type=int, help="number of vertebrae; the levels take turns")
+    size.add_argument("--as-is", action="store_true", help="every shape of --shapes once, not varied")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same cohort (default: 0)")
-    parser.add_argument("--shapes", help="CSV list of real shapes to vary: path,kind,label,level,person,axes")
-    parser.add_argument("--levels", type=lambda text: text.split(","), default=list(LEVELS), help="e.g. L1,L2")
-    parser.add_argument("--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)")
-    parser.add_argument("--processes", type=int, default=1, help="default: 1")
+    parser.add_argument("--shapes", help="CSV list of real shapes: path,kind,label,level,person,axes")
+    parser.add_argument(
+        "--levels", type=lambda text: text.split(","), default=list(LEVELS), help="such as L1,L2"
+    )
+    parser.add_argument(
+        "--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes that work side by side (default: 1)"
+    )
     return parser
+
+
+def _check(options):
+    unknown = [level for level in options.levels if level not in LEVELS]
+    if unknown:
+        raise InputError(f"--levels {unknown[0]}: a level is one of {', '.join(LEVELS)}")
+    if not options.as_is and options.count < 1:
+        raise InputError(f"--count {options.count}: must be at least 1")
+    if options.as_is and not options.shapes:
+        raise InputError("--as-is: needs a list of shapes (--shapes)")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: must not be negative")
+    if options.processes < 1:
+        raise InputError(f"--processes {options.processes}: must be at least 1")
+    if not 0 <= options.phantom_fraction <= 1:
+        raise InputError(f"--phantom-fraction {options.phantom_fraction}: must lie between 0 and 1")
 
 
 def _files(out, record):
@@ -69,12 +104,15 @@ def _claim(out, options, sources):
         "seed": options.seed,
         "levels": options.levels,
         "phantom_fraction": options.phantom_fraction,
+        "as_is": options.as_is,
         "sources": sorted(source.name for source in sources),
     }
     note = out / "generate.json"
     if note.exists():
         if json.loads(note.read_text()) != recipe:
-            raise InputError(f"{note}: this folder holds another cohort; choose another folder or the same options")
+            raise InputError(
+                f"{note}: this folder holds another cohort; choose another folder or the same options"
+            )
         return
     with atomic_path(note) as path:
         path.write_text(json.dumps(recipe, indent=1) + "\n")
@@ -88,7 +126,9 @@ def _start(generator, out):
 def _write_one(index):
     image, label = _generator.make(index)
     for path, data, slope in zip(_files(_out, _generator.describe(index)), (image, label), (1 / 255, 1)):
-        nifti = nib.Nifti1Image(np.rint(data / slope).astype(np.uint8), shapes.grid_affine(data.shape))
+        nifti = nib.Nifti1Image(
+            np.rint(data / slope).astype(np.uint8), network_grid((0, 0, 0), data.shape).affine
+        )
         nifti.header.set_slope_inter(slope, 0)
         nifti.header.set_xyzt_units("mm")
         with atomic_path(path) as temporary:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from acsgreg_tf.data import ct, shapes
+from acsgreg_tf.data.correspondence import correspond
 from acsgreg_tf.errors import InputError
 
 LEVELS = ("L1", "L2", "L3", "L4", "L5")
@@ -58,7 +59,9 @@ def read_list(path):
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable list of shapes ({error})") from error
     if not rows or not set(COLUMNS) <= set(rows[0]):
-        raise InputError(f"{path}: a list of shapes has a line of the names {','.join(COLUMNS)} and a line a shape")
+        raise InputError(
+            f"{path}: a list of shapes has a line of the names {','.join(COLUMNS)} and a line a shape"
+        )
     return [_source(row, path, number) for number, row in enumerate(rows, start=2)]
 
 
@@ -82,6 +85,37 @@ def _source(row, path, number):
     return Source(file, row["kind"], label, row["level"], row["person"], row["axes"])
 
 
+class Unvaried:
+    """Gives each source as it is, with simulated intensities: for measuring on real shapes that have no CT."""
+
+    def __init__(self, seed, sources):
+        self.seed = seed
+        self.sources = list(sources)
+
+    def __len__(self):
+        return len(self.sources)
+
+    def load(self):
+        """Nothing: every shape is needed once only."""
+
+    def describe(self, index):
+        """The manifest's line of source `index`: a dict of id, person, level, seed and source."""
+        source = self.sources[index]
+        name = f"{source.person}-{source.level}"
+        return {
+            "id": name,
+            "person": source.person,
+            "level": source.level,
+            "seed": self.seed,
+            "source": source.name,
+        }
+
+    def make(self, index):
+        """Source `index`: CT in [0, 1] (float32) and label (uint8), both (X, Y, Z) on the network grid."""
+        hu, label = ct.simulate_ct(self.sources[index].load(), np.random.default_rng([self.seed, index]))
+        return ct.normalise(hu, label), label
+
+
 class CohortGenerator:
     """Makes vertebra number `index` of the cohort `seed`.
 
@@ -90,7 +124,7 @@ class CohortGenerator:
     Of the real ones, `blend_fraction` are blends of two people of the same level (one in five of adjacent levels).
     """
 
-    def __init__(self, seed, levels=LEVELS, sources=(), phantom_fraction=0.0, blend_fraction=0.5):
+    def __init__(self, seed, levels=LEVELS, sources=(), phantom_fraction=0.0, blend_fraction=0.75):
         self.seed = seed
         self.levels = tuple(levels)
         self.phantom_fraction = phantom_fraction
@@ -99,6 +133,7 @@ class CohortGenerator:
         for source in sources:
             self.sources.setdefault(source.level, []).append(source)
         self._shapes = {}
+        self._fields = {}
 
     def load(self):
         """Read all shapes now, so that processes forked later share them. Raises InputError for a bad file."""
@@ -121,7 +156,7 @@ class CohortGenerator:
             (source, weight), *others = parts
             sdf = self._shape(source)
             for other, weight in others:
-                sdf = shapes.interpolate(sdf, self._shape(other), weight)
+                sdf = shapes.interpolate(sdf, self._shape(other), weight, self._field(source, other))
         hu, label = ct.simulate_ct(shapes.vary(sdf, rng), rng)
         return ct.normalise(hu, label), label
 
@@ -130,7 +165,11 @@ class CohortGenerator:
         rng = np.random.default_rng([self.seed, index])
         level = self.levels[index % len(self.levels)]
         person = index // len(self.levels)
-        record = {"id": f"g{self.seed}-{person:05d}-{level}", "person": f"g{self.seed}-{person:05d}", "level": level}
+        record = {
+            "id": f"g{self.seed}-{person:05d}-{level}",
+            "person": f"g{self.seed}-{person:05d}",
+            "level": level,
+        }
         here = self.sources.get(level, [])
         phantom, blend, adjacent = rng.random(3)
         if not here or phantom < self.phantom_fraction:
@@ -144,7 +183,7 @@ class CohortGenerator:
             around = [s for p in places if 0 <= p < len(LEVELS) for s in self.sources.get(LEVELS[p], [])]
             around = [s for s in around if s.person != first.person]
             if around:
-                parts.append((around[rng.integers(len(around))], round(rng.uniform(0.1, 0.5), 3)))
+                parts.append((around[rng.integers(len(around))], round(rng.uniform(0.1, 0.9), 3)))
         source = " + ".join([first.name, *(f"{weight} {s.name}" for s, weight in parts[1:])])
         return {**record, "seed": self.seed, "source": source}, rng, parts
 
@@ -152,3 +191,8 @@ class CohortGenerator:
         if source not in self._shapes:
             self._shapes[source] = source.load()
         return self._shapes[source]
+
+    def _field(self, fixed, moving):
+        if (fixed, moving) not in self._fields:
+            self._fields[fixed, moving] = correspond(self._shape(fixed), self._shape(moving))
+        return self._fields[fixed, moving]

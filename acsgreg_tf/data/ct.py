@@ -7,7 +7,7 @@ blurred, cut into slices and noisy. It serves where a shape is known but no CT m
 import numpy as np
 from scipy import ndimage
 
-from acsgreg_tf.data.shapes import smooth_noise
+from acsgreg_tf.data._lattice import along_axis, smooth_noise
 from acsgreg_tf.errors import InputError
 
 HU_RANGE = (-200.0, 1500.0)
@@ -25,12 +25,12 @@ def simulate_ct(
     sdf,
     rng,
     *,
-    shell=(0.5, 2.0),
-    shell_hu=(600.0, 1500.0),
+    shell=(0.4, 1.5),
+    shell_hu=(500.0, 1500.0),
     core_hu=(20.0, 230.0),
     blur=(0.4, 0.9),
     slices=(1.0, 3.0),
-    noise=(8.0, 80.0),
+    noise=(10.0, 120.0),
     label_error=0.5,
 ):
     """A simulated CT of the vertebra `sdf` (X, Y, Z; mm, negative inside, 1 mm voxels) and its label.
@@ -62,21 +62,25 @@ def _bone(sdf, rng, shell, shell_hu, core_hu, label_error):
         return middle + sd * smooth_noise(rng, shape, smoothness, step)
 
     stray = label_error * smooth_noise(rng, shape, 4.0, 2)
-    depth = stray + rng.normal(-0.35, 0.3) - sdf  # labels tend to be drawn around the bone, not through its edge
+    depth = (
+        stray + rng.normal(-0.45, 0.3) - sdf
+    )  # labels tend to be drawn around the bone, not through its edge
     # Within a body the surroundings are mostly bone, within processes and pedicles mostly not.
     bulk = np.clip(ndimage.uniform_filter((sdf < 0).astype(np.float32), 13) * 2 - 0.6, 0, 1)
 
     (thin, thick), (soft, hard) = shell, shell_hu
-    thickness = spread(rng.uniform(thin, thick), 0.4, 6.0, 3) * (1.4 - 0.7 * bulk)  # a body's wall is thin
-    thickness = np.clip(thickness, thin / 2, thick * 1.5)
-    cortex_hu = np.clip(spread(rng.uniform(soft, hard), 150.0, 4.0, 2), soft, hard)
+    thickness = spread(rng.uniform(thin, thick), 0.4, 5.0, 2) * (1.7 - 1.3 * bulk)  # a body's wall is thin
+    thickness = np.clip(thickness, thin / 2, 2 * thick)
+    cortex_hu = np.clip(spread(rng.uniform(soft, hard), 250.0, 4.0, 2), soft, hard)
 
     core = rng.uniform(*core_hu)
     contrast = rng.uniform(0.5, 1.5)
     marrow = spread(core, 30.0 * contrast, 8.0, 4) + spread(0, 35.0 * contrast, 3.0, 2)
     marrow += 80.0 * contrast * ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 0.7) / 0.26
     marrow += (1 - bulk) * rng.uniform(20, 200)  # pedicles and processes are denser
-    marrow += rng.uniform(50, 350) * np.exp(-np.clip(depth - thickness, 0, None) / 1.2)  # so is bone below the shell
+    marrow += rng.uniform(50, 350) * np.exp(
+        -np.clip(depth - thickness, 0, None) / 1.2
+    )  # so is bone below the shell
     marrow = np.maximum(marrow, -80)
 
     # A voxel is 1 mm wide: the part of it that lies below a surface rises linearly over that width.
@@ -90,21 +94,14 @@ def _scan(hu, rng, blur, thickness, noise):
     """What a scanner makes of `hu`: blurred, averaged over slices, noisy, and brought back to 1 mm."""
     axis = 2 if rng.random() < 0.75 else 0
     hu = ndimage.gaussian_filter(hu, blur)
-    hu = ndimage.gaussian_filter1d(hu, np.sqrt(max(thickness**2 - 1, 0) / 12), axis=axis)  # a slice's box, in spread
+    hu = ndimage.gaussian_filter1d(
+        hu, np.sqrt(max(thickness**2 - 1, 0) / 12), axis=axis
+    )  # a slice's box, in spread
     n = hu.shape[axis]
     start = rng.uniform(0, thickness)
     at = np.clip(np.arange(start - thickness, n - 1 + thickness, thickness), 0, n - 1)
-    stack = _linear(hu, at, axis)
+    stack = along_axis(hu, at, axis)
     grain = rng.standard_normal(stack.shape, np.float32)
     coarse = ndimage.gaussian_filter(rng.standard_normal(stack.shape, np.float32), 1.0) / 0.15
     stack = stack + noise * (0.8 * grain + 0.6 * coarse)
-    return _linear(stack, (np.arange(n) - start + thickness) / thickness, axis)
-
-
-def _linear(values, at, axis):
-    """`values` (X, Y, Z) interpolated linearly at positions `at` along one axis."""
-    at = np.clip(at, 0, values.shape[axis] - 1)
-    low = np.minimum(at.astype(int), values.shape[axis] - 2)
-    weight = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
-    before = values.take(low, axis)
-    return before + weight * (values.take(low + 1, axis) - before)
+    return along_axis(stack, (np.arange(n) - start + thickness) / thickness, axis)

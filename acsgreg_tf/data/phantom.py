@@ -181,8 +181,8 @@ def _half_arch(p, side, wall, canal_back):
     out.append(_sweep(shoulder, tip, (4.0, 5.5, 6.5), (3.8, blade * 0.9, blade * 0.85), lower))
 
     # Lamina: a leaning plate from the pars to the midline.
-    ridge = at(0.0, canal_back - 5.0, -8.5)
-    root = at(p.canal_width / 2 + 1.5, canal_back + 0.45 * p.canal_depth, -3.5)
+    ridge = at(0.0, canal_back - 5.0, -7.5)
+    root = at(p.canal_width / 2 + 1.5, canal_back + 0.45 * p.canal_depth, -2.0)
     along = (ridge - root) / np.linalg.norm(ridge - root)
     tall = np.array([0, np.sin(0.42), np.cos(0.42)])
     tall = tall - along * (along @ tall)
@@ -190,6 +190,7 @@ def _half_arch(p, side, wall, canal_back):
     plate = np.stack([along, np.cross(tall, along), tall])
     thick, high = p.lamina_thickness / 2, p.lamina_height / 2
     out.append(_sweep(root, ridge, (4, thick, high * 0.85), (3, thick * 1.1, high), plate, blend=5.0))
+    out.append(_sweep(root, 0.5 * (neck + shoulder), (4, 4, 7), (4, 4, 7)))
     web = 0.5 * (shoulder + tip) + at(-1, 0, 1)
     out.append(_sweep(web, ridge + at(0, -1, -3), (3, thick * 0.85, 8), (3, thick * 0.9, 7.5), plate, blend=5.0))
 

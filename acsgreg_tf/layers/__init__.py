@@ -5,7 +5,7 @@ from acsgreg_tf.layers.blocks import ConvBlock
 from acsgreg_tf.layers.fusion import GatedFusion, SumOfHalves
 from acsgreg_tf.layers.resize import ResizeDisplacement
 from acsgreg_tf.layers.spatial import SpatialTransformer, VecInt
-from acsgreg_tf.layers.transformer import PositionEmbedding, TransformerEncoder, TransformerLayer
+from acsgreg_tf.layers.transformer import PositionEmbedding, TransformerEncoder
 
 __all__ = [
     "AffineMatrix",
@@ -16,6 +16,5 @@ __all__ = [
     "SpatialTransformer",
     "SumOfHalves",
     "TransformerEncoder",
-    "TransformerLayer",
     "VecInt",
 ]

@@ -5,23 +5,20 @@ from keras import ops
 from acsgreg_tf.ops.compiled import with_gradient
 
 
-def _box_sum(values, *, window):
-    radius = window // 2
-    for axis in range(1, len(values.shape) - 1):
-        side = values.shape[axis]
-        padding = [(radius, radius) if a == axis else (0, 0) for a in range(len(values.shape))]
-        padded = ops.pad(values, padding)
-        before = (slice(None),) * axis
-        values = sum(padded[(*before, slice(i, i + side))] for i in range(window))
-    return values
+def _axis_sum(values, *, axis, window):
+    side, radius = values.shape[axis], window // 2
+    padding = [(radius, radius) if a == axis else (0, 0) for a in range(len(values.shape))]
+    padded = ops.pad(values, padding)
+    before = (slice(None),) * axis
+    return sum(padded[(*before, slice(i, i + side))] for i in range(window))
 
 
-def _box_sum_gradient(values, upstream, *, window):
+def _axis_sum_gradient(values, upstream, *, axis, window):
     # The window is symmetric and the padding zero, so the sum is its own adjoint.
-    return _box_sum(upstream, window=window)
+    return _axis_sum(upstream, axis=axis, window=window)
 
 
-_summed = with_gradient(_box_sum, _box_sum_gradient)
+_summed_along = with_gradient(_axis_sum, _axis_sum_gradient)
 
 
 def box_sum(values, window):
@@ -32,4 +29,7 @@ def box_sum(values, window):
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")
-    return _summed(values, window=window)
+    # An axis at a time, each compiled apart: in one program XLA would compute the inner sums again for every outer one.
+    for axis in range(1, len(values.shape) - 1):
+        values = _summed_along(values, axis=axis, window=window)
+    return values

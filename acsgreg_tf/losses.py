@@ -1,0 +1,155 @@
+"""The losses of section 2.2 as Keras losses; each is a mean over voxels, one value a sample.
+
+y_true is the fixed side, y_pred the warped side, [B, X, Y, Z, C]. Smaller is better.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from acsgreg_tf.ops.compiled import compiled, with_gradient
+from acsgreg_tf.ops.windows import box_sum
+
+PACKAGE = "acsgreg_tf"
+
+# lambda_1 ... lambda_5 of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
+PAPER_LAMBDAS = (0.3, 0.7, 0.001, 0.01, 0.1)
+
+
+def _mean_per_sample(values):
+    return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
+
+
+@compiled
+def _pair_moments(fixed, warped):
+    """The five maps whose window sums give every local moment: f, w, f*f, w*w, f*w side by side."""
+    return ops.concatenate([fixed, warped, fixed * fixed, warped * warped, fixed * warped], axis=-1)
+
+
+@compiled
+def _correlation(sums, *, count, signed, epsilon):
+    f, w, ff, ww, fw = (sums[..., i : i + 1] for i in range(5))
+    cross = fw - f * w / count
+    f_variance = ops.maximum(ff - f * f / count, 0.0)
+    w_variance = ops.maximum(ww - w * w / count, 0.0)
+    squared = cross * (ops.abs(cross) if signed else cross)
+    return squared / (f_variance * w_variance + epsilon)
+
+
+def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5):
+    """Squared local normalised cross-correlation round each voxel (Eq. 5): [B, X, Y, Z, 1] each -> the same, 0 to 1.
+
+    Args:
+        window: side n of the cube, odd.
+        signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
+        epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in either
+            image scores 0, where voxelmorph's scores 1.
+    """
+    sums = box_sum(_pair_moments(fixed, warped), window)
+    return _correlation(sums, count=float(window**3), signed=signed, epsilon=epsilon)
+
+
+def _steps(field):
+    """Forward differences along each axis, with the weight that makes their squares a mean over voxels."""
+    for axis in range(1, len(field.shape) - 1):
+        before = (slice(None),) * axis
+        step = field[(*before, slice(1, None))] - field[(*before, slice(None, -1))]
+        voxels = math.prod(step.shape[1:-1])
+        yield axis, step, 1.0 / voxels
+
+
+def _roughness_sum(field):
+    total = 0.0
+    for _, step, weight in _steps(field):
+        total = total + weight * ops.sum(ops.square(step), axis=tuple(range(1, len(step.shape))))
+    return total
+
+
+def _roughness_gradient(field, upstream):
+    total = 0.0
+    upstream = ops.reshape(upstream, (-1,) + (1,) * (len(field.shape) - 1))
+    for axis, step, weight in _steps(field):
+        after = [(1, 0) if a == axis else (0, 0) for a in range(len(field.shape))]
+        ahead = [(0, 1) if a == axis else (0, 0) for a in range(len(field.shape))]
+        total = total + weight * (ops.pad(step, after) - ops.pad(step, ahead))
+    return 2.0 * upstream * total
+
+
+_roughness = with_gradient(_roughness_sum, _roughness_gradient)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class LNCC(keras.losses.Loss):
+    """Minus the local normalised cross-correlation (Eqs. 5 and 6): -1 where the images match up to local scale and shift.
+
+    Args:
+        window: side of the cubic window, odd.
+        foreground: average over the windows that hold some of the fixed image (its non-zero voxels) only. Masked vertebrae
+            are mostly empty: without this the mean is that of nothing against nothing.
+        signed: see `local_correlation`. Unsigned is Eq. 5; the gradient of an anti-correlated window is never cut off.
+    """
+
+    def __init__(self, window=9, foreground=True, signed=False, name="lncc", **kwargs):
+        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+        self.window = window
+        self.foreground = foreground
+        self.signed = signed
+
+    def call(self, y_true, y_pred):
+        score = local_correlation(y_true, y_pred, self.window, self.signed)
+        if not self.foreground:
+            return -_mean_per_sample(score)
+        here = ops.cast(box_sum(ops.cast(ops.not_equal(y_true, 0.0), "float32"), self.window) > 0.5, "float32")
+        return -_mean_per_sample(score * here) / ops.maximum(_mean_per_sample(here), 1e-6)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "reduction": self.reduction,
+            "window": self.window,
+            "foreground": self.foreground,
+            "signed": self.signed,
+        }
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MeanSquaredDifference(keras.losses.Loss):
+    """Mean over voxels of (f - w)^2; voxelmorph's `mse` image loss."""
+
+    def __init__(self, name="mse", **kwargs):
+        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+
+    def call(self, y_true, y_pred):
+        return _mean_per_sample(ops.square(y_true - y_pred))
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Diffusion(keras.losses.Loss):
+    """Diffusion regulariser of a displacement (Eq. 7): mean over voxels of the squared forward differences, summed over the
+    three axes and the three components (voxelmorph's Grad('l2') divides by those nine). y_true is not used.
+    """
+
+    def __init__(self, name="diffusion", **kwargs):
+        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+
+    def call(self, y_true, y_pred):
+        return _roughness(y_pred)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SoftDice(keras.losses.Loss):
+    """1 - Dice of soft labels (Eq. 8), averaged over channels; labels are 0 to 1. Two empty labels score 0 (a match).
+    """
+
+    def __init__(self, name="dice", **kwargs):
+        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+
+    def call(self, y_true, y_pred):
+        axes = tuple(range(1, len(y_pred.shape) - 1))
+        overlap = 2.0 * ops.sum(y_true * y_pred, axis=axes)
+        size = ops.sum(y_true, axis=axes) + ops.sum(y_pred, axis=axes)
+        return ops.mean(1.0 - (overlap + 1e-6) / (size + 1e-6), axis=-1)
+
+
+IMAGE_LOSSES = {"lncc": LNCC, "ncc": LNCC, "mse": MeanSquaredDifference}
