@@ -16,6 +16,9 @@ from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
 
+# NIfTI stores a slope in 32 bits; rounded down, so that 255 times it does not pass 1.
+_SLOPE = np.nextafter(np.float32(1 / 255), np.float32(0))
+
 
 def main(arguments=None):
     """Run the command line; returns the exit code (2 for a fault in the input)."""
@@ -29,7 +32,7 @@ def main(arguments=None):
 
 
 def generate(options):
-    """Write the cohort that the parsed `options` describe; what is already in its folder is not made again."""
+    """Write the cohort that the parsed `options` describe; what its folder already holds is kept."""
     _check(options)
     sources = read_list(options.shapes) if options.shapes else []
     if options.as_is:
@@ -125,14 +128,17 @@ def _start(generator, out):
 
 def _write_one(index):
     image, label = _generator.make(index)
-    for path, data, slope in zip(_files(_out, _generator.describe(index)), (image, label), (1 / 255, 1)):
-        nifti = nib.Nifti1Image(
-            np.rint(data / slope).astype(np.uint8), network_grid((0, 0, 0), data.shape).affine
-        )
-        nifti.header.set_slope_inter(slope, 0)
-        nifti.header.set_xyzt_units("mm")
-        with atomic_path(path) as temporary:
-            nib.save(nifti, temporary)
+    image_path, label_path = _files(_out, _generator.describe(index))
+    _write(image_path, np.rint(image * 255), _SLOPE)
+    _write(label_path, label, 1)
+
+
+def _write(path, data, slope):
+    image = nib.Nifti1Image(data.astype(np.uint8), network_grid((0, 0, 0), data.shape).affine)
+    image.header.set_slope_inter(slope, 0)
+    image.header.set_xyzt_units("mm")
+    with atomic_path(path) as temporary:
+        nib.save(image, temporary)
 
 
 def _write_lists(out, records):

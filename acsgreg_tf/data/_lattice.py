@@ -5,7 +5,7 @@ from scipy import ndimage
 
 
 def along_axis(values, at, axis):
-    """`values` interpolated linearly at the positions `at` (N,) along one axis; held constant beyond its ends."""
+    """`values` interpolated linearly at positions `at` (N,) along one axis; constant beyond its ends."""
     at = np.clip(at, 0, values.shape[axis] - 1)
     low = np.clip(at.astype(int), 0, max(values.shape[axis] - 2, 0))
     high = np.minimum(low + 1, values.shape[axis] - 1)
@@ -15,7 +15,7 @@ def along_axis(values, at, axis):
 
 
 def on_lattice(fields, axes):
-    """`fields` (C, x, y, z) interpolated linearly to (C, X, Y, Z), on the lattice of three lists of positions."""
+    """`fields` (C, x, y, z) interpolated linearly to (C, X, Y, Z), where three lists of positions meet."""
     for axis, at in enumerate(axes, start=1):
         fields = along_axis(fields, np.asarray(at), axis)
     return fields

@@ -6,9 +6,9 @@ import numpy as np
 def votes_inside(triangles, shape):
     """Along how many of the three axes each voxel is inside: uint8 (X, Y, Z), 0 to 3.
 
-    `triangles` is (F, 3, 3), its corners in voxels of a grid of `shape`. A voxel is inside along an axis if an odd
-    number of triangles lies below it, which needs neither welded corners nor consistent windings; where a surface has
-    holes, the axes disagree.
+    `triangles` is (F, 3, 3), its corners in voxels of a grid of `shape`. A voxel is inside along an axis if
+    an odd number of triangles lies below it, which needs neither welded corners nor consistent windings;
+    where a surface has holes, the axes disagree.
     """
     votes = np.zeros(shape, np.uint8)
     for axis in range(3):

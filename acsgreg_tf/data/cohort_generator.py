@@ -19,7 +19,7 @@ COLUMNS = ("path", "kind", "label", "level", "person", "axes")
 
 @dataclass(frozen=True)
 class Source:
-    """A real vertebra: one label of a label map (`kind` 'label') or a triangle mesh in an .npz file ('mesh')."""
+    """A real vertebra: a label of a label map (`kind` 'label') or a triangle mesh in an .npz file ('mesh')."""
 
     path: Path
     kind: str
@@ -33,7 +33,7 @@ class Source:
         return f"{self.person}:{self.level}"
 
     def load(self, shape=shapes.SHAPE):
-        """Its signed distance (X, Y, Z) in mm on the network grid. Raises InputError as `shapes.load_*` do."""
+        """Its signed distance (X, Y, Z) in mm on the network grid. Raises InputError as `shapes` does."""
         if self.kind == "label":
             return shapes.load_label(self.path, self.label, shape=shape)
         try:
@@ -47,8 +47,9 @@ class Source:
 def read_list(path):
     """The sources of a CSV list with the columns path, kind, label, level, person, axes.
 
-    Paths are relative to the list's own folder. `label` may be empty where a label map has one label only; `axes`
-    says where a mesh's axes point ('LPS', 'ALS', ...) and is empty for label maps, whose headers say it.
+    Paths are relative to the list's own folder. `label` may be empty where a label map has one label only;
+    `axes` says where a mesh's axes point ('LPS', 'ALS', ...) and is empty for label maps, whose headers say
+    it.
 
     Raises InputError, naming the line, for anything else.
     """
@@ -86,7 +87,7 @@ def _source(row, path, number):
 
 
 class Unvaried:
-    """Gives each source as it is, with simulated intensities: for measuring on real shapes that have no CT."""
+    """Gives each source as it is, with simulated intensities: to measure on real shapes that have no CT."""
 
     def __init__(self, seed, sources):
         self.seed = seed
@@ -119,9 +120,10 @@ class Unvaried:
 class CohortGenerator:
     """Makes vertebra number `index` of the cohort `seed`.
 
-    `sources` are the real shapes to vary (none: the parametric phantom alone), `levels` the levels, which take turns,
-    `phantom_fraction` the part made from the phantom. Levels without a real shape are made from the phantom, too.
-    Of the real ones, `blend_fraction` are blends of two people of the same level (one in five of adjacent levels).
+    `sources` are the real shapes to vary (none: the parametric phantom alone), `levels` the levels, which
+    take turns, `phantom_fraction` the part made from the phantom. Levels without a real shape are made from
+    the phantom, too. Of the real ones, `blend_fraction` are blends of two people of the same level (one in
+    five of adjacent levels).
     """
 
     def __init__(self, seed, levels=LEVELS, sources=(), phantom_fraction=0.0, blend_fraction=0.75):
@@ -136,7 +138,7 @@ class CohortGenerator:
         self._fields = {}
 
     def load(self):
-        """Read all shapes now, so that processes forked later share them. Raises InputError for a bad file."""
+        """Read all shapes now, so that processes forked later share them; InputError for a bad file."""
         for sources in self.sources.values():
             for source in sources:
                 self._shape(source)
@@ -161,7 +163,7 @@ class CohortGenerator:
         return ct.normalise(hu, label), label
 
     def _plan(self, index):
-        """What vertebra `index` is made of: its record, the random generator for the rest, the weighted sources."""
+        """What vertebra `index` is made of: its record, a generator for the rest, sources with weights."""
         rng = np.random.default_rng([self.seed, index])
         level = self.levels[index % len(self.levels)]
         person = index // len(self.levels)

@@ -1,7 +1,7 @@
-"""Which point of one vertebra answers to which of another: two signed distances matched, affinely and then freely.
+"""Which point of one vertebra answers to which of another: two signed distances matched.
 
-This is what makes a shape between two people sound: averaging distances alone would cut off every process that does
-not happen to overlap. It is quick (under a second) and coarse, no substitute for a registration.
+This is what makes a shape between two people sound: averaging distances alone would cut off every process
+that does not happen to overlap. It is quick (under a second) and coarse, no substitute for a registration.
 """
 
 import numpy as np
@@ -14,10 +14,12 @@ _REACH = 12.0  # mm; farther from the surface, distances say little
 
 
 def correspond(fixed, moving):
-    """Displacement (3, x, y, z) in mm, on a lattice of `STEP` mm, from points of `fixed` to points of `moving`.
+    """The displacement (3, x, y, z) in mm from points of `fixed` to points of `moving`.
 
-    `fixed` and `moving` are signed distances (X, Y, Z) on the network grid. After an affine fit, the surfaces are drawn
-    together along the distances' slopes, smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
+    `fixed` and `moving` are signed distances (X, Y, Z) on the network grid, the displacement lives on a lattice
+    of `STEP` mm. After an affine fit, the surfaces
+    are drawn together along the distances' slopes, smoothed less and less (demons; Thirion, Medical Image
+    Analysis 1998).
     """
     matrix, offset = _fit_affine(fixed, moving)
     blurred = ndimage.gaussian_filter(moving, 1.0)
@@ -37,7 +39,7 @@ def correspond(fixed, moving):
 
 
 def inverse_part(field, t):
-    """The displacement (3, x, y, z) that undoes `t` times `field`: x + e(x) goes back to x; by fixed-point steps."""
+    """The displacement (3, x, y, z) in mm that undoes `t` times `field`; found by fixed-point steps."""
     points = np.indices(field.shape[1:], np.float32)
     back = np.zeros_like(field)
     for _ in range(10):
@@ -46,7 +48,7 @@ def inverse_part(field, t):
 
 
 def _fit_affine(fixed, moving, iterations=15):
-    """Matrix (3, 3) and offset (3,), in voxels, from points of `fixed` to points of `moving`: Gauss-Newton."""
+    """Matrix (3, 3) and offset (3,) in voxels from points of `fixed` to those of `moving`; Gauss-Newton."""
     fixed_inside, moving_inside = np.argwhere(fixed < 0), np.argwhere(moving < 0)
     middle = fixed_inside.mean(axis=0)
     offset = moving_inside.mean(axis=0)
@@ -61,9 +63,8 @@ def _fit_affine(fixed, moving, iterations=15):
     for _ in range(iterations):
         at = (local @ matrix.T + offset).T
         value, slope = sample(moving[None], at)[0], sample(slopes, at).T
-        columns = np.concatenate(
-            [(slope[:, :, None] * local[:, None, :] / unit).reshape(-1, 9), slope], axis=1
-        )
+        of_matrix = slope[:, :, None] * local[:, None, :] / unit
+        columns = np.concatenate([of_matrix.reshape(-1, 9), slope], axis=1)
         normal = columns.T @ columns
         normal[np.diag_indices(12)] += 1e-3 * np.trace(normal) / 12
         change = np.linalg.solve(normal, columns.T @ (target - value))

@@ -1,7 +1,7 @@
 """CT intensities for a vertebra's shape, and the scaling that the networks expect.
 
-`simulate_ct` paints what a scanner sees of a bone: a dense cortical shell of uneven thickness around a spongy core,
-blurred, cut into slices and noisy. It serves where a shape is known but no CT may be used or shipped.
+`simulate_ct` paints what a scanner sees of a bone: a dense cortical shell of uneven thickness around a spongy
+core, blurred, cut into slices and noisy. It serves where a shape is known but no CT may be used or shipped.
 """
 
 import numpy as np
@@ -35,12 +35,12 @@ def simulate_ct(
 ):
     """A simulated CT of the vertebra `sdf` (X, Y, Z; mm, negative inside, 1 mm voxels) and its label.
 
-    Returns `hu` (X, Y, Z) float32 in Hounsfield units and `label` (X, Y, Z) uint8, the shape's voxels. `rng` is a numpy
-    Generator. Each pair is a range from which the vertebra's own value is drawn: thickness (mm) and HU of the
-    cortical shell (both also vary smoothly over the surface), HU of the trabecular core, blur (standard deviation,
-    mm), slice thickness (mm; across z or, as in sagittal series, x), noise (standard deviation, HU). `label_error`
-    (mm) is how far, smoothly varying, the bone's true border strays from the label's, as it does for labels drawn by
-    hand.
+    Returns `hu` (X, Y, Z) float32 in Hounsfield units and `label` (X, Y, Z) uint8, the shape's voxels. `rng`
+    is a numpy Generator. Each pair is a range from which the vertebra's own value is drawn: thickness (mm)
+    and HU of the cortical shell (both also vary smoothly over the surface), HU of the trabecular core, blur
+    (standard deviation, mm), slice thickness (mm; across z or, as in sagittal series, x), noise (standard
+    deviation, HU). `label_error` (mm) is how far, smoothly varying, the bone's true border strays from the
+    label's, as it does for labels drawn by hand.
     """
     label = (sdf <= 0).astype(np.uint8)
     inside = np.argwhere(label)
@@ -62,9 +62,8 @@ def _bone(sdf, rng, shell, shell_hu, core_hu, label_error):
         return middle + sd * smooth_noise(rng, shape, smoothness, step)
 
     stray = label_error * smooth_noise(rng, shape, 4.0, 2)
-    depth = (
-        stray + rng.normal(-0.45, 0.3) - sdf
-    )  # labels tend to be drawn around the bone, not through its edge
+    # Labels tend to be drawn around the bone, not through its edge.
+    depth = stray + rng.normal(-0.45, 0.3) - sdf
     # Within a body the surroundings are mostly bone, within processes and pedicles mostly not.
     bulk = np.clip(ndimage.uniform_filter((sdf < 0).astype(np.float32), 13) * 2 - 0.6, 0, 1)
 
@@ -78,9 +77,8 @@ def _bone(sdf, rng, shell, shell_hu, core_hu, label_error):
     marrow = spread(core, 30.0 * contrast, 8.0, 4) + spread(0, 35.0 * contrast, 3.0, 2)
     marrow += 80.0 * contrast * ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 0.7) / 0.26
     marrow += (1 - bulk) * rng.uniform(20, 200)  # pedicles and processes are denser
-    marrow += rng.uniform(50, 350) * np.exp(
-        -np.clip(depth - thickness, 0, None) / 1.2
-    )  # so is bone below the shell
+    below_shell = np.clip(depth - thickness, 0, None)
+    marrow += rng.uniform(50, 350) * np.exp(-below_shell / 1.2)  # so is the bone just below the shell
     marrow = np.maximum(marrow, -80)
 
     # A voxel is 1 mm wide: the part of it that lies below a surface rises linearly over that width.
@@ -93,10 +91,9 @@ def _bone(sdf, rng, shell, shell_hu, core_hu, label_error):
 def _scan(hu, rng, blur, thickness, noise):
     """What a scanner makes of `hu`: blurred, averaged over slices, noisy, and brought back to 1 mm."""
     axis = 2 if rng.random() < 0.75 else 0
-    hu = ndimage.gaussian_filter(hu, blur)
-    hu = ndimage.gaussian_filter1d(
-        hu, np.sqrt(max(thickness**2 - 1, 0) / 12), axis=axis
-    )  # a slice's box, in spread
+    spread = np.full(3, blur)
+    spread[axis] = np.sqrt(blur**2 + max(thickness**2 - 1, 0) / 12)  # a slice averages over a box
+    hu = ndimage.gaussian_filter(hu, spread)
     n = hu.shape[axis]
     start = rng.uniform(0, thickness)
     at = np.clip(np.arange(start - thickness, n - 1 + thickness, thickness), 0, n - 1)

@@ -1,7 +1,7 @@
-"""Vertebra shapes as signed distances: read from labels and meshes, blended between people, varied at random.
+"""Vertebra shapes as signed distances: read from labels and meshes, blended between people, varied.
 
-A shape is a float32 array (X, Y, Z) on the network grid (1 mm, RAS oriented, 128 x 128 x 64 by default, centred on
-the vertebra's bounding box) that holds the signed distance to the bone's surface in mm, NEGATIVE inside.
+A shape is a float32 array (X, Y, Z) on the network grid (1 mm, RAS oriented, 128 x 128 x 64 by default,
+centred on the vertebra's bounding box) of signed distances to the bone's surface in mm, NEGATIVE inside.
 """
 
 import numpy as np
@@ -19,19 +19,19 @@ FAR = 8.0  # mm; how far outside the bone `interpolate` and `vary` keep distance
 
 
 def load_label(path, label=None, *, shape=SHAPE):
-    """The signed distance (X, Y, Z) in mm of one label of a label map, of any format, orientation and spacing.
+    """The signed distance (X, Y, Z) in mm of one label of a label map, whatever its orientation and spacing.
 
-    `label` may be left out where the file has one label only.
+    The formats are those of `images.read_label`. `label` may be left out where the file has one label only.
 
-    Raises InputError if the file cannot be read, the label is absent or ambiguous, or does not fit into `shape` mm.
+    Raises InputError if the file cannot be read, the label is absent or ambiguous, or does not fit into
+    `shape` mm.
     """
     image = read_label(path)
     if label is None:
         found = np.unique(image.data[image.data != 0])
         if len(found) != 1:
-            raise InputError(
-                f"{path}: say which label to take, it has {', '.join(map(str, found)) or 'none'}"
-            )
+            found = ", ".join(map(str, found)) or "none"
+            raise InputError(f"{path}: say which label to take, it has {found}")
         label = found[0]
     mask = image.data == label
     if not mask.any():
@@ -42,8 +42,8 @@ def load_label(path, label=None, *, shape=SHAPE):
 def from_mask(mask, affine, *, shape=SHAPE, name="mask"):
     """The signed distance of a boolean array (any shape) whose voxel-to-RAS affine is `affine` (4 x 4).
 
-    The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a third
-    along the others, interpolated linearly; its surface is where it crosses one half.
+    The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a
+    third along the others, interpolated linearly; its surface is where it crosses one half.
 
     Raises InputError if the mask is empty or does not fit into `shape` mm.
     """
@@ -56,9 +56,8 @@ def from_mask(mask, affine, *, shape=SHAPE, name="mask"):
     _check_extent(high - low, shape, name)
 
     first = voxels.min(axis=0)
-    box = np.pad(mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0)))], 4).astype(
-        np.float32
-    )
+    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0)))]
+    box = np.pad(box, 4).astype(np.float32)
     coarse = np.linalg.norm(affine[:3, :3], axis=0) > 1.25
     probability = ndimage.gaussian_filter(box, np.where(coarse, 1 / 2, 1 / 3))
 
@@ -73,11 +72,12 @@ def load_mesh(vertices, faces, *, axes="RAS", shape=SHAPE, name="mesh"):
     """The signed distance (X, Y, Z) in mm of a triangle surface.
 
     `vertices` is (V, 3) in mm, `faces` (F, 3) indices into it. `axes` names where each of the mesh's own axes
-    points ('LPS': x to the left, y to the back, z up). The inside is found by counting crossings along lines in three
-    directions and taking the majority, so that unwelded vertices, wrong windings and small holes do no harm.
+    points ('LPS': x to the left, y to the back, z up). The inside is found by counting crossings along lines
+    in three directions and taking the majority, so that unwelded vertices, wrong windings and small holes do
+    no harm.
 
-    Raises InputError for arrays or axes that make no sense, a surface that is too open to have an inside, or one that
-    does not fit into `shape` mm.
+    Raises InputError for arrays or axes that make no sense, a surface that is too open to have an inside, or
+    one that does not fit into `shape` mm.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
@@ -104,14 +104,14 @@ def load_mesh(vertices, faces, *, axes="RAS", shape=SHAPE, name="mesh"):
 
 
 def from_probability(probability):
-    """The signed distance (X, Y, Z) in mm to the surface where a 1 mm probability map (X, Y, Z) crosses one half.
+    """The signed distance (X, Y, Z) in mm to where a 1 mm probability map (X, Y, Z) crosses one half.
 
-    Voxels beside the surface take their distance from the crossings on the lines to their neighbours, the others the
-    distance to the point of the surface that belongs to the nearest of these: the surface is exact, distances
-    beside a curved one to a fraction of a voxel.
+    Voxels beside the surface take their distance from the crossings on the lines to their neighbours, the
+    others the distance to the point of the surface that belongs to the nearest of these: the surface is
+    exact, distances beside a curved one to a fraction of a voxel.
     """
     inside = probability > 0.5
-    nearness = np.zeros((3, *probability.shape), np.float32)  # one over the way to the surface along each axis
+    nearness = np.zeros((3, *probability.shape), np.float32)  # 1 / way to the surface, along each axis
     for axis in range(3):
         lower, upper, p, q, here, there = (
             part for a in (nearness[axis], probability, inside) for part in _neighbours(a, axis)
@@ -125,7 +125,7 @@ def from_probability(probability):
     outward = -np.stack(np.gradient(probability))[:, beside]
     outward /= np.linalg.norm(outward, axis=0) + 1e-6
     shortest = nearness[:, beside].argmax(axis=0)[None]
-    away = np.take_along_axis(np.abs(outward), shortest, 0) / np.take_along_axis(nearness[:, beside], shortest, 0)
+    away = np.take_along_axis(np.abs(outward) / np.maximum(nearness[:, beside], 1e-6), shortest, 0)
     normal, foot = np.zeros_like(nearness), np.zeros_like(nearness)  # the foot: from a voxel to the surface
     normal[:, beside] = outward
     foot[:, beside] = outward * away * np.where(inside[beside], 1, -1)
@@ -146,10 +146,10 @@ def _neighbours(values, axis):
 
 
 def interpolate(sdf_a, sdf_b, t, field=None):
-    """A shape between two people: `sdf_a` at t = 0, nearly `sdf_b` at t = 1; points that correspond are averaged.
+    """A shape between two people: `sdf_a` at t = 0, nearly `sdf_b` at t = 1.
 
-    `field` is `correspondence.correspond(sdf_a, sdf_b)`; give it where the same two are blended more than once.
-    Distances of the result hold near the surface only; `vary` puts them right.
+    Points that correspond are averaged, and the distances there. `field` is `correspondence.correspond(sdf_a, sdf_b)`; give it where the same two are blended more than
+    once. Distances of the result hold near the surface only; `vary` puts them right.
     """
     field = correspond(sdf_a, sdf_b) if field is None else field
     back = inverse_part(field, t)
@@ -179,14 +179,14 @@ def vary(
     deformation=((24.0, 1.2), (12.0, 0.8), (6.0, 0.5)),
     margin=1,
 ):
-    """Another vertebra like this one: `sdf` (X, Y, Z) in a random pose, size and smooth diffeomorphic deformation.
+    """Another vertebra like `sdf` (X, Y, Z): in a random pose, of a random size, smoothly deformed.
 
-    `rng` is a numpy Generator. Standard deviations, each cut at two of them: `rotation` in degrees about each axis,
-    `translation` in mm from the middle of the box, `scale`, `anisotropy` and `shear` as fractions. `deformation` lists
-    (smoothness in mm, root mean square in mm a component) of the velocities that are added up. The distances are
-    sampled once, through the whole transform, and made to hold to first order again; beyond 8 mm outside the bone
-    they are cut. The result keeps `margin` voxels clear of the box: where it is too large it is drawn again more
-    mildly, at last merely shrunk, until it fits.
+    `rng` is a numpy Generator. Standard deviations, each cut at two of them: `rotation` in degrees about each
+    axis, `translation` in mm from the middle of the box, `scale`, `anisotropy` and `shear` as fractions.
+    `deformation` lists (smoothness in mm, root mean square in mm a component) of the stationary
+    velocities whose sum deforms the shape, diffeomorphically. The distances are sampled once, through the whole transform, and made to hold to first order
+    again; beyond 8 mm outside the bone they are cut. The result keeps `margin` voxels clear of the box: where
+    it is too large it is drawn again more mildly, at last merely shrunk, until it fits.
     """
     shape = np.array(sdf.shape)
     centre = (shape - 1) / 2
@@ -202,7 +202,7 @@ def vary(
         if (high - low <= room).all():
             break
     else:
-        matrix, velocity = (np.eye(3) * min(1, (room / np.ptp(surface, axis=0)).min()), velocity * 0)
+        matrix, velocity = np.eye(3) * min(1, (room / np.ptp(surface, axis=0)).min()), velocity * 0
         placed = _push(surface @ matrix.T + centre, velocity)
         low, high = placed.min(axis=0), placed.max(axis=0)
     shift = centre - (low + high) / 2 + translation * _normal(rng, 3)
@@ -271,11 +271,11 @@ def _flow(velocity, squarings=5):
 
 
 def _push(points, velocity):
-    """Where points (N, 3), in voxels, of the shape come to lie when the shape is PULLED through the velocity's flow."""
+    """Where points (N, 3), in voxels, come to lie when the image that holds them is pulled through the flow."""
     return points + sample(_flow(-velocity), points.T / STEP).T
 
 
 def _to_first_order(sdf):
-    """Distances that a map has stretched, divided by their slope; within limits, since along ridges it vanishes."""
+    """Stretched distances divided by their slope; within limits, since along ridges it vanishes."""
     slope = np.sqrt(sum(g**2 for g in np.gradient(sdf)))
     return sdf / np.clip(slope, 0.7, 1.4)
