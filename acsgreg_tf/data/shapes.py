@@ -110,7 +110,7 @@ def from_probability(probability):
     others the distance to the point of the surface that belongs to the nearest of these: the surface is
     exact, distances beside a curved one to a fraction of a voxel.
     """
-    inside = probability > 0.5
+    inside = probability >= 0.5
     nearness = np.zeros((3, *probability.shape), np.float32)  # 1 / way to the surface, along each axis
     for axis in range(3):
         lower, upper, p, q, here, there = (
