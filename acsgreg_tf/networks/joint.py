@@ -20,14 +20,16 @@ class JointNetwork(Network):
 
     def assemble(self, inshape, affine_features, normalization, int_steps, int_downsize, velocity_of, name):
         """Build the functional model; `velocity_of(fixed, m_a)` gives the velocity and a dict of tensors for study."""
+        # The layers that make outputs bear the outputs' names, which losses go by.
         inputs = image_inputs(inshape)
         affine = AffineNet(inshape, affine_features, normalization)(inputs)
-        m_a = SpatialTransformer(constant_image=True, name="affine_warp", dtype="float32")([inputs["moving"], affine])
+        m_a = SpatialTransformer(constant_image=True, name="m_a", dtype="float32")([inputs["moving"], affine])
         velocity, study = velocity_of(inputs["fixed"], m_a)
-        phi = VecInt(int_steps=int_steps, name="integrate", dtype="float32")(velocity)
-        if int_downsize > 1:
-            phi = ResizeDisplacement(inshape, name="upsample", dtype="float32")(phi)
-        m_d = SpatialTransformer(name="deformable_warp", dtype="float32")([m_a, phi])
+        coarse = int_downsize > 1
+        phi = VecInt(int_steps=int_steps, name="integrate" if coarse else "phi", dtype="float32")(velocity)
+        if coarse:
+            phi = ResizeDisplacement(inshape, name="phi", dtype="float32")(phi)
+        m_d = SpatialTransformer(name="m_d", dtype="float32")([m_a, phi])
         outputs = {"m_a": m_a, "m_d": m_d, "affine": affine, "velocity": velocity, "phi": phi}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self.study_tensors = study

@@ -1,0 +1,149 @@
+"""Train ACSGRegNet or AVoxelMorph on ordered pairs of cropped vertebrae, in the habit of voxelmorph's train.py."""
+
+import argparse
+from pathlib import Path
+
+from acsgreg_tf.cli.common import run, use_gpu
+from acsgreg_tf.errors import InputError
+
+NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
+DEFAULT_SHAPE = (128, 128, 64)
+
+
+def parser():
+    p = argparse.ArgumentParser(prog="train.py", description=__doc__)
+    data = p.add_argument_group("data")
+    data.add_argument("--img-list", required=True, metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape")
+    data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
+    data.add_argument("--img-suffix", metavar="TEXT", help="put after each line of --img-list")
+    data.add_argument("--seg-list", metavar="TXT", help="file with the masks in the same order; adds the two Dice terms")
+    data.add_argument("--seg-prefix", metavar="TEXT", help="put before each line of --seg-list")
+    data.add_argument("--seg-suffix", metavar="TEXT", help="put after each line of --seg-list")
+    data.add_argument("--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired")
+    data.add_argument("--val-img-list", metavar="TXT", help="held-out images: best.h5 is the one with the least loss on them")
+    data.add_argument("--val-seg-list", metavar="TXT", help="their masks")
+    data.add_argument("--val-group-list", metavar="TXT", help="their groups")
+    data.add_argument("--flip", action="store_true", help="mirror pairs left-right at random")
+
+    net = p.add_argument_group("network")
+    net.add_argument("--model", choices=NETWORKS, default="acsgregnet", help="default: %(default)s")
+    net.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="default: %(default)s")
+    net.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
+    net.add_argument(
+        "--int-downsize", type=int, choices=(1, 2), default=2, help="velocity at 1/this resolution (default: %(default)s)"
+    )
+    net.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
+    net.add_argument("--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)")
+
+    out = p.add_argument_group("training")
+    out.add_argument("--model-dir", default="models/run", metavar="DIR", help="where networks and logs go (default: %(default)s)")
+    out.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
+    out.add_argument("--steps-per-epoch", type=int, help="default: as many as take every ordered pair once")
+    out.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
+    out.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate (default: %(default)s)")
+    out.add_argument("--lr-schedule", choices=("constant", "cosine"), default="constant", help="default: %(default)s")
+    out.add_argument("--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)")
+    out.add_argument("--clip-norm", type=float, help="cut gradients to this global norm (default: no)")
+    out.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
+    out.add_argument("--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)")
+    out.add_argument("--affine-lr", type=float, default=1e-3, help="its learning rate (default: %(default)s)")
+    out.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
+    out.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
+    out.add_argument(
+        "--lambdas", type=float, nargs=5, default=(0.3, 0.7, 0.001, 0.01, 0.1), metavar="L",
+        help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
+    )  # fmt: skip
+    out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
+    out.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="steps between saved states (default: %(default)s)")
+    out.add_argument("--no-tensorboard", action="store_true", help="write the CSV log only")
+    out.add_argument("-g", "--gpu", metavar="ID", help="GPU to use, or -1 for none (default: whatever the backend finds)")
+    return p
+
+
+def main(arguments=None):
+    return run(_train, parser(), arguments)
+
+
+def _vertebrae(images, labels, groups, inshape):
+    from acsgreg_tf.data.pairs import Vertebrae
+
+    return Vertebrae(images, labels, groups, inshape)
+
+
+def _words(path):
+    if path is None:
+        return None
+    try:
+        return [line.strip() for line in Path(path).read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
+
+
+def _train(options):
+    from acsgreg_tf.data.pairs import read_list
+
+    use_gpu(options.gpu)
+    images = read_list(options.img_list, options.img_prefix, options.img_suffix)
+    labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
+    if options.val_img_list and bool(options.val_seg_list) != bool(labels):
+        raise InputError("--val-seg-list goes with --seg-list: the loss must have the same terms")
+
+    import keras
+
+    from acsgreg_tf import networks, training
+
+    recipe = training.Recipe(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        lr=options.lr,
+        steps_per_epoch=options.steps_per_epoch,
+        lambdas=tuple(options.lambdas),
+        image_loss=options.image_loss,
+        window=options.window,
+        affine_epochs=options.affine_epochs,
+        affine_lr=options.affine_lr,
+        schedule=options.lr_schedule,
+        warmup_steps=options.warmup_steps,
+        clip_norm=options.clip_norm,
+        flip=options.flip,
+        seed=options.seed,
+        initial_epoch=options.initial_epoch,
+    )
+    keras.utils.set_random_seed(options.seed)
+    train = _vertebrae(images, labels, _words(options.group_list), None)
+    held_out = None
+    if options.val_img_list:
+        held_out = _vertebrae(
+            read_list(options.val_img_list),
+            read_list(options.val_seg_list) if options.val_seg_list else None,
+            _words(options.val_group_list),
+            train.inshape,
+        )
+    if options.load_weights:
+        network = networks.load(options.load_weights)
+        if network.inshape != train.inshape:
+            raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {train.inshape}")
+    else:
+        name = NETWORKS[options.model]
+        arguments = dict(networks.SIZES[name][options.size])
+        if options.normalization:
+            arguments["normalization"] = options.normalization
+        try:
+            network = getattr(networks, name)(
+                inshape=train.inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
+            )
+        except ValueError as error:
+            raise InputError(f"{images[0]}: {error}") from error
+    pairs = len(train.pairs())
+    print(f"{network.name}: {network.count_params():,} parameters; {len(train)} vertebrae, {pairs} ordered pairs")
+    try:
+        training.train(
+            network, train, recipe, options.model_dir, held_out, options.resume, options.save_every,
+            tensorboard=not options.no_tensorboard,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        print(f"\nstopped; --resume goes on from {options.model_dir}")
+        return 130
+    print(f"done: {Path(options.model_dir) / 'best.h5'}")
+    return 0

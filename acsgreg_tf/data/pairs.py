@@ -1,0 +1,185 @@
+"""Ordered pairs of vertebrae and the batches that training reads, reproducible from a seed and a step number."""
+
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from acsgreg_tf.data.images import read_image, read_label
+from acsgreg_tf.errors import InputError
+
+
+def read_list(path, prefix="", suffix=""):
+    """Paths named in a text file, one a line (voxelmorph's --img-list); relative ones start at the list's own folder.
+
+    Raises:
+        InputError: the list cannot be read or is empty.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of files ({error.__class__.__name__})") from error
+    names = [f"{prefix or ''}{line.strip()}{suffix or ''}" for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"{path}: an empty list")
+    return [str(path.parent / name) for name in names]
+
+
+class Vertebrae:
+    """Cropped vertebrae on one common grid shape, read from files once and kept in memory.
+
+    Args:
+        images: paths of intensity crops in [0, 1], background 0.
+        labels: paths of their masks in the same order, or None.
+        groups: a word for each (its level, say): pairs are drawn within a word only. None pairs all with all.
+        inshape: the shape that every file must have; None takes the first file's.
+
+    Raises:
+        InputError: lists of different lengths, fewer than two vertebrae to pair; on reading, whatever `read_image` refuses,
+            another shape, or intensities outside [0, 1].
+    """
+
+    def __init__(self, images, labels=None, groups=None, inshape=None):
+        for name, others in (("labels", labels), ("groups", groups)):
+            if others is not None and len(others) != len(images):
+                raise InputError(f"{len(images)} images but {len(others)} {name}: the lists must go together")
+        for path in [*images, *(labels or [])]:
+            if not Path(path).is_file():
+                raise InputError(f"{path}: no such file")
+        self.images, self.labels = list(images), list(labels) if labels is not None else None
+        self.groups = list(groups) if groups is not None else ["all"] * len(images)
+        self.inshape = tuple(inshape) if inshape is not None else read_image(images[0]).data.shape
+        self._kept, self._lock = {}, threading.Lock()
+
+    def __len__(self):
+        return len(self.images)
+
+    def pairs(self):
+        """All ordered pairs (fixed, moving) of different vertebrae within a group: int [P, 2]."""
+        members = {}
+        for index, group in enumerate(self.groups):
+            members.setdefault(group, []).append(index)
+        found = [np.array([(f, m) for f in group for m in group if f != m]).reshape(-1, 2) for group in members.values()]
+        found = np.concatenate(found)
+        if not len(found):
+            raise InputError(f"no pairs: {len(self)} vertebrae in {len(members)} groups, and a pair needs two in one group")
+        return found
+
+    def _checked(self, path, volume):
+        if volume.data.shape != self.inshape:
+            raise InputError(f"{path}: shape {volume.data.shape}, but the network and the others have {self.inshape}")
+        return volume.data
+
+    def get(self, index):
+        """(image, label or None) as float16 / bool [X, Y, Z]."""
+        with self._lock:
+            kept = self._kept.get(index)
+        if kept is None:
+            path = self.images[index]
+            image = self._checked(path, read_image(path))
+            if image.min() < 0 or image.max() > 1:
+                raise InputError(
+                    f"{path}: intensities from {image.min():g} to {image.max():g}, but crops for training are in [0, 1]"
+                )
+            label = None
+            if self.labels is not None:
+                label = self._checked(self.labels[index], read_label(self.labels[index])) > 0
+            kept = image.astype("float16"), label
+            with self._lock:
+                self._kept[index] = kept
+        return kept
+
+
+def batch_of(volumes, outputs=None):
+    """(inputs, targets) of a training model from {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, arrays or tensors.
+
+    Targets are named after the outputs that they are compared with (`outputs`; all of them if None); phi's regulariser
+    needs nothing.
+    """
+    fixed = volumes["fixed"]
+    inputs = {name: volumes[name] for name in ("fixed", "moving", "moving_seg") if name in volumes}
+    targets = {"m_a": fixed, "m_d": fixed, "phi": fixed[:, :1, :1, :1]}
+    if "fixed_seg" in volumes:
+        targets |= {"m_a_seg": volumes["fixed_seg"], "m_d_seg": volumes["fixed_seg"]}
+    if outputs is not None:
+        targets = {name: targets[name] for name in outputs}
+    return inputs, targets
+
+
+class PairBatches(keras.utils.PyDataset):
+    """Batches of ordered pairs by step number: the same for the same seed, wherever training starts.
+
+    An epoch is a seeded shuffle of all ordered pairs, cut to `steps` batches (or several shuffles, if there are fewer).
+    `batches[i]` is batch i from `first` on, as `batch_of` gives it: float32 [B, X, Y, Z, 1].
+
+    Args:
+        vertebrae: Vertebrae.
+        batch_size: pairs a step.
+        steps: steps an epoch; None takes every pair once.
+        seed: of the order.
+        first, last: global steps that bound the batches (a resumed run begins in the middle); None for the last is one epoch.
+        flip: mirror both images of a pair left-right, at random.
+        outputs: names of the outputs to give targets for; None gives all.
+    """
+
+    def __init__(
+        self, vertebrae, batch_size, steps=None, seed=0, first=0, last=None, flip=False, outputs=None
+    ):
+        super().__init__(workers=1, use_multiprocessing=False)
+        self.vertebrae = vertebrae
+        self.batch_size = batch_size
+        self.pairs = vertebrae.pairs()
+        self.steps = steps or max(len(self.pairs) // batch_size, 1)
+        self.seed = seed
+        self.first = first
+        self.last = first + self.steps if last is None else last
+        self.flip = flip
+        self.outputs = outputs
+        self._order = (None, None)
+
+    def __len__(self):
+        return self.last - self.first
+
+    def __getitem__(self, index):
+        return batch_of(self.volumes(index), self.outputs)
+
+    def _order_of(self, epoch):
+        if self._order[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            needed = self.steps * self.batch_size
+            rounds = [rng.permutation(len(self.pairs)) for _ in range(-(-needed // len(self.pairs)))]
+            self._order = (epoch, np.concatenate(rounds))
+        return self._order[1]
+
+    def volumes(self, index):
+        """{"fixed", "moving"[, "fixed_seg", "moving_seg"]} of batch `index`."""
+        step = self.first + index
+        epoch, within = divmod(step, self.steps)
+        order = self._order_of(epoch)[within * self.batch_size : (within + 1) * self.batch_size]
+        mirrored = np.random.default_rng([self.seed, step, 1]).random(self.batch_size) < 0.5
+        found = {}
+        for (fixed, moving), mirror in zip(self.pairs[order], mirrored, strict=True):
+            for name, which in (("fixed", fixed), ("moving", moving)):
+                image, label = self.vertebrae.get(which)
+                for key, volume in ((name, image), (f"{name}_seg", label)):
+                    if volume is not None:
+                        found.setdefault(key, []).append(volume[::-1] if self.flip and mirror else volume)
+        return {key: np.stack(stack)[..., None].astype("float32") for key, stack in found.items()}
+
+    def as_tf_dataset(self, prefetch=3):
+        """The same batches as a tf.data.Dataset that reads ahead, beside the training step."""
+        import tensorflow as tf
+
+        example = {key: volume.shape for key, volume in self.volumes(0).items()}
+
+        def read(index):
+            found = tf.numpy_function(
+                lambda i: list(self.volumes(int(i)).values()), [index], [tf.float32] * len(example)
+            )
+            for tensor, shape in zip(found, example.values(), strict=True):
+                tensor.set_shape(shape)
+            return batch_of(dict(zip(example, found, strict=True)), self.outputs)
+
+        return tf.data.Dataset.range(len(self)).map(read, num_parallel_calls=1, deterministic=True).prefetch(prefetch)
