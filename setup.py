@@ -1,0 +1,49 @@
+"""Package of acsgreg_tf; the console commands are the same code as scripts/*.py."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+COMMANDS = ("register", "warp", "train", "generate")
+
+setup(
+    name="acsgreg_tf",
+    version="0.1.0",
+    description="Joint affine and diffeomorphic registration of lumbar vertebrae in CT (ACSGRegNet) in Keras 3 / TensorFlow",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.13",
+    packages=[*find_packages(include=["acsgreg_tf", "acsgreg_tf.*"]), "acsgreg_tf.models"],
+    # The shipped network travels inside the package, so that an installed acsgreg-register needs no --model.
+    package_dir={"acsgreg_tf.models": "models"},
+    package_data={"acsgreg_tf.models": ["*.h5", "README.md"]},
+    include_package_data=False,
+    install_requires=[
+        "tensorflow>=2.18",
+        "keras>=3.6,<4",
+        "voxelmorph>=0.2,<0.3",
+        "neurite>=0.2,<0.3",
+        "h5py>=3.8",
+        "matplotlib>=3.7",
+        "nibabel>=5.0",
+        "numpy>=1.26",
+        "packaging",  # voxelmorph imports it without asking for it
+        "scipy>=1.11",
+        "SimpleITK>=2.3",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "meshes": ["trimesh>=4.0"],
+        "test": ["hypothesis>=6.80", "pillow", "pytest>=7.4", "ruff>=0.6", "trimesh>=4.0"],
+    },
+    entry_points={"console_scripts": [f"acsgreg-{name} = acsgreg_tf.cli.{name}:main" for name in COMMANDS]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
