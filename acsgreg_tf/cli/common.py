@@ -1,0 +1,150 @@
+"""What all command lines share: one-line errors and warnings, checks of outputs, and TensorFlow's quiet start."""
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from acsgreg_tf._files import atomic_path, check_writable
+from acsgreg_tf.errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose errors are InputErrors, for `run` to print in one line."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message):
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def run(work, parser, arguments=None):
+    """Parse the arguments, call `work(options)`, and return the exit code.
+
+    An InputError, or what the operating system says of a file, becomes one line `error: ...` on stderr and
+    code 2; a warning one line `warning: ...`; Ctrl-C code 130.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other packages' deprecations are not the user's business
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            work(parser.parse_args(arguments))
+        except InputError as error:
+            return _fail(str(error))
+        except OSError as error:
+            return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _fail(message):
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def check_outputs(outputs, inputs):
+    """Before any work: that every output can be written, and none replaces an input or another output.
+
+    Args:
+        outputs: {option: path or None}.
+        inputs: paths or None.
+
+    Raises:
+        InputError: naming the file.
+    """
+    read = {Path(path).resolve() for path in inputs if path is not None}
+    written = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        check_writable(path)
+        place = Path(path).resolve()
+        if place in read:
+            raise InputError(f"{path}: {option} would replace an input")
+        if place in written:
+            raise InputError(f"{path}: is given for both {written[place]} and {option}")
+        written[place] = option
+
+
+def write_json(path, content):
+    """Write a dict; numbers that JSON lacks (NaN, infinity) become null."""
+    text = json.dumps(_plain(content), indent=1, allow_nan=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def add_gpu(parser):
+    """The option -g/--gpu, for `start_tensorflow`."""
+    parser.add_argument(
+        "-g",
+        "--gpu",
+        metavar="ID",
+        help="use this GPU, or several (0,1), or none (-1); default: as TensorFlow finds",
+    )
+
+
+def start_tensorflow(gpu=None):
+    """Import TensorFlow without its chatter, on the GPUs asked for.
+
+    Args:
+        gpu: "0", "0,1", "-1" for none, or None to leave it as it is.
+
+    Raises:
+        InputError: TensorFlow sees no such GPU.
+    """
+    if gpu is not None:
+        if not all(part.isdigit() for part in gpu.split(",")) and gpu != "-1":
+            raise InputError(f"--gpu {gpu}: must be a GPU's number, several such as 0,1, or -1 for none")
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    with _quiet():
+        import tensorflow as tf
+
+        found = len(tf.config.list_physical_devices("GPU"))
+    if gpu not in (None, "-1") and found < len(gpu.split(",")):
+        raise InputError(f"--gpu {gpu}: TensorFlow finds {found} GPU{'s' * (found != 1)} of that number")
+
+
+@contextmanager
+def _quiet():
+    """Keep what C++ writes to stderr to itself, unless an error ends the block.
+
+    TensorFlow logs its first lines before any setting of it counts.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

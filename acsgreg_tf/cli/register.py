@@ -1,0 +1,227 @@
+"""Register the moving vertebra to the fixed one.
+
+Give whole scans with label maps and the level, or images that show one vertebra each on an empty background.
+Answers lie
+on the FIXED file's own grid; only an inverse displacement (.nii.gz, .npz) lies on the MOVING file's."""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from acsgreg_tf._files import ending_of
+from acsgreg_tf.cli import common
+from acsgreg_tf.data.images import _WRITABLE as IMAGE_ENDINGS
+from acsgreg_tf.data.images import as_image, as_label, write_image
+from acsgreg_tf.data.levels import label_of, levels_in, parse_table
+from acsgreg_tf.data.vertebrae import pick_label
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
+from acsgreg_tf.registration import STAGES, STEPS, default_model, load_model, register
+
+FIGURE_ENDINGS = (".png", ".pdf", ".svg")
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code (2 for a fault in the input)."""
+    return common.run(register_files, _parser(), arguments)
+
+
+def register_files(options):
+    """Register the files that the parsed `options` name, one level or several, and write what they ask for."""
+    _check(options)
+    several = options.levels is not None
+    table = parse_table(options.table)
+    fixed, moving = as_image(options.fixed), as_image(options.moving)
+    fixed_seg, moving_seg = (
+        None if path is None else as_label(path) for path in (options.fixed_seg, options.moving_seg)
+    )
+    levels = _levels(options.levels, table, fixed_seg, moving_seg) if several else [options.level]
+    names = {level: _outputs(options, level if several else None) for level in levels}
+    for level in levels:
+        common.check_outputs(names[level], _inputs(options))
+        for seg in (fixed_seg, moving_seg):
+            if seg is not None:
+                pick_label(seg, options.label if level is None else label_of(level, table))
+
+    shown = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
+    # On a terminal one live line; elsewhere the titles alone say how far it is.
+    with tqdm(total=len(levels) * len(STEPS) + 1, bar_format=shown, leave=False, disable=None) as bar:
+
+        def progress(step, level=None):
+            bar.set_description_str(f"{level}: {step}" if level else step)
+            bar.update()
+
+        progress("starting TensorFlow")
+        common.start_tensorflow(options.gpu)
+        model = load_model(options.model)
+        for level in levels:
+            tqdm.write(_title(fixed.name, moving.name, level), file=sys.stdout)
+            result = register(
+                fixed,
+                moving,
+                model=model,
+                fixed_seg=fixed_seg,
+                moving_seg=moving_seg,
+                label=options.label,
+                level=level,
+                table=table,
+                progress=lambda step, level=level: progress(step, level),
+            )
+            result.summary["model"] = str(options.model)
+            _write(result, names[level], moving.grid)
+            tqdm.write(_report(result.summary), file=sys.stdout)
+
+
+def _parser():
+    parser = common.Parser(prog="register.py", description=__doc__)
+    parser.add_argument("--fixed", required=True, metavar="F", help="fixed image: NIfTI, NRRD, MHA or a DICOM folder")
+    parser.add_argument("--moving", required=True, metavar="M", help="moving image, likewise; any grid, any frame")
+    parser.add_argument(
+        "--moved",
+        required=True,
+        metavar="OUT",
+        help=f"moving image on the fixed grid ({', '.join(IMAGE_ENDINGS)})",
+    )
+    parser.add_argument("--model", metavar="H5", help="network to use (default: the one that comes with the package)")
+
+    group = parser.add_argument_group("labels", "which vertebra; without labels the images must show one alone")
+    group.add_argument("--fixed-seg", metavar="S", help="label map of the fixed scan")
+    group.add_argument("--moving-seg", metavar="S", help="label map of the moving scan")
+    which = group.add_mutually_exclusive_group()
+    which.add_argument("--label", type=int, metavar="N", help="the vertebra's number in both label maps")
+    which.add_argument("--level", metavar="L3", help="its name instead")
+    which.add_argument(
+        "--levels",
+        metavar="all",
+        help="several names (L1,L3), or all that both scans hold; every output is then written once a level, its name "
+        "with the level where it says {level}, or else before its ending: moved.nii.gz becomes moved_L3.nii.gz",
+    )
+    group.add_argument(
+        "--table",
+        default="verse",
+        help="numbers of the levels: verse (L1 is 20; the default), totalsegmentator (L1 is 31), or a list L1=1,L2=2",
+    )
+
+    group = parser.add_argument_group("more outputs", "the ending decides the format")
+    group.add_argument("--moved-seg", metavar="OUT", help="the moving vertebra's label on the fixed grid")
+    group.add_argument(
+        "--warp",
+        metavar="OUT",
+        help="whole transform, fixed to moving: .h5 (ITK composite: affine and displacement), .nii.gz (total "
+        "displacement for ITK and ANTs) or .npz (voxelmorph)",
+    )
+    group.add_argument("--inverse-warp", metavar="OUT", help="its inverse, moving to fixed, likewise")
+    group.add_argument("--affine", metavar="OUT", help="affine part: .tfm or .txt (ITK), or .npy (4x4, RAS mm)")
+    group.add_argument("--metrics", metavar="OUT.json", help="measures, flags and seconds")
+    group.add_argument("--figure", metavar="OUT.png", help="picture of before and after (.png, .pdf or .svg)")
+    common.add_gpu(parser)
+    return parser
+
+
+def _check(options):
+    """All that can be said before a file is read."""
+    checks = {
+        "moved": IMAGE_ENDINGS,
+        "moved_seg": IMAGE_ENDINGS,
+        "warp": WARP_ENDINGS,
+        "inverse_warp": WARP_ENDINGS,
+        "affine": AFFINE_ENDINGS,
+        "metrics": (".json",),
+        "figure": FIGURE_ENDINGS,
+    }
+    for name, endings in checks.items():
+        path = getattr(options, name)
+        if path is not None and endings in (WARP_ENDINGS, AFFINE_ENDINGS):
+            check_transform_ending(path, endings)
+        elif path is not None and ending_of(path) not in endings:
+            raise InputError(f"{path}: --{name.replace('_', '-')} must end in {', '.join(endings)}")
+    if options.moved_seg is not None and options.moving_seg is None:
+        raise InputError(f"{options.moved_seg}: --moved-seg needs --moving-seg")
+    if options.levels is not None and (options.fixed_seg is None or options.moving_seg is None):
+        raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
+    if (options.level or options.label) is not None and options.fixed_seg is None and options.moving_seg is None:
+        raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
+    if options.model is None:
+        options.model = default_model()
+    for path in (options.model, *_inputs(options)):
+        if path is not None and not Path(path).exists():
+            raise InputError(f"{path}: no such file")
+    if options.levels is None:
+        common.check_outputs(_outputs(options, None), _inputs(options))
+
+
+def _inputs(options):
+    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg]
+
+
+def _outputs(options, level):
+    """{option: path} of what is written, for one of several levels if there are several."""
+    names = ("moved", "moved_seg", "warp", "inverse_warp", "affine", "metrics", "figure")
+    return {f"--{name.replace('_', '-')}": _named(getattr(options, name), level) for name in names}
+
+
+def _named(path, level):
+    if path is None or level is None:
+        return path
+    if "{level}" in path:
+        return path.replace("{level}", level)
+    stem = path[: -len(ending_of(path))]
+    return f"{stem}_{level}{path[len(stem) :]}"
+
+
+def _levels(text, table, fixed_seg, moving_seg):
+    """The levels asked for, or all that both label maps hold."""
+    held = {seg.name: levels_in(seg.data, table) for seg in (fixed_seg, moving_seg)}
+    if text.strip().lower() != "all":
+        numbers = {name.strip(): label_of(name, table) for name in text.split(",")}
+        return [level for level, number in table.items() if number in numbers.values()]
+    common_levels = [level for level in table if all(level in levels for levels in held.values())]
+    if not common_levels:
+        found = "; ".join(f"{name} holds {', '.join(levels) or 'none'}" for name, levels in held.items())
+        raise InputError(f"--levels all: no level is in both label maps: {found}")
+    return common_levels
+
+
+def _write(result, names, moving_grid):
+    fixed_grid = result.moved.grid
+    write_image(names["--moved"], result.moved.data, fixed_grid)
+    if names["--moved-seg"] is not None:
+        write_image(names["--moved-seg"], result.moved_seg.data, fixed_grid)
+    if names["--warp"] is not None:
+        write_transform(names["--warp"], result.transform, fixed_grid)
+    if names["--inverse-warp"] is not None:
+        write_transform(names["--inverse-warp"], result.inverse, moving_grid)
+    if names["--affine"] is not None:
+        write_transform(names["--affine"], result.affine)
+    if names["--figure"] is not None:
+        from acsgreg_tf.figures import save_figure
+
+        save_figure(
+            result.figure(_title(*(result.summary[key] for key in ("fixed", "moving", "level")))),
+            names["--figure"],
+        )
+    if names["--metrics"] is not None:
+        common.write_json(names["--metrics"], result.summary)
+
+
+def _title(fixed, moving, level):
+    pair = f"{Path(moving).name} to {Path(fixed).name}"
+    return f"{level}: {pair}" if level else pair
+
+
+def _report(summary):
+    """The summary as a few lines for a terminal."""
+    lines = [" " * 12 + "".join(f"{stage:>12}" for stage in STAGES)]
+    for name, title in (("lncc", "LNCC"), ("ncc", "NCC"), ("dice", "Dice"), ("assd_mm", "ASSD (mm)")):
+        if name in summary:
+            lines.append(f"{title:12}" + "".join(f"{value:12.3f}" for value in summary[name].values()))
+    folds = summary["folds"]
+    lines.append(
+        f"folds {folds['count']} ({folds['percent']:.3g} %), inverse error {summary['inverse_error_mm']:.3f} mm"
+    )
+    cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
+    if cut:
+        lines.append(f"not whole: the {cut} vertebra")
+    lines.append(f"{summary['seconds']['total']:.1f} s")
+    return "\n".join(lines)

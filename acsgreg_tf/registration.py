@@ -1,0 +1,331 @@
+"""Registration of one pair: two files or images in, a Result out.
+
+keras is imported when a network is needed, not before.
+"""
+
+import os
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from acsgreg_tf import metrics
+from acsgreg_tf.data.images import Image, as_image, as_label
+from acsgreg_tf.data.levels import label_of, parse_table
+from acsgreg_tf.data.vertebrae import Vertebra, extract, pick_label
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import (
+    Affine,
+    Composite,
+    affine_from_network,
+    field_from_network,
+    resample,
+    resample_label,
+)
+
+__all__ = ["Result", "default_model", "load_model", "register"]
+
+_SHIPPED = "acsgreg_lumbar.h5"
+STAGES = ("before", "affine", "deformable")
+# What `register` calls its `progress` with, in this order.
+STEPS = (
+    "reading",
+    "loading the network",
+    "finding the vertebrae",
+    "registering",
+    "moving the image",
+    "measuring",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a registration gives. Transforms are in RAS mm and pull: fixed -> moving.
+
+    Attributes:
+        moved: the moving image on the fixed image's grid, an Image with float32 data. It is the image as it
+            was given, not masked, sampled once (linearly) through `transform`; 0 where the moving image does
+            not reach.
+        moved_seg: the moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
+        transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The
+            deformable part lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
+        inverse: its inverse, moving RAS mm -> fixed RAS mm, from exp(-v) and the inverse affine.
+        affine: the affine part alone, fixed RAS mm -> moving RAS mm.
+        velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, as the network gave it.
+        displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
+        fixed, moving: each Vertebra as the network saw it.
+        images: {"before", "affine", "deformable"}: the moving Vertebra's image (X, Y, Z) on the fixed
+            vertebra's grid, centres laid on each other, after the affine, after both.
+        labels: the moving label (X, Y, Z), bool, likewise, or None unless both labels were given.
+        summary: plain numbers and words about it, ready for json; `register` lists them.
+    """
+
+    moved: Image
+    moved_seg: Image | None
+    transform: Composite
+    inverse: Composite
+    affine: Affine
+    velocity: np.ndarray
+    displacement: np.ndarray
+    fixed: Vertebra
+    moving: Vertebra
+    images: dict
+    labels: dict | None
+    summary: dict
+
+    def figure(self, title=None):
+        """A matplotlib Figure of the vertebra before and after; write it with `figures.save_figure`."""
+        from acsgreg_tf.figures import registration_figure
+
+        labels = self.labels and {
+            "fixed": self.fixed.label,
+            "moving": self.labels["before"],
+            "moved": self.labels["deformable"],
+        }
+        return registration_figure(
+            self.fixed.image,
+            *(self.images[stage] for stage in STAGES),
+            self.displacement,
+            labels,
+            title=title,
+        )
+
+
+def register(
+    fixed,
+    moving,
+    *,
+    model=None,
+    fixed_seg=None,
+    moving_seg=None,
+    label=None,
+    level=None,
+    table="verse",
+    progress=None,
+):
+    """Register the moving vertebra to the fixed one.
+
+    Grids, spacings, orientations and scanner frames may differ; image and label are each placed by their own
+    header.
+
+    Args:
+        fixed, moving: paths, nibabel or SimpleITK images, or Images. With a label map a whole scan; without
+            one a crop that shows one vertebra on an empty background.
+        model: a network, or the path of one; None is the network that comes with the package.
+        fixed_seg, moving_seg: label maps, likewise; each is optional.
+        label: the vertebra's number in both label maps. Not needed where each map holds one.
+        level: its name instead, e.g. "L3".
+        table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
+        progress: called with a few words as each stage begins.
+
+    Returns:
+        A Result. Its summary holds: fixed, moving, model, level, label; cut (fixed and moving: whether the
+        vertebra is not all there) and warnings; lncc (window 9, over windows that reach the fixed vertebra)
+        and ncc (whole box) of the two vertebrae, each before, after the affine and after the deformation;
+        with both labels dice and assd_mm likewise, and dice_on_fixed_grid (moved_seg against the fixed label
+        as it was given). Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are
+        taken on the fixed vertebra's 1 mm grid. folds (count, percent) are those of phi by forward
+        differences; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
+        misses; seconds goes by stage.
+
+    Warns:
+        with one line for each vertebra that is cut by its scan's edge or larger than the network's box.
+
+    Raises:
+        InputError: in one line that names the file or the value: whatever `data.images`, `data.levels`,
+            `data.vertebrae` or the model's file refuse, or options that contradict each other.
+    """
+    clock = _Clock(progress)
+    with clock("reading"):
+        fixed, moving = as_image(fixed), as_image(moving)
+        fixed_seg, moving_seg = (None if seg is None else as_label(seg) for seg in (fixed_seg, moving_seg))
+        number = _number_of(label, level, table, fixed_seg, moving_seg)
+        for seg in (fixed_seg, moving_seg):
+            if seg is not None:
+                pick_label(seg, number)
+    with clock("loading the network"):
+        network = load_model(model)
+    with clock("finding the vertebrae"):
+        vertebra_f = extract(fixed, fixed_seg, number, network.inshape)
+        vertebra_m = extract(moving, moving_seg, number, network.inshape)
+    notes = [*vertebra_f.notes, *vertebra_m.notes]
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    with clock("registering"):
+        found = _run(network, vertebra_f.image, vertebra_m.image)
+    affine = affine_from_network(found["affine"], vertebra_f.grid, vertebra_m.grid)
+    phi = field_from_network(found["phi"], vertebra_f.grid, found["inverse"])
+    transform = Composite([phi, affine])
+    with clock("moving the image"):
+        moved = Image(resample(moving.data, moving.grid, fixed.grid, transform), fixed.grid, f"{moving.name} moved")
+        moved_seg = None
+        if moving_seg is not None:
+            one = np.where(moving_seg.data == vertebra_m.number, moving_seg.data, 0)
+            one = resample_label(one, moving_seg.grid, fixed.grid, transform)
+            moved_seg = Image(one, fixed.grid, f"{moving_seg.name} moved")
+    with clock("measuring"):
+        start = affine_from_network(np.eye(3, 4), vertebra_f.grid, vertebra_m.grid)
+        transforms = dict(zip(STAGES, (start, affine, transform), strict=True))
+        images, labels = _stages(transforms, vertebra_f, vertebra_m, moving_seg if fixed_seg is not None else None)
+        measures = _measures(vertebra_f, images, labels, found)
+        if labels is not None:
+            target = fixed_seg.data == vertebra_f.number
+            if not fixed_seg.grid.isclose(fixed.grid):
+                target = resample_label(target, fixed_seg.grid, fixed.grid)
+            measures["dice_on_fixed_grid"] = metrics.dice(target, moved_seg.data)
+    summary = {
+        "fixed": fixed.name,
+        "moving": moving.name,
+        "model": os.fspath(model) if isinstance(model, (str, os.PathLike)) else network.name,
+        "level": level,
+        "label": {"fixed": vertebra_f.number, "moving": vertebra_m.number},
+        "cut": {"fixed": vertebra_f.cut, "moving": vertebra_m.cut},
+        "warnings": notes,
+        **measures,
+        "seconds": clock.summary(),
+    }
+    return Result(
+        moved=moved,
+        moved_seg=moved_seg,
+        transform=transform,
+        inverse=transform.inverse(),
+        affine=affine,
+        velocity=found["velocity"],
+        displacement=found["phi"],
+        fixed=vertebra_f,
+        moving=vertebra_m,
+        images=images,
+        labels=labels,
+        summary=summary,
+    )
+
+
+def default_model():
+    """Path of the network that comes with the package (in a clone or an installation).
+
+    Raises:
+        InputError: there is none.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "models", package.parent / "models"):
+        if (folder / _SHIPPED).is_file():
+            return folder / _SHIPPED
+    raise InputError(f"{_SHIPPED}: this installation came without its network; give a model")
+
+
+def load_model(model=None):
+    """A network that registers: the one given, or read from its path; None is the package's own.
+
+    Args:
+        model: a network, a path or None.
+
+    Raises:
+        InputError: no such file, no such network, or one that does not register (AffineNet alone, another
+            package's).
+    """
+    if model is None:
+        model = default_model()
+    if isinstance(model, (str, os.PathLike)):
+        if not Path(model).is_file():
+            raise InputError(f"{model}: no such model file")
+        # The subclasses that a file may hold are known once they are imported.
+        from acsgreg_tf import networks  # noqa: F401
+        from acsgreg_tf.networks.joint import JointNetwork
+
+        return JointNetwork.load(model)
+    if not (callable(model) and hasattr(model, "inshape") and hasattr(model, "arguments")):
+        raise InputError(f"a model must be a network of this package or its path, got {type(model).__name__}")
+    return model
+
+
+def _number_of(label, level, table, fixed_seg, moving_seg):
+    """The label number asked for, or None."""
+    if label is not None and level is not None:
+        raise InputError(f"label {label} and level {level}: give one of the two")
+    if label is None and level is None:
+        return None
+    if fixed_seg is None and moving_seg is None:
+        raise InputError(f"{'level' if label is None else 'label'} {level or label}: needs label maps to look it up in")
+    if level is None:
+        return label
+    return label_of(level, table if isinstance(table, dict) else parse_table(table))
+
+
+def _run(network, fixed, moving):
+    """The network's answer as numpy arrays without the batch axis, and exp(-v) beside exp(v)."""
+    from keras import ops
+
+    from acsgreg_tf.ops import fields
+
+    inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+    found = network(inputs, training=False)
+    found = {name: found[name] for name in ("affine", "velocity", "phi")}
+    inverse = fields.integrate(-found["velocity"], network.arguments["int_steps"])
+    if tuple(inverse.shape[1:4]) != network.inshape:
+        inverse = fields.resize_displacement(inverse, network.inshape)
+    found["inverse"] = inverse
+    found = {name: ops.convert_to_numpy(value)[0] for name, value in found.items()}
+    if not all(np.isfinite(value).all() for value in found.values()):
+        raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
+    return found
+
+
+def _stages(transforms, fixed, moving, moving_seg):
+    """The moving image, and its label if there are two, on the fixed vertebra's grid through each transform."""
+    images = {s: resample(moving.image, moving.grid, fixed.grid, t) for s, t in transforms.items()}
+    if moving_seg is None:
+        return images, None
+    one = moving_seg.data == moving.number
+    return images, {s: resample_label(one, moving_seg.grid, fixed.grid, t) for s, t in transforms.items()}
+
+
+def _measures(fixed, images, labels, found):
+    from acsgreg_tf.losses import LNCC
+
+    lncc = LNCC(window=9)
+    target = fixed.image[None, ..., None]
+    measures = {
+        "lncc": {stage: -float(lncc(target, image[None, ..., None])) for stage, image in images.items()},
+        "ncc": {stage: _ncc(fixed.image, image) for stage, image in images.items()},
+    }
+    if labels is not None:
+        measures["dice"] = {stage: metrics.dice(fixed.label, label) for stage, label in labels.items()}
+        measures["assd_mm"] = {
+            stage: metrics.assd(fixed.label, label, spacing=fixed.grid.spacing) for stage, label in labels.items()
+        }
+    folds = metrics.folds(found["phi"])
+    measures["folds"] = {"count": folds.count, "percent": folds.percent}
+    measures["inverse_error_mm"] = metrics.inverse_consistency_error(
+        found["phi"], found["inverse"], spacing=fixed.grid.spacing, mask=fixed.image > 0
+    ).mean
+    return measures
+
+
+def _ncc(fixed, moved):
+    """Normalised cross-correlation of two volumes, -1 to 1; 0 if one of them is constant."""
+    fixed, moved = (volume - volume.mean(dtype=float) for volume in (fixed, moved))
+    scale = np.sqrt((fixed**2).sum() * (moved**2).sum())
+    return float((fixed * moved).sum() / scale) if scale else 0.0
+
+
+class _Clock:
+    """Seconds by stage; tells of each as it begins."""
+
+    def __init__(self, progress):
+        self.progress, self.seconds = progress, {}
+        self.started = time.perf_counter()
+
+    @contextmanager
+    def __call__(self, stage):
+        if self.progress is not None:
+            self.progress(stage)
+        begun = time.perf_counter()
+        yield
+        self.seconds[stage] = time.perf_counter() - begun
+
+    def summary(self):
+        seconds = {**self.seconds, "total": time.perf_counter() - self.started}
+        return {stage: round(value, 3) for stage, value in seconds.items()}
