@@ -21,23 +21,30 @@ def _is_large(tensor):
 def compiled(function):
     """Compile a pure function of tensors (positional) and static options (keywords) with XLA, on TensorFlow only.
 
-    The tensors may have an unknown batch size. Small ones run the plain function.
+    The tensors may have an unknown batch size; the other sides must be known. Small ones run the plain function.
     """
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 
     @functools.lru_cache(maxsize=None)
-    def build(options):
+    def build(options, sides):
+        # One graph function for each set of sides: left to itself, TensorFlow would after a second shape trace the function
+        # again with sides, even ranks, unknown, which the functions take for static.
         return tf.function(
-            functools.partial(function, **dict(options)), jit_compile=True, autograph=False, reduce_retracing=True
+            functools.partial(function, **dict(options)),
+            input_signature=[tf.TensorSpec((None, *shape), dtype) for shape, dtype in sides],
+            jit_compile=True,
+            autograph=False,
         )
 
     @functools.wraps(function)
     def call(*tensors, **options):
         if not _is_large(tensors[0]):
             return function(*tensors, **options)
-        return build(tuple(sorted(options.items())))(*tensors)
+        tensors = [tf.convert_to_tensor(t) for t in tensors]
+        sides = tuple((tuple(t.shape[1:]), t.dtype) for t in tensors)
+        return build(tuple(sorted(options.items())), sides)(*tensors)
 
     return call
 
