@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from acsgreg_tf.layers.spatial import POSITIONS
+
 PACKAGE = "acsgreg_tf"
 
 
@@ -20,7 +22,7 @@ class AffineMatrix(keras.layers.Layer):
     """
 
     def __init__(self, inshape, initial_scale=1e-4, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": POSITIONS, **kwargs})
         self.inshape = tuple(inshape)
         self.initial_scale = initial_scale
         rank = len(self.inshape)

@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf.layers.spatial import POSITIONS
 from acsgreg_tf.ops.fields import resize_displacement
 
 PACKAGE = "acsgreg_tf"
@@ -12,7 +13,7 @@ class ResizeDisplacement(keras.layers.Layer):
     """[B, x, y, z, 3] in its own voxels -> [B, *shape, 3] in the voxels of `shape`; corner voxels coincide."""
 
     def __init__(self, shape, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": POSITIONS, **kwargs})
         self.shape = tuple(shape)
 
     def call(self, displacement):

@@ -9,12 +9,21 @@ from acsgreg_tf.ops import fields
 
 PACKAGE = "acsgreg_tf"
 
+# Half precision places voxel 100 to a sixteenth of a voxel only: no mixed policy reaches the layers that hold positions.
+POSITIONS = "float32"
+
 
 def _matrix_order(displacement, indexing):
     """Components in 'ij' order; 'xy' has the first two flipped."""
     if indexing == "ij":
         return displacement
     return ops.concatenate([displacement[..., 1::-1], displacement[..., 2:]], axis=-1)
+
+
+def _matrix_order_affine(affine):
+    """An affine for 'xy' coordinates, in 'ij' order: rows and columns of the first two axes exchanged."""
+    rows = ops.concatenate([affine[:, 1::-1], affine[:, 2:]], axis=1)
+    return ops.concatenate([rows[:, :, 1::-1], rows[:, :, 2:]], axis=2)
 
 
 def _check_indexing(indexing):
@@ -27,11 +36,13 @@ class SpatialTransformer(SpatialTransformerBase):
     """Warps images by affine or dense transforms; a drop-in subclass of voxelmorph's SpatialTransformer.
 
     Called on [image, transform]: image [B, X, Y, Z, C], transform a displacement [B, x, y, z, 3] in voxels or an affine
-    [B, 3, 4] (2-D alike). Returns the image sampled at x + u(x), on the displacement's grid, in the image's dtype.
+    [B, 3, 4] (2-D alike). Returns the image sampled at x + u(x), on the displacement's grid, in the image's dtype (whole
+    numbers sampled linearly come back as float32). Computes in float32 under any global policy unless given a dtype.
 
     Args:
         interp_method: 'linear' or 'nearest'.
-        indexing: 'ij' or 'xy' (first two components flipped).
+        indexing: 'ij' or 'xy': the first two components are flipped, of an affine the first two rows and columns (where
+            voxelmorph's own result is of use only if the first two sides are equal).
         single_transform: use the first transform of the batch for all images.
         fill_value: value outside the image; None clamps to the edge.
         shift_center: an affine acts about the centre (shape - 1) / 2 rather than about voxel 0.
@@ -54,7 +65,7 @@ class SpatialTransformer(SpatialTransformerBase):
         _check_indexing(indexing)
         if interp_method not in ("linear", "nearest"):
             raise ValueError(f"interp_method must be 'linear' or 'nearest', got {interp_method!r}")
-        keras.layers.Layer.__init__(self, **kwargs)
+        keras.layers.Layer.__init__(self, **{"dtype": POSITIONS, **kwargs})
         self.interp_method = interp_method
         self.indexing = indexing
         self.single_transform = single_transform
@@ -76,12 +87,12 @@ class SpatialTransformer(SpatialTransformerBase):
         if self.single_transform:
             transform = ops.repeat(transform[:1], ops.shape(image)[0], axis=0)
         if len(transform.shape) == 3:
-            displacement = affine_ops.to_displacement(transform, image.shape[1:-1], self.shift_center)
+            affine = transform if self.indexing == "ij" else _matrix_order_affine(transform)
+            displacement = affine_ops.to_displacement(affine, image.shape[1:-1], self.shift_center)
         else:
-            displacement = transform
-        displacement = _matrix_order(displacement, self.indexing)
+            displacement = _matrix_order(transform, self.indexing)
         moved = fields.warp(image, displacement, self.interp_method, self.fill_value, self.constant_image)
-        return ops.cast(moved, image.dtype)
+        return ops.cast(moved, image.dtype) if keras.backend.is_float_dtype(image.dtype) else moved
 
     def compute_output_shape(self, input_shape):
         image, transform = input_shape
@@ -130,7 +141,7 @@ class VecInt(VecIntBase):
         if method == "ode" and odeint_fn is None:
             raise ValueError("method 'ode' needs odeint_fn: TensorFlow no longer brings an integrator")
         # voxelmorph's own __init__ calls super(self.__class__, self), which never ends in a subclass.
-        keras.layers.Layer.__init__(self, **kwargs)
+        keras.layers.Layer.__init__(self, **{"dtype": POSITIONS, **kwargs})
         self.indexing = indexing
         self.method = method
         self.int_steps = int_steps
@@ -172,5 +183,3 @@ class VecInt(VecIntBase):
             "ode_args": self.ode_args,
             "odeint_fn": self.odeint_fn,
         }
-
-
