@@ -164,7 +164,13 @@ def sample(volume, locations, method="linear", fill_value=None, constant=False):
 
     Returns:
         [B, ..., C], float32 or the volume's own dtype if the method is "nearest".
+
+    Raises:
+        ValueError: an unknown method, or batch sizes that differ.
     """
+    batches = (volume.shape[0], locations.shape[0])
+    if None not in batches and batches[0] != batches[1]:  # flat indices would silently read other samples
+        raise ValueError(f"volume and locations must have one batch size, got {batches[0]} and {batches[1]}")
     locations = ops.cast(locations, "float32")
     if method == "nearest":
         return _sample_nearest(volume, locations, fill_value=fill_value)
