@@ -25,15 +25,16 @@ class ConvBlock(keras.layers.Layer):
         self.strides = strides
         self.normalization = normalization
         self.slope = slope
+        policy = self.dtype_policy
         self.conv = keras.layers.Conv3D(
-            filters, 3, strides=strides, padding="same", kernel_initializer="he_normal", name="conv"
+            filters, 3, strides=strides, padding="same", kernel_initializer="he_normal", name="conv", dtype=policy
         )
         self.norm = None
         if normalization == "batch":
-            self.norm = keras.layers.BatchNormalization(name="norm")
+            self.norm = keras.layers.BatchNormalization(name="norm", dtype=policy)
         elif normalization == "instance":
-            self.norm = keras.layers.GroupNormalization(groups=-1, name="norm")
-        self.activation = keras.layers.LeakyReLU(slope, name="activation")
+            self.norm = keras.layers.GroupNormalization(groups=-1, name="norm", dtype=policy)
+        self.activation = keras.layers.LeakyReLU(slope, name="activation", dtype=policy)
 
     def build(self, input_shape):
         self.conv.build(input_shape)
