@@ -18,7 +18,7 @@ def velocity_head(x, name):
 
 
 class PairEncoder:
-    """The shared CNN encoder (EC): both images through one stack, as one batch."""
+    """The shared CNN encoder (EC): one stack of blocks, called on each image; returns the features of every level."""
 
     def __init__(self, features, normalization):
         self.levels = [
@@ -29,7 +29,7 @@ class PairEncoder:
             for level, filters in enumerate(features)
         ]
 
-    def __call__(self, image, which):
+    def __call__(self, image):
         found = []
         for down, block in self.levels:
             image = block(down(image))
@@ -117,7 +117,7 @@ class ACSGRegNet(JointNetwork):
 
         def velocity_of(fixed, m_a):
             encoder = PairEncoder(encoder_features, normalization)
-            features = [encoder(image, which) for image, which in ((fixed, "fixed"), (m_a, "moving"))]
+            features = [encoder(image) for image in (fixed, m_a)]
             skips = list(zip(*features, strict=True))
             project = keras.layers.Dense(width, name="projection")
             embedded = []
