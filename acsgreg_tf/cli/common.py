@@ -57,6 +57,11 @@ def _show_warning(message, category, filename, lineno, file=None, line=None):
     tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
+def warn(message):
+    """Tell the user of something that is no fault; one line."""
+    warnings.warn(message, stacklevel=2)
+
+
 def check_outputs(outputs, inputs):
     """Before any work: that every output can be written, and none replaces an input or another output.
 
