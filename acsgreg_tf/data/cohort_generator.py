@@ -19,7 +19,7 @@ COLUMNS = ("path", "kind", "label", "level", "person", "axes")
 
 @dataclass(frozen=True)
 class Source:
-    """A real vertebra: a label of a label map (`kind` 'label') or a triangle mesh in an .npz file ('mesh')."""
+    """A real vertebra: a label of a label map (`kind` 'label') or a mesh in an .npz file ('mesh')."""
 
     path: Path
     kind: str

@@ -16,10 +16,9 @@ _REACH = 12.0  # mm; farther from the surface, distances say little
 def correspond(fixed, moving):
     """The displacement (3, x, y, z) in mm from points of `fixed` to points of `moving`.
 
-    `fixed` and `moving` are signed distances (X, Y, Z) on the network grid, the displacement lives on a lattice
-    of `STEP` mm. After an affine fit, the surfaces
-    are drawn together along the distances' slopes, smoothed less and less (demons; Thirion, Medical Image
-    Analysis 1998).
+    `fixed` and `moving` are signed distances (X, Y, Z) on the network grid; the displacement lives on a
+    lattice of `STEP` mm. After an affine fit, the surfaces are drawn together along the distances' slopes,
+    smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
     """
     matrix, offset = _fit_affine(fixed, moving)
     blurred = ndimage.gaussian_filter(moving, 1.0)

@@ -48,7 +48,9 @@ def simulate_ct(
     if not len(inside):
         return hu, label
     first = np.maximum(inside.min(axis=0) - 6, 0)
-    box = tuple(slice(a, b) for a, b in zip(first, np.minimum(inside.max(axis=0) + 7, sdf.shape)))
+    box = tuple(
+        slice(a, b) for a, b in zip(first, np.minimum(inside.max(axis=0) + 7, sdf.shape), strict=True)
+    )
     hu[box] = _bone(sdf[box], rng, shell, shell_hu, core_hu, label_error)
     hu[box] = _scan(hu[box], rng, rng.uniform(*blur), rng.uniform(*slices), rng.uniform(*noise))
     return hu, label

@@ -56,7 +56,7 @@ def from_mask(mask, affine, *, shape=SHAPE, name="mask"):
     _check_extent(high - low, shape, name)
 
     first = voxels.min(axis=0)
-    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0)))]
+    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0), strict=True))]
     box = np.pad(box, 4).astype(np.float32)
     coarse = np.linalg.norm(affine[:3, :3], axis=0) > 1.25
     probability = ndimage.gaussian_filter(box, np.where(coarse, 1 / 2, 1 / 3))
@@ -110,7 +110,7 @@ def from_probability(probability):
     others the distance to the point of the surface that belongs to the nearest of these: the surface is
     exact, distances beside a curved one to a fraction of a voxel.
     """
-    inside = probability >= 0.5
+    inside = probability > 0.5 - 1e-5  # voxels right on the surface are bone, however their value is rounded
     nearness = np.zeros((3, *probability.shape), np.float32)  # 1 / way to the surface, along each axis
     for axis in range(3):
         lower, upper, p, q, here, there = (
@@ -132,7 +132,7 @@ def from_probability(probability):
 
     nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
     squares, across = 0, 0
-    for start, end, f, n in zip(np.indices(beside.shape, np.float32), nearest, foot, normal):
+    for start, end, f, n in zip(np.indices(beside.shape, np.float32), nearest, foot, normal, strict=True):
         way = end.astype(np.float32) - start + f[tuple(nearest)]
         squares, across = squares + way**2, across + way * n[tuple(nearest)]
     squares -= np.clip(squares - across**2, 0, 0.5)  # the foot may lie half a voxel beside the nearest point
@@ -148,8 +148,9 @@ def _neighbours(values, axis):
 def interpolate(sdf_a, sdf_b, t, field=None):
     """A shape between two people: `sdf_a` at t = 0, nearly `sdf_b` at t = 1.
 
-    Points that correspond are averaged, and the distances there. `field` is `correspondence.correspond(sdf_a, sdf_b)`; give it where the same two are blended more than
-    once. Distances of the result hold near the surface only; `vary` puts them right.
+    Points that correspond are averaged, and the distances there. `field` is `correspondence.correspond(sdf_a,
+    sdf_b)`; give it where the same two are blended more than once. Distances of the result hold near the
+    surface only; `vary` puts them right.
     """
     field = correspond(sdf_a, sdf_b) if field is None else field
     back = inverse_part(field, t)
@@ -157,9 +158,9 @@ def interpolate(sdf_a, sdf_b, t, field=None):
     on = sample(field, points + back / STEP)
     near = np.argwhere(np.minimum(sdf_a, sdf_b) <= 0)
     first = np.maximum(near.min(axis=0) - int(FAR), 0)
-    region = tuple(slice(a, b) for a, b in zip(first, near.max(axis=0) + int(FAR) + 1))
+    region = tuple(slice(a, b) for a, b in zip(first, near.max(axis=0) + int(FAR) + 1, strict=True))
     at_a = np.indices(sdf_a.shape, np.float32)[(slice(None), *region)]
-    axes = [np.arange(n)[r] / STEP for n, r in zip(sdf_a.shape, region)]
+    axes = [np.arange(n)[r] / STEP for n, r in zip(sdf_a.shape, region, strict=True)]
     at_a = at_a + on_lattice(back, axes)
     at_b = at_a + on_lattice(on, axes)
     out = np.full(sdf_a.shape, FAR, np.float32)
@@ -183,10 +184,11 @@ def vary(
 
     `rng` is a numpy Generator. Standard deviations, each cut at two of them: `rotation` in degrees about each
     axis, `translation` in mm from the middle of the box, `scale`, `anisotropy` and `shear` as fractions.
-    `deformation` lists (smoothness in mm, root mean square in mm a component) of the stationary
-    velocities whose sum deforms the shape, diffeomorphically. The distances are sampled once, through the whole transform, and made to hold to first order
-    again; beyond 8 mm outside the bone they are cut. The result keeps `margin` voxels clear of the box: where
-    it is too large it is drawn again more mildly, at last merely shrunk, until it fits.
+    `deformation` lists (smoothness in mm, root mean square in mm a component) of the stationary velocities
+    whose sum deforms the shape, diffeomorphically. The distances are sampled once, through the whole
+    transform, and made to hold to first order again; beyond 8 mm outside the bone they are cut. The result
+    keeps `margin` voxels clear of the box: where it is too large it is drawn again more mildly, at last
+    merely shrunk, until it fits.
     """
     shape = np.array(sdf.shape)
     centre = (shape - 1) / 2
@@ -210,13 +212,13 @@ def vary(
 
     first = np.maximum(np.floor(low + shift - FAR), 0).astype(int)
     last = np.minimum(np.ceil(high + shift + FAR), shape - 1).astype(int)
-    axes = [np.arange(a, b + 1) - s for a, b, s in zip(first, last, shift)]  # before the shift
+    axes = [np.arange(a, b + 1) - s for a, b, s in zip(first, last, shift, strict=True)]  # before the shift
     points = on_lattice(_flow(velocity), [a / STEP for a in axes])
-    for i, (axis, c) in enumerate(zip(axes, centre)):
+    for i, (axis, c) in enumerate(zip(axes, centre, strict=True)):
         points[i] += (axis - c).reshape([-1 if i == j else 1 for j in range(3)])
     at = np.tensordot(np.linalg.inv(matrix).astype(np.float32), points, 1) + centre[:, None, None, None]
     out = np.full(sdf.shape, FAR, np.float32)
-    region = tuple(slice(a, b + 1) for a, b in zip(first, last))
+    region = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
     out[region] = np.minimum(_to_first_order(sample(sdf[None], at)[0]), FAR)
     return out
 
@@ -271,7 +273,7 @@ def _flow(velocity, squarings=5):
 
 
 def _push(points, velocity):
-    """Where points (N, 3), in voxels, come to lie when the image that holds them is pulled through the flow."""
+    """Where points (N, 3), in voxels, come to lie when the image around them is pulled through the flow."""
     return points + sample(_flow(-velocity), points.T / STEP).T
 
 
