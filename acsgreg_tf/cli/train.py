@@ -1,9 +1,8 @@
 """Train ACSGRegNet or AVoxelMorph on ordered pairs of cropped vertebrae, in the habit of voxelmorph's train.py."""
 
-import argparse
 from pathlib import Path
 
-from acsgreg_tf.cli.common import run, use_gpu
+from acsgreg_tf.cli.common import Parser, add_gpu, run, start_tensorflow
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
@@ -11,7 +10,7 @@ DEFAULT_SHAPE = (128, 128, 64)
 
 
 def parser():
-    p = argparse.ArgumentParser(prog="train.py", description=__doc__)
+    p = Parser(prog="train.py", description=__doc__)
     data = p.add_argument_group("data")
     data.add_argument("--img-list", required=True, metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape")
     data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
@@ -57,11 +56,12 @@ def parser():
     out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
     out.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="steps between saved states (default: %(default)s)")
     out.add_argument("--no-tensorboard", action="store_true", help="write the CSV log only")
-    out.add_argument("-g", "--gpu", metavar="ID", help="GPU to use, or -1 for none (default: whatever the backend finds)")
+    add_gpu(out)
     return p
 
 
 def main(arguments=None):
+    """Run the command line; returns the exit code (2 for a fault in the input, 130 after Ctrl-C)."""
     return run(_train, parser(), arguments)
 
 
@@ -83,7 +83,7 @@ def _words(path):
 def _train(options):
     from acsgreg_tf.data.pairs import read_list
 
-    use_gpu(options.gpu)
+    start_tensorflow(options.gpu)
     images = read_list(options.img_list, options.img_prefix, options.img_suffix)
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
     if options.val_img_list and bool(options.val_seg_list) != bool(labels):
@@ -128,7 +128,7 @@ def _train(options):
         name = NETWORKS[options.model]
         arguments = dict(networks.SIZES[name][options.size])
         if options.normalization:
-            arguments["normalization"] = options.normalization
+            arguments |= {"normalization": options.normalization}
         try:
             network = getattr(networks, name)(
                 inshape=train.inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
@@ -143,7 +143,6 @@ def _train(options):
             tensorboard=not options.no_tensorboard,
         )  # fmt: skip
     except KeyboardInterrupt:
-        print(f"\nstopped; --resume goes on from {options.model_dir}")
-        return 130
+        print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
+        raise
     print(f"done: {Path(options.model_dir) / 'best.h5'}")
-    return 0

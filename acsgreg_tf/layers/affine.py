@@ -16,12 +16,15 @@ class AffineMatrix(keras.layers.Layer):
     Translations are regressed in half sides of the grid, so that all twelve numbers have the same reach: an offset d moves a
     voxel at the border by about d half sides, whichever of the twelve it is.
 
+    The sum over F features is divided by the root of F: an optimiser such as Adam moves all F weights of a number together,
+    and without this one step of usual size throws the image out of the grid.
+
     Args:
         inshape: spatial shape of the grid.
         initial_scale: standard deviation of the initial kernel; small, so that training starts at the identity.
     """
 
-    def __init__(self, inshape, initial_scale=1e-4, **kwargs):
+    def __init__(self, inshape, initial_scale=1e-2, **kwargs):
         super().__init__(**{"dtype": POSITIONS, **kwargs})
         self.inshape = tuple(inshape)
         self.initial_scale = initial_scale
@@ -39,8 +42,8 @@ class AffineMatrix(keras.layers.Layer):
         half = (np.asarray(self.inshape, "float32") - 1.0) / 2.0
         rank = len(self.inshape)
         # Row i, column j of the linear part moves axis i by its share of axis j's half side.
-        scale = np.ones((rank, rank + 1), "float32")
-        scale[:, rank] = half
+        scale = np.full((rank, rank + 1), features.shape[-1] ** -0.5, "float32")
+        scale[:, rank] *= half
         offset = ops.reshape(self.dense(features), (-1, rank, rank + 1))
         return ops.eye(rank, rank + 1, dtype=offset.dtype) + offset * ops.convert_to_tensor(scale, dtype=offset.dtype)
 

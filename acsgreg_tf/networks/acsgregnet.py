@@ -55,6 +55,7 @@ class ACSGRegNet(JointNetwork):
         attention: which branches there are, ("self", "cross") or one of them (an ablation, which has no fusion).
         fusion: "gated" (GFM) or "sum" (an ablation).
         normalization: of the ConvBlocks: "batch" (the paper), "instance" or "none".
+        affine_normalization: of AffineNet's ConvBlocks; None takes `normalization`. (Without any, AffineNet hardly learns.)
         int_steps: squarings of the integration.
         int_downsize: 2 integrates at half resolution, 1 at full.
 
@@ -75,6 +76,7 @@ class ACSGRegNet(JointNetwork):
         attention=ATTENTION,
         fusion="gated",
         normalization="batch",
+        affine_normalization=None,
         int_steps=7,
         int_downsize=2,
         name="acsgregnet",
@@ -145,7 +147,8 @@ class ACSGRegNet(JointNetwork):
             velocity, study["w_s"], study["w_c"] = GatedFusion(name="gfm", dtype="float32")(velocities)
             return velocity, study
 
-        self.assemble(inshape, affine_features, normalization, int_steps, int_downsize, velocity_of, name)
+        affine_normalization = affine_normalization or normalization
+        self.assemble(inshape, affine_features, affine_normalization, int_steps, int_downsize, velocity_of, name)
         self.arguments = {
             "inshape": inshape,
             "affine_features": tuple(affine_features),
@@ -158,6 +161,7 @@ class ACSGRegNet(JointNetwork):
             "attention": attention,
             "fusion": fusion,
             "normalization": normalization,
+            "affine_normalization": affine_normalization,
             "int_steps": int_steps,
             "int_downsize": int_downsize,
         }

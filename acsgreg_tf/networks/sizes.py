@@ -11,6 +11,7 @@ SIZES = {
             "layers": 4,
             "heads": 6,
             "normalization": "none",
+            "affine_normalization": "instance",
         },
         # For trying things out: learns little, in seconds.
         "tiny": {
@@ -20,6 +21,7 @@ SIZES = {
             "layers": 1,
             "heads": 2,
             "normalization": "none",
+            "affine_normalization": "instance",
         },
     },
     "AVoxelMorph": {
@@ -28,13 +30,13 @@ SIZES = {
             "affine_features": (8, 16, 32, 64, 64),
             "encoder_features": (8, 16, 32, 32),
             "decoder_features": (32, 32, 32, 16, 16, 8),
-            "normalization": "none",
+            "normalization": "instance",
         },
         "tiny": {
             "affine_features": (4, 4, 8, 8, 8),
             "encoder_features": (4, 4, 8, 8),
             "decoder_features": (8, 8, 4, 4),
-            "normalization": "none",
+            "normalization": "instance",
         },
     },
 }
