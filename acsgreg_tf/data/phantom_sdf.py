@@ -7,9 +7,10 @@ unions need; `phantom.vertebra` rescales the finished field by its gradient.
 The distance to an ellipsoid, the smooth minimum and the polygon follow I. Quilez, "distance functions"
 (iquilezles.org/articles/distfunctions, public articles).
 """
+
 import numpy as np
 
-_TINY = np.float32(1e-4)
+_TINY = np.float32(1e-6)
 
 
 def smooth_min(a, b, width):
@@ -34,22 +35,24 @@ def sweep(points, start, end, start_radii, end_radii, axes):
     start, end = np.asarray(start, float), np.asarray(end, float)
     way = end - start
     length2 = float(way @ way)
-    offset = [np.asarray(p, np.float32) - np.float32(s) for p, s in zip(points, start)]
+    offset = [np.asarray(p, np.float32) - np.float32(s) for p, s in zip(points, start, strict=True)]
     t = None
     if length2 > 1e-6:
         # Project in the metric of the mean section, so that flat blades keep flat ends.
         metric = axes.T @ np.diag((0.5 * (np.asarray(start_radii) + end_radii)) ** -2.0) @ axes
         row = metric @ way / float(way @ metric @ way)
         t = np.clip(_dot(row, offset), 0, 1)
-        offset = [o - np.float32(w) * t for o, w in zip(offset, way)]
-    k0 = k1 = np.float32(0)
-    for axis, r0, r1 in zip(axes, start_radii, end_radii):
+        offset = [o - np.float32(w) * t for o, w in zip(offset, way, strict=True)]
+    # Ellipsoid: k0 (k0 - 1) / k1, with k0 = |offset / radii| and k1 = |offset / radii^2|; a hair off the axis, where
+    # both vanish.
+    k0, k1 = _TINY, _TINY / np.float32(min(start_radii) ** 2)
+    for axis, r0, r1 in zip(axes, start_radii, end_radii, strict=True):
         radius = np.float32(r0) if t is None else np.float32(r0) + np.float32(r1 - r0) * t
         c = _dot(axis, offset) / radius
         k0 = k0 + c * c
         c = c / radius
         k1 = k1 + c * c
-    return (k0 - np.sqrt(k0)) / np.sqrt(k1 + _TINY * _TINY)
+    return (k0 - np.sqrt(k0)) / np.sqrt(k1)
 
 
 def polygon_plate(points, vertices, half_thickness, rounding):
@@ -62,7 +65,7 @@ def polygon_plate(points, vertices, half_thickness, rounding):
     vertices = np.asarray(vertices, np.float32)
     d2 = np.float32(np.inf)
     inside = np.ones(np.broadcast(y, z).shape, np.float32)
-    for (ay, az), (by, bz) in zip(np.roll(vertices, 1, axis=0), vertices):
+    for (ay, az), (by, bz) in zip(np.roll(vertices, 1, axis=0), vertices, strict=True):
         ey, ez = by - ay, bz - az
         wy, wz = y - ay, z - az
         t = np.clip((wy * ey + wz * ez) / (ey * ey + ez * ez), 0, 1)
@@ -77,18 +80,13 @@ def polygon_plate(points, vertices, half_thickness, rounding):
     return np.minimum(np.maximum(flat, slab), 0) + outside - np.float32(rounding)
 
 
-def superellipse(x, y, half_x, half_y, power):
-    """Distance across a superellipse |x/half_x|^power + |y/half_y|^power = 1, along the ray from its centre.
+def gauge(x, y, half_x, half_y, power):
+    """How far out of a superellipse a point lies: 0 in its centre, 1 on |x/half_x|^power + |y/half_y|^power = 1.
 
-    Every argument may be an array. Distances in mm.
+    Every argument may be an array. Dividing a point's distance from the centre by it gives the edge along that ray.
     """
-    # A hair off the centre, where the ray has no direction.
-    radius = np.sqrt(x * x + y * y + np.float32(1e-4))
-    gauge = (np.abs(x / half_x) ** power + np.abs(y / half_y) ** power + np.float32(1e-2) ** power / half_x**power) ** (
-        1 / power
-    )
-    return radius - radius / gauge
+    return (np.abs(x / half_x) ** power + np.abs(y / half_y) ** power) ** (1 / power)
 
 
 def _dot(row, columns):
-    return sum(np.float32(r) * c for r, c in zip(row, columns))
+    return sum(np.float32(r) * c for r, c in zip(row, columns, strict=True))
