@@ -1,0 +1,78 @@
+"""Affines in voxels about the grid's centre: known matrices, against plain numpy."""
+
+import numpy as np
+import pytest
+from helpers import SMALL, noise, smooth_field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acsgreg_tf.ops import affine
+from acsgreg_tf.ops.fields import compose, identity_grid
+
+IDENTITY = np.eye(3, 4, dtype="float32")[None]
+
+
+def test_centre_lies_half_way_between_the_first_and_the_last_voxel():
+    np.testing.assert_array_equal(affine.center((10, 9, 1)), [4.5, 4, 0])
+
+
+@pytest.mark.parametrize("shape", [(7, 5), SMALL])
+def test_identity_does_not_move(shape):
+    found = affine.to_displacement(np.eye(len(shape), len(shape) + 1, dtype="float32")[None], shape)
+    np.testing.assert_array_equal(found, np.zeros((1, *shape, len(shape))))
+
+
+def test_translation_is_in_voxels():
+    matrix = IDENTITY.copy()
+    matrix[0, :, 3] = [1.5, -2, 0.25]
+    np.testing.assert_allclose(affine.to_displacement(matrix, SMALL), np.full((1, *SMALL, 3), [1.5, -2, 0.25]), atol=1e-6)
+
+
+def test_scaling_is_about_the_centre():
+    matrix = np.concatenate([2 * IDENTITY[:, :, :3], np.zeros((1, 3, 1), "float32")], -1)
+    found = np.array(affine.to_displacement(matrix, (5, 5, 3)))[0]
+    np.testing.assert_array_equal(found[2, 2, 1], [0, 0, 0])
+    np.testing.assert_array_equal(found[0, 4, 1], [-2, 2, 0])
+    about_zero = np.array(affine.to_displacement(matrix, (5, 5, 3), shift_center=False))[0]
+    np.testing.assert_array_equal(about_zero[3, 0, 2], [3, 0, 2])
+
+
+def test_quarter_turn_takes_the_corners_round():
+    turn = np.float32([[[0, -1, 0], [1, 0, 0]]])
+    points = np.array(affine.to_displacement(turn, (4, 4)) + identity_grid((4, 4)))[0]
+    np.testing.assert_allclose(points[0, 0], [3, 0], atol=1e-6)
+    np.testing.assert_allclose(points[3, 0], [3, 3], atol=1e-6)
+
+
+@given(st.integers(0, 2**16))
+@settings(max_examples=15, deadline=None)
+def test_agrees_with_matrix_arithmetic(seed):
+    matrix = (np.eye(3, 4) + noise((2, 3, 4), 0.3, seed)).astype("float32")
+    centre = (np.array(SMALL) - 1) / 2
+    points = np.moveaxis(np.indices(SMALL), 0, -1)
+    found = np.array(affine.to_displacement(matrix, SMALL))
+    for b in range(2):
+        expected = (points - centre) @ matrix[b, :, :3].T + matrix[b, :, 3] + centre - points
+        np.testing.assert_allclose(found[b], expected, atol=1e-4)
+
+
+def test_whole_transform_is_phi_then_the_affine():
+    matrix = (np.eye(3, 4) + noise((1, 3, 4), 0.1)).astype("float32")
+    phi = smooth_field(SMALL, 2.0)
+    points = np.moveaxis(np.indices(SMALL), 0, -1) + phi[0]
+    centre = (np.array(SMALL) - 1) / 2
+    expected = (points - centre) @ matrix[0, :, :3].T + matrix[0, :, 3] + centre - np.moveaxis(np.indices(SMALL), 0, -1)
+    np.testing.assert_allclose(np.array(affine.after_displacement(matrix, phi))[0], expected, atol=1e-4)
+
+
+def test_whole_transform_agrees_with_composition_of_fields_inside():
+    # An affine's field is linear, so composing it as a field is exact wherever phi stays in the grid (it vanishes at the border).
+    matrix = (np.eye(3, 4) + noise((1, 3, 4), 0.05)).astype("float32")
+    phi = smooth_field(SMALL, 0.4)
+    composed = compose(affine.to_displacement(matrix, SMALL), phi)
+    np.testing.assert_allclose(affine.after_displacement(matrix, phi), composed, atol=1e-4)
+
+
+def test_identity_affine_leaves_the_displacement():
+    phi = smooth_field(SMALL, 2.0)
+    np.testing.assert_allclose(affine.after_displacement(IDENTITY, phi), phi, atol=1e-6)

@@ -1,0 +1,90 @@
+"""The helpers that compile: what is compiled when, and that a hand-written gradient is the one that is used."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from acsgreg_tf.ops.compiled import WORTH_COMPILING, compiled, traced_once, with_gradient
+
+LARGE_ENOUGH = np.ones((2, WORTH_COMPILING // 2), "float32")
+TOO_SMALL = np.ones((2, WORTH_COMPILING // 2 - 1), "float32")
+
+
+def counted():
+    calls = []
+
+    def scaled(values, *, factor):
+        calls.append(factor)
+        return values * factor
+
+    return scaled, calls
+
+
+def test_small_tensors_run_plainly_and_large_ones_are_traced_once():
+    function, calls = counted()
+    fast = compiled(function)
+    for _ in range(3):
+        np.testing.assert_array_equal(fast(TOO_SMALL, factor=2.0), 2 * TOO_SMALL)
+    assert len(calls) == 3
+    for _ in range(3):
+        np.testing.assert_array_equal(fast(tf.constant(LARGE_ENOUGH), factor=2.0), 2 * LARGE_ENOUGH)
+    assert len(calls) == 4
+
+
+def test_each_set_of_options_is_compiled_apart():
+    function, calls = counted()
+    fast = compiled(function)
+    for factor in (2.0, 3.0, 2.0):
+        np.testing.assert_array_equal(fast(tf.constant(LARGE_ENOUGH), factor=factor), factor * LARGE_ENOUGH)
+    assert calls == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("values", [TOO_SMALL, LARGE_ENOUGH], ids=["plain", "compiled"])
+def test_the_hand_written_gradient_is_used(values):
+    # A false gradient on purpose, 7 instead of 2, shows which one was taken.
+    function = with_gradient(
+        lambda x, y, *, factor: factor * x + y, lambda x, y, upstream, *, factor: (7.0 * upstream, None)
+    )
+    x = tf.constant(values)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(function(x, tf.zeros_like(x), factor=2.0))
+    assert float(total) == 2 * values.size
+    np.testing.assert_array_equal(tape.gradient(total, x), np.full_like(values, 7.0))
+
+
+def test_a_batch_of_unknown_size_can_be_compiled():
+    function = with_gradient(lambda x: x * x, lambda x, upstream: 2.0 * x * upstream)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, WORTH_COMPILING), tf.float32)])
+    def square_and_gradient(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return y, tape.gradient(y, x)
+
+    for batch in (1, 3):
+        value, gradient = square_and_gradient(np.full((batch, WORTH_COMPILING), 3.0, "float32"))
+        assert value.shape == (batch, WORTH_COMPILING)
+        assert np.all(value == 9.0) and np.all(gradient == 6.0)
+
+
+def test_a_repeated_block_is_traced_once_whoever_calls_it():
+    function, calls = counted()
+    block = traced_once(function)
+
+    @tf.function
+    def network(x):
+        for _ in range(4):
+            x = block(x, factor=2.0)
+        return ops.sum(x)
+
+    with tf.GradientTape() as tape:
+        x = tf.constant([[1.0, 2.0]])
+        tape.watch(x)
+        total = network(x)
+    assert float(total) == 16 * 3
+    np.testing.assert_array_equal(tape.gradient(total, x), [[16.0, 16.0]])
+    np.testing.assert_array_equal(block(np.float32([[1.0, 2.0]]), factor=2.0), [[2.0, 4.0]])
+    assert calls == [2.0]

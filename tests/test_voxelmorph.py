@@ -1,0 +1,112 @@
+"""That importing the package leaves the rest of the process as it was, but for the two names that voxelmorph misses."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow.keras.losses as tf_losses
+from helpers import SMALL, noise, smooth_field
+
+from acsgreg_tf import _voxelmorph
+from acsgreg_tf.layers import SpatialTransformer, VecInt
+from acsgreg_tf.losses import LNCC, Diffusion
+
+ROOT = Path(__file__).resolve().parents[1]
+
+WATCH = """
+import inspect, json, warnings
+import keras, numpy, tensorflow, tensorflow.keras.losses
+from tensorflow.python.framework import config
+# Loaded on demand by anything that looks at them, so looked at before.
+import tensorflow.keras.backend, tensorflow.keras.datasets, tensorflow.keras.initializers, tensorflow.keras.layers
+import tensorflow.keras.models, tensorflow.keras.utils
+places = {
+    "inspect": inspect, "keras": keras, "keras.losses": keras.losses, "keras.layers": keras.layers, "numpy": numpy,
+    "tf.keras": tensorflow.keras, "tf.keras.losses": tensorflow.keras.losses, "tf.keras.layers": tensorflow.keras.layers,
+    "tf.keras.backend": tensorflow.keras.backend,
+}
+def look():
+    return {name: {k: id(v) for k, v in vars(place).items()} for name, place in places.items()}
+def settings():
+    return [keras.config.floatx(), keras.config.dtype_policy().name, keras.config.image_data_format(),
+            tensorflow.executing_eagerly(), config.get_soft_device_placement(), str(warnings.filters)]
+before, set_before = look(), settings()
+import acsgreg_tf._voxelmorph
+after = look()
+changed = {name: sorted(k for k, v in found.items() if before[name].get(k) != v) + sorted(set(before[name]) - set(found))
+           for name, found in after.items()}
+losses = tensorflow.keras.losses
+print(json.dumps({
+    "changed": changed,
+    "settings": settings() == set_before,
+    "argspec": inspect.getargspec(lambda a, b, c=1, *d, **e: 0),
+    "squared": float(losses.mean_squared_error([1.0, 2.0], [1.0, 4.0])),
+    "absolute": float(losses.mean_absolute_error([1.0, 2.0], [1.0, 4.0])),
+}))
+"""
+
+OTHER_BACKEND = """
+import sys
+import numpy as np
+from acsgreg_tf.layers import SpatialTransformer, VecInt
+from acsgreg_tf.losses import LNCC, Diffusion
+image, velocity = (np.load(path) for path in sys.argv[1:3])
+displacement = VecInt(int_steps=4)(velocity)
+moved = SpatialTransformer(fill_value=0.5)([image, displacement])
+losses = [LNCC(5)(image, moved), Diffusion()(0.0, displacement)]
+numpy = __import__("keras").ops.convert_to_numpy
+np.savez(sys.argv[3], displacement=numpy(displacement), moved=numpy(moved), losses=[float(loss) for loss in losses])
+assert "tensorflow" not in sys.modules and "voxelmorph" not in sys.modules
+"""
+
+
+def python(code, *arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_adds_the_two_missing_names_and_changes_nothing_else():
+    found = json.loads(python(WATCH).splitlines()[-1])
+    changed = found["changed"]
+    assert set(changed.pop("inspect")) <= {"getargspec"}
+    assert set(changed.pop("tf.keras.losses")) <= {"mean_absolute_error", "mean_squared_error"}
+    assert not any(changed.values()), changed
+    assert found["settings"]
+    # The supplied names do what the old ones did.
+    assert found["argspec"] == [["a", "b", "c"], "d", "e", [1]]
+    assert found["squared"] == 2 and found["absolute"] == 1
+
+
+def test_names_that_are_there_are_left_alone(monkeypatch):
+    mine = object()
+    monkeypatch.setattr(inspect, "getargspec", mine, raising=False)
+    monkeypatch.setattr(tf_losses, "mean_squared_error", mine, raising=False)
+    _voxelmorph._supply_missing_names()
+    assert inspect.getargspec is mine and tf_losses.mean_squared_error is mine
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_layers_and_losses_give_the_same_on_other_backends(tmp_path, backend):
+    pytest.importorskip(backend)
+    image, velocity = noise((2, *SMALL, 1)), smooth_field(SMALL, 3.0, batch=2)
+    np.save(tmp_path / "image.npy", image)
+    np.save(tmp_path / "velocity.npy", velocity)
+    python(
+        OTHER_BACKEND, tmp_path / "image.npy", tmp_path / "velocity.npy", tmp_path / "found.npz", KERAS_BACKEND=backend
+    )
+    found = np.load(tmp_path / "found.npz")
+    displacement = VecInt(int_steps=4)(velocity)
+    moved = SpatialTransformer(fill_value=0.5)([image, displacement])
+    np.testing.assert_allclose(found["displacement"], displacement, atol=1e-5)
+    np.testing.assert_allclose(found["moved"], moved, atol=1e-5)
+    expected = [float(LNCC(5)(image, moved)), float(Diffusion()(0.0, displacement))]
+    np.testing.assert_allclose(found["losses"], expected, rtol=1e-3)
