@@ -45,7 +45,12 @@ def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5):
         signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
         epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in either
             image scores 0, where voxelmorph's scores 1.
+
+    Raises:
+        ValueError: images of more than one channel, or an even window.
     """
+    if fixed.shape[-1] != 1 or warped.shape[-1] != 1:
+        raise ValueError(f"LNCC takes images of one channel, got {fixed.shape[-1]} and {warped.shape[-1]}")
     sums = box_sum(_pair_moments(fixed, warped), window)
     return _correlation(sums, count=float(window**3), signed=signed, epsilon=epsilon)
 
