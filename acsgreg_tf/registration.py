@@ -235,7 +235,10 @@ def load_model(model=None):
         from acsgreg_tf import networks  # noqa: F401
         from acsgreg_tf.networks.joint import JointNetwork
 
-        return JointNetwork.load(model)
+        network = JointNetwork.load(model)
+        if not all(np.isfinite(weights).all() for weights in network.get_weights()):
+            raise InputError(f"{model}: holds weights that are NaN or infinite; its training went wrong")
+        return network
     if not (callable(model) and hasattr(model, "inshape") and hasattr(model, "arguments")):
         raise InputError(f"a model must be a network of this package or its path, got {type(model).__name__}")
     return model
@@ -261,16 +264,14 @@ def _run(network, fixed, moving):
     from acsgreg_tf.ops import fields
 
     inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-    found = network(inputs, training=False)
-    found = {name: found[name] for name in ("affine", "velocity", "phi")}
-    inverse = fields.integrate(-found["velocity"], network.arguments["int_steps"])
-    if tuple(inverse.shape[1:4]) != network.inshape:
-        inverse = fields.resize_displacement(inverse, network.inshape)
-    found["inverse"] = inverse
-    found = {name: ops.convert_to_numpy(value)[0] for name, value in found.items()}
+    answer = network(inputs, training=False)
+    found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity", "phi")}
     if not all(np.isfinite(value).all() for value in found.values()):
         raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
-    return found
+    inverse = fields.integrate(-found["velocity"][None], network.arguments["int_steps"])
+    if tuple(inverse.shape[1:4]) != network.inshape:
+        inverse = fields.resize_displacement(inverse, network.inshape)
+    return {**found, "inverse": ops.convert_to_numpy(inverse)[0]}
 
 
 def _stages(transforms, fixed, moving, moving_seg):

@@ -1,0 +1,385 @@
+import itertools
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from registration_cases import (
+    BOX,
+    NUMBER,
+    CentroidNetwork,
+    KnownNetwork,
+    grid_about,
+    reoriented,
+    save,
+    save_network,
+    scan,
+    smooth_velocity,
+    to_nifti,
+)
+
+from acsgreg_tf import metrics
+from acsgreg_tf.data.images import Image
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Affine, resample, to_sitk, to_sitk_transform, write_transform
+from acsgreg_tf.registration import default_model, load_model, register
+
+SPINES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "spines"
+FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
+
+
+def one_millimetre(place=FIXED):
+    return scan(grid_about(place, (44, 46, 52), 1), place)
+
+
+def oblique_fixed():
+    return scan(grid_about(FIXED, (40, 36, 30), (1, 1.2, 1.6), (0.2, -0.1, 0.3), "PIR"), FIXED, name="fixed")
+
+
+def oblique_moving():
+    return scan(grid_about(MOVING, (30, 50, 36), (1.5, 0.9, 1.3), (-0.3, 0.2, 0.1), "LSA"), MOVING, name="moving")
+
+
+def bending():
+    """A network that turns, stretches, shifts and bends."""
+    affine = np.eye(3, 4) + 0.08 * np.random.default_rng(3).uniform(-1, 1, (3, 4))
+    affine[:, 3] = (1.5, -2, 1)
+    return KnownNetwork(affine, smooth_velocity((16, 16, 16), 1.5))
+
+
+def run(network, fixed, moving, **options):
+    return register(
+        fixed[0], moving[0], fixed_seg=fixed[1], moving_seg=moving[1], label=NUMBER, model=network, **options
+    )
+
+
+# known answers
+
+
+def test_an_image_registered_to_itself_by_the_identity_stays():
+    ct, label = one_millimetre()
+    result = run(KnownNetwork(), (ct, label), (ct, label))
+    np.testing.assert_allclose(result.moved.data, ct.data, atol=1e-3)
+    np.testing.assert_array_equal(result.moved_seg.data, np.where(label.data == NUMBER, NUMBER, 0))
+    np.testing.assert_allclose(result.affine.matrix, np.eye(4), atol=1e-12)
+    summary = result.summary
+    assert summary["dice"] == {"before": 1, "affine": 1, "deformable": 1}
+    assert summary["assd_mm"]["deformable"] == 0
+    assert summary["dice_on_fixed_grid"] == 1
+    assert summary["folds"] == {"count": 0, "percent": 0}
+    assert summary["inverse_error_mm"] == 0
+    assert summary["ncc"]["deformable"] == pytest.approx(1)
+
+
+def test_the_same_vertebra_elsewhere_is_laid_on_itself():
+    """The scanner frames differ by a whole shift, which the centring of the boxes finds alone."""
+    result = run(KnownNetwork(), one_millimetre(FIXED), one_millimetre(MOVING))
+    np.testing.assert_allclose(result.affine.matrix[:3, 3], np.subtract(MOVING, FIXED), atol=1e-9)
+    np.testing.assert_allclose(result.moved.data, one_millimetre(FIXED)[0].data, atol=1e-2)
+
+
+def test_whole_voxel_shift_of_the_affine():
+    ct, label = one_millimetre()
+    affine = np.eye(3, 4)
+    affine[:, 3] = (2, -1, 3)
+    result = run(KnownNetwork(affine), (ct, label), (ct, label))
+    np.testing.assert_allclose(result.moved.data[:-2, 1:, :-3], ct.data[2:, :-1, 3:], atol=1e-2)
+    np.testing.assert_allclose(result.transform.apply(FIXED), np.add(FIXED, (2, -1, 3)), atol=1e-6)
+    np.testing.assert_allclose(result.inverse.apply(np.add(FIXED, (2, -1, 3))), FIXED, atol=1e-6)
+
+
+def test_the_deformation_comes_before_the_affine():
+    """p_fixed -> phi -> A -> moving: a constant velocity is a shift, which the affine then stretches."""
+    velocity = np.broadcast_to(np.float32((0.5, 0, 0)), (16, 16, 16, 3))
+    affine = np.diag([1.2, 1, 1, 1])[:3]
+    result = run(KnownNetwork(affine, velocity), one_millimetre(), one_millimetre())
+    centre = result.fixed.grid.center
+    shift = 0.5 * 31 / 15  # the velocity lives on a grid whose corner voxels are those of the full one
+    np.testing.assert_allclose(result.transform.apply(centre) - centre, (1.2 * shift, 0, 0), atol=1e-5)
+    np.testing.assert_allclose(result.displacement[..., 0], shift, atol=1e-5)
+
+
+def test_a_known_affine_between_oblique_scans_is_undone():
+    """The moving scan is the fixed one's vertebra, turned and stretched; the right affine brings it back."""
+    truth = np.array([[1.06, 0.08, 0, 1], [-0.05, 0.95, 0.04, -1], [0.02, 0, 1.03, 0.5]])
+    fixed = oblique_fixed()
+    grid = grid_about(FIXED, (60, 52, 66), (0.7, 0.8, 0.7), (0.1, 0.2, -0.1), "ASL")
+    probe = run(KnownNetwork(truth), fixed, scan(grid, FIXED))
+    # What that network says in the world depends on where the boxes lie; so ask it, and build the moving scan by it.
+    moving = scan(grid, FIXED, transform=probe.affine.inverse())
+    result = run(KnownNetwork(truth), fixed, moving)
+    apart = result.affine.apply(fixed[0].grid.points()) - probe.affine.apply(fixed[0].grid.points())
+    assert np.ptp(apart, axis=(0, 1, 2)).max() < 1e-9  # the linear part is the truth; the box may lie elsewhere
+    assert np.abs(apart).max() < 1.5
+    shifted = Affine(np.vstack([np.c_[np.eye(3), -apart[0, 0, 0]], (0, 0, 0, 1)]))
+    moved = resample(moving[0].data, grid, fixed[0].grid, result.affine.compose(shifted))
+    inside = fixed[1].data == NUMBER
+    assert np.corrcoef(moved[inside], fixed[0].data[inside])[0, 1] > 0.98
+
+
+def test_measures_are_those_of_the_images_that_are_given():
+    result = run(bending(), oblique_fixed(), oblique_moving())
+    for stage in ("before", "affine", "deformable"):
+        assert result.summary["dice"][stage] == metrics.dice(result.fixed.label, result.labels[stage])
+    assert result.summary["folds"]["count"] == metrics.folds(result.displacement).count
+    np.testing.assert_array_equal(
+        result.images["deformable"],
+        resample(result.moving.image, result.moving.grid, result.fixed.grid, result.transform),
+    )
+    fixed_label = oblique_fixed()[1].data == NUMBER
+    assert result.summary["dice_on_fixed_grid"] == metrics.dice(fixed_label, result.moved_seg.data)
+
+
+# round trips with the real tools
+
+
+def test_simpleitk_and_ants_make_the_same_of_the_files(tmp_path):
+    fixed, moving = oblique_fixed(), oblique_moving()
+    result = run(bending(), fixed, moving)
+    assert np.linalg.norm(result.displacement, axis=-1).max() > 1
+    for ending in (".h5", ".nii.gz"):
+        path = str(tmp_path / f"warp{ending}")
+        write_transform(path, result.transform, fixed[0].grid)
+        if ending == ".h5":
+            transform = sitk.ReadTransform(path)
+        else:
+            transform = sitk.DisplacementFieldTransform(sitk.ReadImage(path, sitk.sitkVectorFloat64))
+        reference = to_sitk(fixed[0].data, fixed[0].grid)
+        moved = sitk.GetArrayFromImage(sitk.Resample(to_sitk(*volume(moving[0])), reference, transform)).T
+        assert np.abs(moved - result.moved.data).max() < 1e-3 * np.ptp(moving[0].data)
+        mask = Image((moving[1].data == NUMBER).astype(np.float32), moving[1].grid)
+        label = sitk.GetArrayFromImage(sitk.Resample(to_sitk(*volume(mask)), reference, transform)).T > 0.5
+        assert metrics.dice(label, result.moved_seg.data) > 0.999
+        assert metrics.dice(fixed[1].data == NUMBER, label) == pytest.approx(
+            result.summary["dice_on_fixed_grid"], abs=0.002
+        )
+
+    ants = pytest.importorskip("ants")
+    images = [ants.image_read(save(image, tmp_path / f"{n}.nii.gz")) for n, image in enumerate((fixed[0], moving[0]))]
+    for ending in (".h5", ".nii.gz"):
+        moved = ants.apply_transforms(*images, [str(tmp_path / f"warp{ending}")]).numpy()
+        assert np.abs(moved - result.moved.data).max() < 1e-3 * np.ptp(moving[0].data)
+
+
+def volume(image):
+    return image.data, image.grid
+
+
+def test_the_inverse_undoes_the_transform_inside_the_vertebra():
+    fixed = oblique_fixed()
+    result = run(bending(), fixed, oblique_moving())
+    points = fixed[1].grid.index_to_points(np.argwhere(fixed[1].data == NUMBER))
+    moved = result.transform.apply(points)
+    assert np.linalg.norm(moved - result.affine.apply(points), axis=1).max() > 0.5
+    error = np.linalg.norm(result.inverse.apply(moved) - points, axis=1)
+    assert error.mean() < 0.1
+    assert result.summary["inverse_error_mm"] < 0.1
+    back = to_sitk_transform(result.inverse)
+    assert back.TransformPoint((moved[0] * (-1, -1, 1)).tolist()) == pytest.approx(
+        result.inverse.apply(moved[0]) * (-1, -1, 1), abs=1e-4
+    )
+
+
+# any input
+
+
+@pytest.mark.parametrize("number", range(0, 48, 5))
+def test_the_orientation_of_the_files_does_not_matter(number):
+    """Ten of the 48 ways to store a volume; data/test_vertebrae.py takes all, up to the network's input."""
+    ways = itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3))
+    axes, signs = list(ways)[number]
+    orientation = np.array(list(zip(axes, signs, strict=True)), float)
+    fixed, moving = oblique_fixed(), oblique_moving()
+    points = fixed[1].grid.index_to_points(np.argwhere(fixed[1].data == NUMBER))
+    expected = run(CentroidNetwork(), fixed, moving).transform.apply(points)
+    resaved = [[reoriented(image, orientation) for image in pair] for pair in (fixed, moving)]
+    found = run(CentroidNetwork(), *resaved).transform.apply(points)
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.01
+
+
+@pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.7), (1, 1, 1), (1.3, 0.9, 1.1), (1, 1, 1.5)])
+def test_spacing_changes_the_transform_little(spacing):
+    fixed = one_millimetre()
+    shape = tuple(int(48 / s) for s in spacing)
+    place = np.add(MOVING, (0.2, -0.3, 0.4))
+    reference = run(CentroidNetwork(), fixed, scan(grid_about(place, (96, 96, 96), 0.5), place))
+    result = run(CentroidNetwork(), fixed, scan(grid_about(place, shape, spacing), place))
+    assert np.linalg.norm(result.transform.apply(FIXED) - reference.transform.apply(FIXED)) < 0.2
+
+
+def test_paths_nibabel_and_simpleitk_images_are_alike(tmp_path):
+    fixed, moving = oblique_fixed(), oblique_moving()
+    expected = run(bending(), fixed, moving)
+    files = [[save(image, tmp_path / f"{image.name}.nii.gz") for image in pair] for pair in (fixed, moving)]
+    nifti = [[to_nifti(image) for image in pair] for pair in (fixed, moving)]
+    itk = [[to_sitk(*volume(image)) for image in pair] for pair in (fixed, moving)]
+    for pair in (files, nifti, itk):
+        result = run(bending(), *pair)
+        np.testing.assert_allclose(result.moved.data, expected.moved.data, atol=0.05)
+        assert result.summary["dice"] == pytest.approx(expected.summary["dice"], abs=1e-4)
+
+
+def test_masked_crops_need_no_labels():
+    crops = []
+    for ct, label in (one_millimetre(FIXED), one_millimetre(MOVING)):
+        masked = np.where(label.data == NUMBER, np.clip((ct.data + 200) / 1700, 0, 1), 0)
+        crops.append(Image(masked.astype(np.float32), ct.grid, "crop"))
+    result = register(*crops, model=KnownNetwork())
+    np.testing.assert_allclose(result.moved.data, crops[0].data, atol=1e-5)
+    assert result.moved_seg is None and result.labels is None
+    assert "dice" not in result.summary and "assd_mm" not in result.summary
+    assert result.summary["ncc"]["before"] == pytest.approx(1)
+
+
+def test_one_label_alone_serves_its_own_image():
+    fixed, moving = one_millimetre(FIXED), one_millimetre(MOVING)
+    crop = Image(np.where(moving[1].data == NUMBER, moving[0].data, 0), moving[0].grid, "crop")
+    result = register(fixed[0], crop, model=KnownNetwork(), fixed_seg=fixed[1], level="L3")
+    assert result.summary["label"] == {"fixed": NUMBER, "moving": None}
+    assert "dice" not in result.summary and result.moved_seg is None
+
+
+def test_label_map_on_another_grid_than_its_scan():
+    ct, _ = one_millimetre(FIXED)
+    _, label = scan(grid_about(FIXED, (60, 62, 70), 0.8, axcodes="LPS"), FIXED)
+    result = run(KnownNetwork(), (ct, label), one_millimetre(MOVING))
+    assert result.summary["dice_on_fixed_grid"] > 0.9
+    assert result.moved_seg.grid is result.moved.grid
+
+
+@pytest.mark.parametrize(
+    "options", [{"level": "L3"}, {"level": "l3", "table": "L3=22"}, {"level": "V", "table": {"V": 22}}]
+)
+def test_levels_are_looked_up_in_the_table(options):
+    fixed, moving = one_millimetre(FIXED), one_millimetre(MOVING)
+    result = register(fixed[0], moving[0], fixed_seg=fixed[1], moving_seg=moving[1], model=KnownNetwork(), **options)
+    assert result.summary["label"] == {"fixed": 22, "moving": 22}
+    assert result.summary["level"] == options["level"]
+
+
+def test_a_cut_vertebra_is_registered_with_a_warning():
+    ct, label = one_millimetre()
+    short = [Image(v.data[:, :, 22:], v.grid.crop((0, 0, 22), v.data.shape), v.name) for v in (ct, label)]
+    with pytest.warns(UserWarning, match="scan_seg: label 22: reaches the edge of scan_ct"):
+        result = run(KnownNetwork(), short, (ct, label))
+    assert result.summary["cut"] == {"fixed": True, "moving": False}
+    assert len(result.summary["warnings"]) == 1
+
+
+def test_whole_scans_without_a_fault_give_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        result = run(KnownNetwork(), one_millimetre(), one_millimetre())
+    assert result.summary["cut"] == {"fixed": False, "moving": False} and result.summary["warnings"] == []
+
+
+def test_the_summary_is_plain_json_and_progress_is_told():
+    told = []
+    result = run(KnownNetwork(), one_millimetre(), one_millimetre(), progress=told.append)
+    assert json.loads(json.dumps(result.summary)) == result.summary
+    assert told == list(result.summary["seconds"])[:-1]
+    assert result.summary["seconds"]["total"] >= max(result.summary["seconds"].values())
+
+
+def test_figure():
+    figure = run(bending(), one_millimetre(), one_millimetre()).figure("a title")
+    assert figure.get_suptitle() == "a title"
+    assert len(figure.axes) == 16
+
+
+# networks
+
+
+def test_a_network_from_its_file(tmp_path):
+    path = save_network(tmp_path / "small.h5")
+    fixed, moving = oblique_fixed(), oblique_moving()
+    result = run(path, fixed, moving)
+    again = run(load_model(path), fixed, moving)
+    np.testing.assert_array_equal(result.moved.data, again.moved.data)
+    assert result.fixed.image.shape == BOX
+    assert result.velocity.shape == (16, 16, 16, 3)
+    assert np.abs(result.displacement).max() > 0.1
+
+
+def refused(*arguments, **options):
+    with pytest.raises(InputError) as caught:
+        register(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_models_that_cannot_register_are_refused(tmp_path):
+    from acsgreg_tf.networks import AffineNet
+
+    ct, label = one_millimetre()
+    crop = Image(np.where(label.data == NUMBER, ct.data, 0), ct.grid, "crop")
+    assert refused(crop, crop, model=str(tmp_path / "none.h5")).endswith("none.h5: no such model file")
+    (tmp_path / "text.h5").write_text("hello")
+    assert refused(crop, crop, model=tmp_path / "text.h5").endswith("text.h5: not an HDF5 file")
+    AffineNet(BOX, (2,)).save(tmp_path / "affine.h5")
+    assert "holds a AffineNet, expected" in refused(crop, crop, model=tmp_path / "affine.h5")
+    assert refused(crop, crop, model=3) == "a model must be a network of this package or its path, got int"
+    spoilt = save_network(tmp_path / "spoilt.h5", spoilt=True)
+    assert (
+        refused(crop, crop, model=spoilt)
+        == f"{spoilt}: holds weights that are NaN or infinite; its training went wrong"
+    )
+    assert "answer holds a NaN" in refused(crop, crop, model=KnownNetwork(np.full((3, 4), np.nan)))
+
+
+def test_without_a_shipped_network_one_must_be_given(monkeypatch, tmp_path):
+    monkeypatch.setattr("acsgreg_tf.registration.__file__", str(tmp_path / "acsgreg_tf" / "registration.py"))
+    with pytest.raises(InputError, match="this installation came without its network; give a model"):
+        default_model()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "acsgreg_lumbar.h5").touch()
+    assert default_model() == tmp_path / "models" / "acsgreg_lumbar.h5"
+
+
+# what cannot be done
+
+
+def test_contradicting_or_missing_levels():
+    ct, label = one_millimetre()
+    both = {"fixed_seg": label, "moving_seg": label, "model": KnownNetwork()}
+    assert refused(ct, ct, **both, label=22, level="L3") == "label 22 and level L3: give one of the two"
+    assert refused(ct, ct, level="L3", model=KnownNetwork()) == "level L3: needs label maps to look it up in"
+    assert "level 'L9': not in the label table" in refused(ct, ct, **both, level="L9")
+    assert refused(ct, ct, **both, level="L5") == "scan_seg: does not hold label 24; it holds 21, 22"
+    assert "say which one" in refused(ct, ct, **both)
+    lacking = Image(np.where(label.data == 22, 21, 0), label.grid, "other_seg")
+    message = refused(ct, ct, fixed_seg=label, moving_seg=lacking, label=22, model=KnownNetwork())
+    assert message == "other_seg: does not hold label 22; it holds 21"
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_real_scans(tmp_path, swap):
+    """L3 of two people as their files come, checked against SimpleITK alone."""
+    if not SPINES.is_dir():
+        pytest.skip("the real scans are not here; test_simpleitk_and_ants_make_the_same_of_the_files stands in")
+    names = ("sub-verse012_ct", "sub-verse012_seg-vert_msk"), ("sub-ct_label-22_ct", "sub-ct_seg-vert_label-22_msk")
+    files = [[SPINES / f"{name}.nii.gz" for name in pair] for pair in names]
+    fixed, moving = files[::-1] if swap else files
+    inshape = (128, 128, 64)
+    affine = np.eye(3, 4) + 0.04 * np.random.default_rng(5).uniform(-1, 1, (3, 4))
+    network = KnownNetwork(affine, smooth_velocity((64, 64, 32), 3), inshape)
+    with pytest.warns(UserWarning, match="sub-verse012_seg.* reaches the edge"):
+        result = run(network, fixed, moving)
+    assert result.summary["cut"] == {"fixed": not swap, "moving": swap}
+
+    write_transform(tmp_path / "warp.h5", result.transform)
+    transform = sitk.ReadTransform(str(tmp_path / "warp.h5"))
+    reference = sitk.ReadImage(str(fixed[1]))
+    moving_mask = sitk.Cast(sitk.ReadImage(str(moving[1])) == NUMBER, sitk.sitkFloat32)
+    moved = sitk.GetArrayFromImage(sitk.Resample(moving_mask, reference, transform)) > 0.5
+    target = sitk.GetArrayFromImage(reference) == NUMBER
+    assert metrics.dice(target, moved) == pytest.approx(result.summary["dice_on_fixed_grid"], abs=0.002)
+    image = sitk.Resample(sitk.ReadImage(str(moving[0]), sitk.sitkFloat32), reference, transform)
+    assert np.abs(sitk.GetArrayFromImage(image).T - result.moved.data).max() < 1e-3 * np.ptp(result.moved.data)
+
+    # The Dice in network space, from the files, too.
+    box = to_sitk(np.zeros(inshape, np.float32), result.fixed.grid)
+    moved = sitk.GetArrayFromImage(sitk.Resample(moving_mask, box, transform)).T > 0.5
+    assert metrics.dice(result.fixed.label, moved) == pytest.approx(result.summary["dice"]["deformable"], abs=0.002)
