@@ -88,10 +88,12 @@ class SpatialTransformer(SpatialTransformerBase):
             transform = ops.repeat(transform[:1], ops.shape(image)[0], axis=0)
         if len(transform.shape) == 3:
             affine = transform if self.indexing == "ij" else _matrix_order_affine(transform)
-            displacement = affine_ops.to_displacement(affine, image.shape[1:-1], self.shift_center)
+            moved = affine_ops.warp_affine(
+                image, affine, self.interp_method, self.fill_value, self.shift_center, self.constant_image
+            )
         else:
             displacement = _matrix_order(transform, self.indexing)
-        moved = fields.warp(image, displacement, self.interp_method, self.fill_value, self.constant_image)
+            moved = fields.warp(image, displacement, self.interp_method, self.fill_value, self.constant_image)
         return ops.cast(moved, image.dtype) if keras.backend.is_float_dtype(image.dtype) else moved
 
     def compute_output_shape(self, input_shape):

@@ -6,7 +6,9 @@ x' = M[:, :N] (x - c) + M[:, N] + c, with c = (shape - 1) / 2.
 import numpy as np
 from keras import ops
 
-from acsgreg_tf.ops.fields import identity_grid
+from acsgreg_tf.ops.compiled import with_gradient
+from acsgreg_tf.ops.fields import identity_grid, warp
+from acsgreg_tf.ops.sampling import _linear, _linear_by_location
 
 
 def center(shape):
@@ -25,11 +27,46 @@ def transform_points(affine, points, about):
     return moved + about
 
 
+def _about(shape, shift_center):
+    return center(shape) if shift_center else np.zeros(len(shape), "float32")
+
+
 def to_displacement(affine, shape, shift_center=True):
     """The displacement field of an affine on a grid: [B, N, N+1] -> [B, X, Y, Z, N] voxels."""
     grid = identity_grid(shape)
-    about = center(shape) if shift_center else np.zeros(len(shape), "float32")
-    return transform_points(ops.cast(affine, "float32"), grid, about) - grid
+    return transform_points(ops.cast(affine, "float32"), grid, _about(shape, shift_center)) - grid
+
+
+def _sampled(volume, affine, *, fill_value, shift_center):
+    shape = volume.shape[1:-1]
+    locations = transform_points(affine, identity_grid(shape), _about(shape, shift_center))
+    return _linear(volume, locations, fill_value=fill_value)
+
+
+def _sampled_by_affine(volume, affine, upstream, *, fill_value, shift_center):
+    shape = volume.shape[1:-1]
+    grid, about = identity_grid(shape), _about(shape, shift_center)
+    locations = transform_points(affine, grid, about)
+    _, slope = _linear_by_location(volume, locations, upstream, fill_value=fill_value)
+    # A matrix product, since XLA would compute the slope again for each of the sums that it stands for.
+    centred = ops.reshape(grid - about, (-1, len(shape)))
+    lever = ops.concatenate([centred, ops.ones_like(centred[:, :1])], axis=-1)
+    slope = ops.reshape(slope, (-1, lever.shape[0], len(shape)))
+    return None, ops.matmul(ops.transpose(slope, (0, 2, 1)), lever)
+
+
+_warp_constant = with_gradient(_sampled, _sampled_by_affine)
+
+
+def warp_affine(image, affine, method="linear", fill_value=None, shift_center=True, constant=False):
+    """The image under an affine on its own grid: [B, X, Y, Z, C], [B, N, N+1] -> [B, X, Y, Z, C].
+
+    Options as in `sampling.sample`. A constant image is sampled without ever making the displacement field.
+    """
+    if constant and method == "linear":
+        image, affine = ops.cast(ops.stop_gradient(image), "float32"), ops.cast(affine, "float32")
+        return _warp_constant(image, affine, fill_value=fill_value, shift_center=shift_center)
+    return warp(image, to_displacement(affine, image.shape[1:-1], shift_center), method, fill_value, constant)
 
 
 def after_displacement(affine, displacement):
