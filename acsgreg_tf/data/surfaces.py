@@ -106,6 +106,10 @@ def _write(path, mesh, header):
     writer = _WRITERS[ending]()
     if ending == ".ply":
         writer.AddComment(header)
+        for colours in ("RGB", "RGBA"):  # which VTK drops unless told
+            if mesh.GetPointData().HasArray(colours):
+                writer.SetArrayName(colours)
+                writer.SetEnableAlpha(colours == "RGBA")
     else:
         writer.SetHeader(f"acsgreg_tf output. {header}")
     if ending == ".vtk":
