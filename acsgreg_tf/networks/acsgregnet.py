@@ -81,7 +81,7 @@ class ACSGRegNet(JointNetwork):
         int_downsize=2,
         name="acsgregnet",
     ):
-        inshape = check_downsize(inshape, int_downsize, max(len(affine_features), len(encoder_features)))
+        inshape = check_downsize(inshape, int_downsize, affine_features, encoder_features)
         check_heads(width, heads)
         attention = tuple(attention)
         if not attention or set(attention) - set(ATTENTION):

@@ -38,7 +38,7 @@ class AVoxelMorph(JointNetwork):
         name="avoxelmorph",
     ):
         levels = len(encoder_features)
-        inshape = check_downsize(inshape, int_downsize, max(len(affine_features), levels))
+        inshape = check_downsize(inshape, int_downsize, affine_features, encoder_features)
         if len(decoder_features) < levels:
             raise ValueError(f"decoder_features needs at least {levels} entries, got {len(decoder_features)}")
 

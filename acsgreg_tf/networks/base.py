@@ -16,6 +16,12 @@ def check_shape(inshape, divisor, why):
     return tuple(int(side) for side in inshape)
 
 
+def check_steps(name, features):
+    """Refuse a list of channels that holds no step at all."""
+    if not features:
+        raise ValueError(f"{name} must have at least one entry, got {tuple(features)}")
+
+
 class Network(keras.Model):
     """Base of the package's networks: a functional model built in `__init__` from plain arguments.
 

@@ -4,7 +4,7 @@ import keras
 
 from acsgreg_tf.layers import ResizeDisplacement, SpatialTransformer, VecInt
 from acsgreg_tf.networks.affine import AffineNet, image_inputs
-from acsgreg_tf.networks.base import Network, check_shape
+from acsgreg_tf.networks.base import Network, check_shape, check_steps
 
 
 class JointNetwork(Network):
@@ -55,9 +55,12 @@ class JointNetwork(Network):
         return dict(self._outputs_struct)
 
 
-def check_downsize(inshape, int_downsize, levels):
-    """The spatial shape, checked against the encoder's strides and the velocity's resolution."""
-    inshape = check_shape(inshape, 2**levels, f"{levels} stride-2 steps of the encoder")
+def check_downsize(inshape, int_downsize, affine_features, encoder_features):
+    """The spatial shape, checked against the strides of AffineNet and of the encoder and the velocity's resolution."""
+    check_steps("affine_features", affine_features)
+    check_steps("encoder_features", encoder_features)
+    levels = max(len(affine_features), len(encoder_features))
+    inshape = check_shape(inshape, 2**levels, f"{levels} steps of stride 2")
     if int_downsize not in (1, 2):
         raise ValueError(f"int_downsize must be 1 (velocity at full resolution) or 2 (half), got {int_downsize}")
     return inshape
