@@ -8,7 +8,7 @@ from keras import ops
 
 from acsgreg_tf.ops.compiled import with_gradient
 from acsgreg_tf.ops.fields import identity_grid, warp
-from acsgreg_tf.ops.sampling import _linear, _linear_by_location
+from acsgreg_tf.ops.sampling import _linear, _linear_by_location, check_batches
 
 
 def center(shape):
@@ -63,6 +63,7 @@ def warp_affine(image, affine, method="linear", fill_value=None, shift_center=Tr
 
     Options as in `sampling.sample`. A constant image is sampled without ever making the displacement field.
     """
+    check_batches(image, affine)
     if constant and method == "linear":
         image, affine = ops.cast(ops.stop_gradient(image), "float32"), ops.cast(affine, "float32")
         return _warp_constant(image, affine, fill_value=fill_value, shift_center=shift_center)

@@ -152,6 +152,13 @@ _sample_linear = with_gradient(_linear, _linear_gradient)
 _sample_constant = with_gradient(_linear, _linear_by_location)
 
 
+def check_batches(volume, other):
+    """Refuse batches of different sizes: flat indices would silently read other samples."""
+    sizes = (volume.shape[0], other.shape[0])
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise ValueError(f"image and transform must have one batch size, got {sizes[0]} and {sizes[1]}")
+
+
 def sample(volume, locations, method="linear", fill_value=None, constant=False):
     """Values of a volume at given voxel coordinates.
 
@@ -168,9 +175,7 @@ def sample(volume, locations, method="linear", fill_value=None, constant=False):
     Raises:
         ValueError: an unknown method, or batch sizes that differ.
     """
-    batches = (volume.shape[0], locations.shape[0])
-    if None not in batches and batches[0] != batches[1]:  # flat indices would silently read other samples
-        raise ValueError(f"volume and locations must have one batch size, got {batches[0]} and {batches[1]}")
+    check_batches(volume, locations)
     locations = ops.cast(locations, "float32")
     if method == "nearest":
         return _sample_nearest(volume, locations, fill_value=fill_value)
