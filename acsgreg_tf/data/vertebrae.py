@@ -18,6 +18,9 @@ __all__ = ["BOX", "Vertebra", "extract", "pick_label"]
 
 BOX = (128, 128, 64)
 
+# A message lists at most so many labels: all vertebrae and then some, but not an intensity image's values.
+_SHOWN = 40
+
 
 @dataclass(frozen=True, eq=False)
 class Vertebra:
@@ -50,17 +53,19 @@ def pick_label(label, number=None):
     Raises:
         InputError: the map is empty, lacks the number, or holds several and none was asked for.
     """
+    if number is not None and number > 0 and (label.data == number).any():
+        return int(number)
     present = [int(value) for value in np.unique(label.data) if value > 0]
-    held = ", ".join(map(str, present))
+    held = ", ".join(map(str, present[:_SHOWN]))
+    if len(present) > _SHOWN:
+        held += f" and {len(present) - _SHOWN} more (is it a label map?)"
     if not present:
         raise InputError(f"{label.name}: the label map is empty")
-    if number is None:
-        if len(present) > 1:
-            raise InputError(f"{label.name}: holds the labels {held}; say which one (a label number or a level)")
-        return present[0]
-    if number not in present:
+    if number is not None:
         raise InputError(f"{label.name}: does not hold label {number}; it holds {held}")
-    return int(number)
+    if len(present) > 1:
+        raise InputError(f"{label.name}: holds the labels {held}; say which one (a label number or a level)")
+    return present[0]
 
 
 def extract(image, label=None, number=None, shape=BOX):

@@ -180,6 +180,14 @@ def test_labels_that_cannot_be_used_are_named():
     assert pick_label(label, 23) == 23
 
 
+def test_an_image_taken_for_a_label_map_is_refused_in_a_short_line():
+    ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
+    values = Image(np.arange(27000).reshape(30, 30, 30), ct.grid, "ct")
+    assert refused(ct, values).endswith(
+        "38, 39, 40 and 26959 more (is it a label map?); say which one (a label number or a level)"
+    )
+
+
 def test_a_label_elsewhere_is_refused():
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
     far = Image(label.data, network_grid((500, 0, 0), label.data.shape), "seg")
