@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf._files import one_line
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import storage
 
@@ -50,12 +51,10 @@ class Network(keras.Model):
         """
         name, config = storage.check(path, _names_of(cls))
         found = keras.saving.get_custom_objects()[name]
-        if not storage.is_hdf5_name(path):
-            return keras.saving.load_model(path, compile=False)
         try:
             model = found.from_config(config)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: its model_config does not fit this version ({error})") from error
+            raise InputError(f"{path}: its model_config does not fit this version ({one_line(error)})") from error
         storage.load_weights(model, path)
         return model
 

@@ -26,10 +26,12 @@ def save(model, path, weights_dtype="float32"):
         weights_dtype: "float16" stores the kernels of an .h5 in half precision (half the file); they load into float32.
 
     Raises:
-        InputError: another ending, or a folder that does not exist or cannot be written.
+        InputError: another ending, float16 in a .keras file, or a folder that does not exist or cannot be written.
     """
     if weights_dtype not in ("float32", "float16"):
         raise InputError(f"weights_dtype must be float32 or float16, got {weights_dtype}")
+    if weights_dtype == "float16" and not is_hdf5_name(path):
+        raise InputError(f"{path}: only .h5 files can hold float16 weights")
     if is_hdf5_name(path):
         with atomic_path(path) as partial:
             _write_hdf5(model, partial, weights_dtype)
@@ -47,32 +49,26 @@ def _write_hdf5(model, path, weights_dtype):
     legacy_h5_format.save_model_to_hdf5(model, path, include_optimizer=False)
     if weights_dtype == "float32":
         return
-    with h5py.File(path, "r+") as file:
-        kernels = []
-        file["model_weights"].visititems(lambda name, item: kernels.append(name) if _is_kernel(item) else None)
-    half = f"{path}.half"
-    with h5py.File(path, "r") as old, h5py.File(half, "w") as new:
-        _copy(old, new, {f"model_weights/{name}" for name in kernels})
-    os.replace(half, path)
+    half = path.with_name(f"{path.name}.half")
+    try:
+        with h5py.File(path, "r") as old, h5py.File(half, "w") as new:
+            _copy_halved(old, new)
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
-def _is_kernel(item):
-    # Vectors (biases, statistics of a normalisation) are small and can leave float16's range.
-    return isinstance(item, h5py.Dataset) and item.ndim > 1
-
-
-def _copy(source, target, halved):
-    """Copy a file, halving the named datasets; HDF5 keeps the space of a dataset replaced in place."""
+def _copy_halved(source, target):
+    """Copy a file with its kernels in float16; HDF5 keeps the space of a dataset replaced in place."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
-            _copy(item, target.create_group(name), halved)
-            continue
-        values = item[()]
-        if item.name.lstrip("/") in halved:
-            values = values.astype("float16")
-        options = {"compression": "gzip", "shuffle": True} if values.ndim > 1 else {}
-        target.create_dataset(name, data=values, **options).attrs.update(item.attrs)
+            _copy_halved(item, target.create_group(name))
+        elif item.ndim > 1:
+            options = {"compression": "gzip", "shuffle": True}
+            target.create_dataset(name, data=item[()].astype("float16"), **options).attrs.update(item.attrs)
+        else:  # Vectors (biases, statistics of a normalisation) are small and can leave float16's range.
+            target.create_dataset(name, data=item[()]).attrs.update(item.attrs)
 
 
 def check(path, classes):
@@ -90,26 +86,32 @@ def check(path, classes):
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such model file")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if os.fspath(path).endswith(".keras"):
         description = _describe_keras(path)
-    elif is_hdf5_name(path):
-        description = _describe_hdf5(path)
-    else:
+    elif not is_hdf5_name(path):
         raise InputError(f"{path}: a model's name ends in .h5, .hdf5 or .keras")
-    name = description.get("class_name")
-    config = description.get("config", {})
+    elif start != b"\x89HDF\r\n\x1a\n":
+        raise InputError(f"{path}: not an HDF5 file")
+    else:
+        description = _describe_hdf5(path)
+    if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
+        raise InputError(f"{path}: its model_config does not describe a network")
+    name, config = str(description.get("class_name")), description["config"]
     if name in classes:
         return name, config
-    if "nb_unet_features" in config or "enc_nf" in config:
-        raise InputError(f"{path}: a voxelmorph model, which this package cannot run (expected {' or '.join(classes)})")
-    raise InputError(f"{path}: holds a {name or 'nameless network'}, expected {' or '.join(classes)}")
+    expected = " or ".join(classes)
+    # What voxelmorph's LoadableModel writes, and the older of its networks.
+    if name.startswith("Vxm") or {"metadata", "nb_unet_features", "enc_nf"} & set(config):
+        raise InputError(f"{path}: a voxelmorph model, which this package cannot run (expected {expected})")
+    raise InputError(f"{path}: holds {name}, expected {expected}")
 
 
 def _describe_hdf5(path):
-    with open(path, "rb") as file:
-        signature = file.read(8)
-    if signature != b"\x89HDF\r\n\x1a\n":
-        raise InputError(f"{path}: not an HDF5 file")
     try:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
@@ -127,7 +129,7 @@ def _describe_hdf5(path):
 def _describe_keras(path):
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
+            if archive.testzip() is not None or "model.weights.h5" not in archive.namelist():
                 raise InputError(f"{path}: a damaged .keras file")
             return json.loads(archive.read("config.json"))
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -135,15 +137,20 @@ def _describe_keras(path):
 
 
 def load_weights(model, path):
-    """Read the weights of an .h5 written by `save` into a network of the same architecture.
+    """Read the weights of a file written by `save` into a network of the same architecture.
 
     Raises:
-        InputError: the file's weights do not fit the network.
+        InputError: the file's weights are damaged or do not fit the network.
     """
     from keras.src.legacy.saving import legacy_h5_format
 
     try:
+        if not is_hdf5_name(path):
+            model.load_weights(path)
+            return
         with h5py.File(path, "r") as file:
             legacy_h5_format.load_weights_from_hdf5_group(file["model_weights"], model)
+    except OSError as error:
+        raise InputError(f"{path}: a damaged or truncated model file") from error
     except (ValueError, KeyError) as error:
         raise InputError(f"{path}: its weights do not fit a {type(model).__name__}({model.name})") from error
