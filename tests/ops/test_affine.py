@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import SMALL, noise, smooth_field
+from helpers import LARGE, SMALL, gradients, noise, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +54,37 @@ def test_agrees_with_matrix_arithmetic(seed):
     for b in range(2):
         expected = (points - centre) @ matrix[b, :, :3].T + matrix[b, :, 3] + centre - points
         np.testing.assert_allclose(found[b], expected, atol=1e-4)
+
+
+CLAMP, FILL = {"fill_value": None, "shift_center": True}, {"fill_value": 0.5, "shift_center": False}
+
+
+@pytest.mark.parametrize("shape, options", [((12, 9), CLAMP), (SMALL, CLAMP), (SMALL, FILL), (LARGE, CLAMP)])
+def test_a_constant_image_is_warped_the_same_and_the_affine_gets_the_same_gradient(shape, options):
+    rank = len(shape)
+    image, matrix = noise((2, *shape, 1)), (np.eye(rank, rank + 1) + noise((2, rank, rank + 1), 0.1)).astype("float32")
+    plain, (_, expected) = gradients(lambda i, a: affine._sampled(i, a, **options), image, matrix)
+    value, (none, found) = gradients(lambda i, a: affine.warp_affine(i, a, constant=True, **options), image, matrix)
+    assert none is None
+    # Noise is steep: a last digit of the place is the fifth digit of the value.
+    np.testing.assert_allclose(value, plain, atol=2e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_warping_by_a_translation_shifts_the_image(constant):
+    image, matrix = noise((1, *SMALL, 1)), IDENTITY.copy()
+    matrix[0, :, 3] = [2, 0, -1]
+    found = np.array(affine.warp_affine(image, matrix, constant=constant))
+    np.testing.assert_allclose(found[:, :-2, :, 1:], image[:, 2:, :, :-1], atol=1e-5)
+    nearest = affine.warp_affine(image, matrix, "nearest", constant=constant)
+    np.testing.assert_array_equal(np.array(nearest)[:, :-2, :, 1:], image[:, 2:, :, :-1])
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_batches_of_different_sizes_are_refused(constant):
+    with pytest.raises(ValueError, match="one batch size, got 2 and 1"):
+        affine.warp_affine(noise((2, *SMALL, 1)), IDENTITY, constant=constant)
 
 
 def test_whole_transform_is_phi_then_the_affine():

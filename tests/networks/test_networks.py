@@ -1,0 +1,194 @@
+"""What every network does: outputs by name, a start at the identity, gradients to every weight, a loss that falls."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from acsgreg_tf.losses import LNCC, Diffusion
+from acsgreg_tf.networks import SIZES
+from acsgreg_tf.ops.affine import to_displacement
+from acsgreg_tf.ops.fields import integrate, resize_displacement, warp
+from helpers import policy
+from network_cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
+
+JOINT = ["acsgregnet", "avoxelmorph"]
+
+
+def smooth_pair():
+    """The pair of `pair`, doubled to a batch whose second sample goes the other way."""
+    one = pair()
+    return {name: np.concatenate([one[name], one[other]]) for name, other in (("fixed", "moving"), ("moving", "fixed"))}
+
+
+@pytest.fixture(scope="module", params=JOINT)
+def network(request):
+    keras.utils.set_random_seed(1)
+    return make(request.param)
+
+
+@pytest.fixture(scope="module")
+def moved(network):
+    """The same network with weights that move something, and its outputs for a batch of two."""
+    again = type(network).from_config(network.get_config())
+    again.set_weights(network.get_weights())
+    found = outputs_of(randomise(again), smooth_pair())
+    assert all(0.3 < np.ptp(found[name]) < 2 for name in ("m_a", "m_d"))  # images still
+    assert all(0.05 < np.abs(found[name]).max() < 8 for name in ("velocity", "phi"))
+    return again, found
+
+
+def test_outputs_by_name_shape_and_dtype(moved):
+    shapes = {
+        "m_a": (*SHAPE, 1), "m_d": (*SHAPE, 1), "affine": (3, 4), "velocity": (*HALF, 3), "phi": (*SHAPE, 3)
+    }  # fmt: skip
+    found = moved[1]
+    assert {name: value.shape for name, value in found.items()} == {n: (2, *s) for n, s in shapes.items()}
+    assert {value.dtype for value in found.values()} == {np.dtype("float32")}
+    assert {name: tuple(t.shape[1:]) for name, t in moved[0].outputs_by_name.items()} == shapes
+    assert sorted(moved[0].inputs_by_name) == ["fixed", "moving"] and moved[0].inshape == SHAPE
+
+
+def test_it_starts_near_the_identity(network):
+    inputs = pair()
+    found = outputs_of(network, inputs)
+    assert np.abs(found["phi"]).max() < 1e-2 and np.abs(found["velocity"]).max() < 1e-2
+    assert np.abs(np.array(to_displacement(found["affine"], SHAPE))).max() < 2
+    np.testing.assert_allclose(found["m_d"], found["m_a"], atol=1e-2)
+    assert np.abs(found["m_d"] - inputs["moving"]).mean() < 0.1 * np.abs(inputs["moving"]).mean() + 0.02
+
+
+def test_outputs_belong_together(moved):
+    found, inputs = moved[1], smooth_pair()
+    np.testing.assert_allclose(warp(inputs["moving"], to_displacement(found["affine"], SHAPE)), found["m_a"], atol=1e-4)
+    np.testing.assert_allclose(resize_displacement(integrate(found["velocity"]), SHAPE), found["phi"], atol=1e-4)
+    np.testing.assert_allclose(warp(found["m_a"], found["phi"]), found["m_d"], atol=1e-4)
+
+
+def test_samples_of_a_batch_do_not_mix(moved):
+    network, found = moved
+    alone = outputs_of(network, {name: image[1:] for name, image in smooth_pair().items()})
+    for name, value in alone.items():
+        np.testing.assert_allclose(value, found[name][1:], atol=1e-4, err_msg=name)
+
+
+def test_in_a_graph_it_gives_the_same(moved):
+    network, found = moved
+    for name, value in tf.function(network)(smooth_pair()).items():
+        np.testing.assert_allclose(value, found[name], atol=1e-4, err_msg=name)
+
+
+def test_fixed_and_moving_both_matter(moved):
+    network, found = moved
+    for name in ("fixed", "moving"):
+        changed = smooth_pair()
+        changed[name] = changed[name][:, ::-1]
+        assert np.abs(outputs_of(network, changed)["velocity"] - found["velocity"]).max() > 1e-4, name
+
+
+def losses_of(outputs, fixed):
+    return (
+        0.3 * LNCC(5)(fixed, outputs["m_a"]) + 0.7 * LNCC(5)(fixed, outputs["m_d"])
+        + 0.001 * Diffusion()(0.0, outputs["phi"])
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("which", JOINT)
+def test_a_gradient_reaches_every_weight(which):
+    keras.utils.set_random_seed(2)
+    # Without normalisation: it would take away the effect of the biases before it.
+    network, inputs = make(which, normalization="none"), pair()
+    # The heads start at nearly nothing; where they do something, all that is behind them must get its share.
+    randomise(network, 0.02)
+    with tf.GradientTape() as tape:
+        loss = losses_of(network(inputs, training=True), inputs["fixed"])
+    for weight, slope in zip(
+        network.trainable_weights, tape.gradient(loss, network.trainable_weights), strict=True
+    ):
+        assert slope is not None, weight.path
+        slope = tf.convert_to_tensor(slope)
+        assert np.isfinite(slope).all() and np.abs(slope).max() > 0, weight.path
+
+
+@pytest.mark.parametrize("which", JOINT)
+def test_the_loss_falls(which):
+    keras.utils.set_random_seed(3)
+    network, inputs = make(which, encoder_features=(4, 5), int_steps=4), pair()
+    optimizer = keras.optimizers.Adam(3e-3)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = losses_of(network(inputs, training=True), inputs["fixed"])
+        optimizer.apply(tape.gradient(loss, network.trainable_weights), network.trainable_weights)
+        return loss
+
+    optimizer.build(network.trainable_weights)
+    losses = [float(step()) for _ in range(15)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < losses[0] - 0.05 and np.mean(losses[-5:]) < np.mean(losses[:5])
+
+
+# TensorFlow has no max pooling in float16 on the CPU.
+@pytest.mark.parametrize("which, name", [("acsgregnet", "mixed_float16"), ("acsgregnet", "mixed_bfloat16"),
+                                         ("avoxelmorph", "mixed_bfloat16")])  # fmt: skip
+def test_mixed_precision_keeps_fields_in_float32(which, name):
+    with policy(name):
+        network = make(which)
+        assert any(layer.compute_dtype != "float32" for layer in all_layers(network))
+        found = network(pair())
+    assert {keras.backend.standardize_dtype(value.dtype) for value in found.values()} == {"float32"}
+    assert all(np.isfinite(value).all() for value in found.values())
+    assert {w.dtype for w in network.trainable_weights} == {"float32"}
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+def test_there_are_no_lambda_layers(which):
+    assert not [layer for layer in all_layers(make(which)) if isinstance(layer, keras.layers.Lambda)]
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+def test_config_round_trip(which):
+    network = make(which, name="mine")
+    config = network.get_config()
+    again = type(network).from_config(config)
+    assert again.get_config() == config and again.name == "mine"
+    assert [w.path for w in again.weights] == [w.path for w in network.weights]
+    assert [w.shape for w in again.weights] == [w.shape for w in network.weights]
+
+
+@pytest.mark.parametrize("name", ["ACSGRegNet", "AVoxelMorph"])
+@pytest.mark.parametrize("size", ["compact", "tiny"])
+def test_the_named_sizes_can_be_built(name, size):
+    network = NETWORKS[name.lower()][0](inshape=(32, 32, 32), **SIZES[name][size])
+    assert network.count_params() < (15e6 if size == "compact" else 3e5)
+    assert SIZES[name]["paper"] == {}
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+@pytest.mark.parametrize(
+    "inshape, message",
+    [((32, 32, 20), "divisible by .*got 20 in inshape"), ((16, 16), "three positive integers, got"),
+     ((16, 16, 0), "three positive integers, got"), ((16, 16, 8.5), "three positive integers, got")],
+    ids=str,
+)  # fmt: skip
+def test_a_shape_that_cannot_work_is_refused(which, inshape, message):
+    with pytest.raises(ValueError, match=message):
+        NETWORKS[which][0](inshape=inshape)
+
+
+@pytest.mark.parametrize("which", JOINT)
+def test_an_unknown_downsize_is_refused(which):
+    with pytest.raises(ValueError, match=r"int_downsize must be 1 .* or 2 .*got 3"):
+        make(which, int_downsize=3)
+    with pytest.raises(ValueError, match=r"normalization must be one of .*got 'layer'"):
+        make(which, normalization="layer")
+    with pytest.raises(ValueError, match="int_steps is too small for 'ss': -1"):
+        make(which, int_steps=-1)
+
+
+@pytest.mark.parametrize("which, option", [("acsgregnet", "encoder_features"), ("avoxelmorph", "encoder_features"),
+                                           ("acsgregnet", "affine_features"), ("affine_net", "features")])  # fmt: skip
+def test_a_network_without_a_single_step_is_refused(which, option):
+    with pytest.raises(ValueError, match="at least one"):
+        make(which, **{option: ()})
