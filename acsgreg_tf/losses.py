@@ -43,8 +43,8 @@ def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5):
     Args:
         window: side n of the cube, odd.
         signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
-        epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in either
-            image scores 0, where voxelmorph's scores 1.
+        epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in
+            either image scores 0, where voxelmorph's scores 1.
 
     Raises:
         ValueError: images of more than one channel, or an even window.
@@ -86,12 +86,12 @@ _roughness = with_gradient(_roughness_sum, _roughness_gradient)
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class LNCC(keras.losses.Loss):
-    """Minus the local normalised cross-correlation (Eqs. 5 and 6): -1 where the images match up to local scale and shift.
+    """Minus the local normalised cross-correlation (Eqs. 5 and 6): -1 where images match up to local scale and shift.
 
     Args:
         window: side of the cubic window, odd.
-        foreground: average over the windows that hold some of the fixed image (its non-zero voxels) only. Masked vertebrae
-            are mostly empty: without this the mean is that of nothing against nothing.
+        foreground: average only over the windows that hold some of the fixed image (its non-zero voxels). Masked
+            vertebrae are mostly empty: without this the mean is that of nothing against nothing.
         signed: see `local_correlation`. Unsigned is Eq. 5; the gradient of an anti-correlated window is never cut off.
     """
 
@@ -131,8 +131,10 @@ class MeanSquaredDifference(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Diffusion(keras.losses.Loss):
-    """Diffusion regulariser of a displacement (Eq. 7): mean over voxels of the squared forward differences, summed over the
-    three axes and the three components (voxelmorph's Grad('l2') divides by those nine). y_true is not used.
+    """Diffusion regulariser of a displacement (Eq. 7); y_true is not used.
+
+    Mean over voxels of the squared forward differences, summed over the three axes and the three components
+    (voxelmorph's Grad('l2') divides by those nine).
     """
 
     def __init__(self, name="diffusion", **kwargs):

@@ -13,11 +13,11 @@ PACKAGE = "acsgreg_tf"
 class AffineMatrix(keras.layers.Layer):
     """Dense layer to N(N+1) offsets to the identity: [B, F] -> [B, N, N+1], voxels about the grid's centre.
 
-    Translations are regressed in half sides of the grid, so that all twelve numbers have the same reach: an offset d moves a
-    voxel at the border by about d half sides, whichever of the twelve it is.
+    Translations are regressed in half sides of the grid, so that all twelve numbers have the same reach: an offset d
+    moves a voxel at the border by about d half sides, whichever of the twelve it is.
 
-    The sum over F features is divided by the root of F: an optimiser such as Adam moves all F weights of a number together,
-    and without this one step of usual size throws the image out of the grid.
+    The sum over F features is divided by the root of F: an optimiser such as Adam moves all F weights of a number
+    together, and without this one step of usual size throws the image out of the grid.
 
     Args:
         inshape: spatial shape of the grid.

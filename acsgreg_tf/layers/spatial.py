@@ -9,7 +9,7 @@ from acsgreg_tf.ops import fields
 
 PACKAGE = "acsgreg_tf"
 
-# Half precision places voxel 100 to a sixteenth of a voxel only: no mixed policy reaches the layers that hold positions.
+# Half precision places voxel 100 to a sixteenth of a voxel only; mixed policies do not reach layers of positions.
 POSITIONS = "float32"
 
 
@@ -36,8 +36,9 @@ class SpatialTransformer(SpatialTransformerBase):
     """Warps images by affine or dense transforms; a drop-in subclass of voxelmorph's SpatialTransformer.
 
     Called on [image, transform]: image [B, X, Y, Z, C], transform a displacement [B, x, y, z, 3] in voxels or an affine
-    [B, 3, 4] (2-D alike). Returns the image sampled at x + u(x), on the displacement's grid, in the image's dtype (whole
-    numbers sampled linearly come back as float32). Computes in float32 under any global policy unless given a dtype.
+    [B, 3, 4] (2-D alike). Returns the image sampled at x + u(x), on the displacement's grid, in the image's dtype
+    (whole numbers sampled linearly come back as float32). Computes in float32 under any global policy unless given a
+    dtype.
 
     Args:
         interp_method: 'linear' or 'nearest'.
@@ -46,7 +47,7 @@ class SpatialTransformer(SpatialTransformerBase):
         single_transform: use the first transform of the batch for all images.
         fill_value: value outside the image; None clamps to the edge.
         shift_center: an affine acts about the centre (shape - 1) / 2 rather than about voxel 0.
-        constant_image: True promises that the image needs no gradient, which makes training faster. (Not in voxelmorph.)
+        constant_image: True promises that the image needs no gradient, for faster training. (Not in voxelmorph.)
 
     Raises:
         ValueError: an option or a pair of input shapes that cannot work.
@@ -79,7 +80,7 @@ class SpatialTransformer(SpatialTransformerBase):
         if len(transform) == 3 and tuple(transform[1:]) != (rank, rank + 1):
             raise ValueError(f"an affine for {rank}-D images must be [B, {rank}, {rank + 1}], got {tuple(transform)}")
         if len(transform) != 3 and (len(transform) != rank + 2 or transform[-1] != rank):
-            raise ValueError(f"a displacement for {rank}-D images must end in {rank} components, got {tuple(transform)}")
+            raise ValueError(f"a displacement of {rank}-D images must end in {rank} components, got {tuple(transform)}")
         self.built = True
 
     def call(self, inputs):
@@ -120,16 +121,16 @@ class VecInt(VecIntBase):
     [B, X, Y, Z, 3] in voxels to the same shape (2-D alike).
 
     Args:
-        indexing: 'ij' or 'xy'. As in voxelmorph, 'xy' flips the first two components, and the result stays in 'ij' order.
-        method: 'ss' or 'scaling_and_squaring' (2**int_steps steps), 'quadrature' (int_steps Euler steps), or 'ode', which
-            needs `odeint_fn`.
+        indexing: 'ij' or 'xy'. As in voxelmorph, 'xy' flips the first two components, and the result is in 'ij' order.
+        method: 'ss' or 'scaling_and_squaring' (2**int_steps steps), 'quadrature' (int_steps Euler steps), or 'ode',
+            which needs `odeint_fn`.
         int_steps: number of squarings or of Euler steps.
-        out_time_pt, ode_args, odeint_fn: for 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from time 0
-            and returns u at each of `times`; the last one, at out_time_pt, is the result.
+        out_time_pt, ode_args, odeint_fn: for 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from
+            time 0 and returns u at each of `times`; the last one, at out_time_pt, is the result.
 
     Raises:
-        ValueError: an unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an input
-            whose last axis does not match its spatial axes.
+        ValueError: an unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an
+            input whose last axis does not match its spatial axes.
     """
 
     def __init__(

@@ -27,10 +27,10 @@ class PositionEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class TransformerEncoder(keras.layers.Layer):
-    """Pre-norm encoder layers (self-attention, then a GELU perceptron, each with a residual) and a closing normalisation.
+    """Pre-norm encoder layers (self-attention, then a GELU perceptron, each with a residual) and a closing norm.
 
-    [B, T, K] -> [B, T, K]. The weights of all layers are stacked, [layers, ...], so that an optimiser has 12 variables to
-    update rather than 12 a layer: at the paper's depth that is most of the time that the first training step takes.
+    [B, T, K] -> [B, T, K]. The weights of all layers are stacked, [layers, ...], so that an optimiser has 12 variables
+    to update rather than 12 a layer: at the paper's depth that is most of the time that the first training step takes.
 
     Args:
         layers: number of encoder layers (the paper: 12).
@@ -94,4 +94,6 @@ class TransformerEncoder(keras.layers.Layer):
 def check_heads(width, heads):
     """Refuse a token width that the heads cannot share."""
     if width % heads:
-        raise ValueError(f"the token width must be divisible by the number of heads, got width {width} and {heads} heads")
+        raise ValueError(
+            f"the token width must be divisible by the number of heads, got width {width} and {heads} heads"
+        )

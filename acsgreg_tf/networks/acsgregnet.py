@@ -12,9 +12,8 @@ ATTENTION = ("self", "cross")
 
 def velocity_head(x, name):
     """Last convolution of a decoder; near zero at the start, so that training starts at the identity."""
-    return keras.layers.Conv3D(
-        3, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-5), name=name, dtype="float32"
-    )(x)
+    small = keras.initializers.RandomNormal(stddev=1e-5)
+    return keras.layers.Conv3D(3, 3, padding="same", kernel_initializer=small, name=name, dtype="float32")(x)
 
 
 class PairEncoder:
@@ -41,9 +40,10 @@ class PairEncoder:
 class ACSGRegNet(JointNetwork):
     """The paper's network; inputs and outputs as in JointNetwork. `with_study()` adds v_s, v_c, w_s and w_c.
 
-    A shared encoder turns fixed and m_a into tokens; two self-attention modules (SAM, one an image) and one cross-attention
-    module (CAM, on the stacked tokens) each feed a decoder with skip connections; the gated fusion module (GFM) fuses their
-    velocities. Defaults are the paper's values, or our reading where it is silent (docs/reading.md).
+    A shared encoder turns fixed and m_a into tokens; two self-attention modules (SAM, one an image) and one
+    cross-attention module (CAM, on the stacked tokens) each feed a decoder with skip connections; the gated fusion
+    module (GFM) fuses their velocities. Defaults are the paper's values, or our reading where it is silent
+    (docs/reading.md).
 
     Args:
         inshape: spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
@@ -55,7 +55,7 @@ class ACSGRegNet(JointNetwork):
         attention: which branches there are, ("self", "cross") or one of them (an ablation, which has no fusion).
         fusion: "gated" (GFM) or "sum" (an ablation).
         normalization: of the ConvBlocks: "batch" (the paper), "instance" or "none".
-        affine_normalization: of AffineNet's ConvBlocks; None takes `normalization`. (Without any, AffineNet hardly learns.)
+        affine_normalization: of AffineNet's ConvBlocks; None takes `normalization`. (Without any it hardly learns.)
         int_steps: squarings of the integration.
         int_downsize: 2 integrates at half resolution, 1 at full.
 

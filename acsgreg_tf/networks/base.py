@@ -13,7 +13,9 @@ def check_shape(inshape, divisor, why):
         raise ValueError(f"inshape must be three positive integers, got {tuple(inshape)}")
     for side in inshape:
         if side % divisor:
-            raise ValueError(f"each side must be divisible by {divisor} ({why}), got {side} in inshape {tuple(inshape)}")
+            raise ValueError(
+                f"each side must be divisible by {divisor} ({why}), got {side} in inshape {tuple(inshape)}"
+            )
     return tuple(int(side) for side in inshape)
 
 

@@ -44,7 +44,8 @@ class JointNetwork(Network):
 
     def with_study(self):
         """The same network (shared weights) that also gives its inner tensors by name; see the subclass for which."""
-        return keras.Model(self.inputs_by_name, {**self.outputs_by_name, **self.study_tensors}, name=f"{self.name}_study")
+        outputs = {**self.outputs_by_name, **self.study_tensors}
+        return keras.Model(self.inputs_by_name, outputs, name=f"{self.name}_study")
 
     @property
     def inputs_by_name(self):

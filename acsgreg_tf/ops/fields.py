@@ -1,7 +1,7 @@
 """Displacement and velocity fields: identity grid, warp, composition, integration, resizing, Jacobian.
 
-A displacement u is [B, X, Y, Z, 3] in voxels of its own grid and pulls: out(x) = image(x + u(x)). All functions take any
-number N of spatial axes, with N components last.
+A displacement u is [B, X, Y, Z, 3] in voxels of its own grid and pulls: out(x) = image(x + u(x)). All functions take
+any number N of spatial axes, with N components last.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Sampling a batch of volumes at given voxel coordinates: the one interpolator of the package.
 
 Coordinates are voxels ('ij' order), a volume is [B, X, Y, Z, C] (or any number of spatial axes). Outside the volume the
-nearest edge voxel is taken, or `fill_value` where one is given. The arithmetic is that of voxelmorph / neurite `interpn`.
+nearest edge voxel is taken, or `fill_value` where one is given. The arithmetic is that of neurite's `interpn`.
 """
 
 import itertools
