@@ -1,4 +1,4 @@
-"""What the tests of the core share: random fields and images, a derivative by differences, and the case every layer must pass."""
+"""What the tests of the core share: random fields and images, derivatives, and the case every layer must pass."""
 
 import contextlib
 
@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-# Above and below ops.compiled.WORTH_COMPILING (2**15 elements). Shapes are shared, since each new one costs XLA a second.
+# Above and below ops.compiled.WORTH_COMPILING (2**15 elements). Shapes are shared, since each new one costs XLA a
+# second.
 LARGE = (48, 48, 32)
 SMALL = (10, 10, 8)
 
@@ -68,9 +69,10 @@ def as_list(value):
 def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=False):
     """The case that every layer must pass.
 
-    Its config survives a round trip (and the rebuilt layer with the same weights gives the same); compute_output_shape and the
-    symbolic output are what really comes out; inside a functional model, eagerly and in tf.function it gives the same; under a
-    mixed policy it runs and gives finite values, and one that holds positions (`field`) gives those of float32.
+    Its config survives a round trip (and the rebuilt layer with the same weights gives the same); compute_output_shape
+    and the symbolic output are what really comes out; inside a functional model, eagerly and in tf.function it gives
+    the same; under a mixed policy it runs and gives finite values, and one that holds positions (`field`) gives those
+    of float32.
 
     Args:
         make: callable without arguments that makes the layer.

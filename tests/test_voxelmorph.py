@@ -27,8 +27,8 @@ import tensorflow.keras.backend, tensorflow.keras.datasets, tensorflow.keras.ini
 import tensorflow.keras.models, tensorflow.keras.utils
 places = {
     "inspect": inspect, "keras": keras, "keras.losses": keras.losses, "keras.layers": keras.layers, "numpy": numpy,
-    "tf.keras": tensorflow.keras, "tf.keras.losses": tensorflow.keras.losses, "tf.keras.layers": tensorflow.keras.layers,
-    "tf.keras.backend": tensorflow.keras.backend,
+    "tf.keras": tensorflow.keras, "tf.keras.losses": tensorflow.keras.losses,
+    "tf.keras.layers": tensorflow.keras.layers, "tf.keras.backend": tensorflow.keras.backend,
 }
 def look():
     return {name: {k: id(v) for k, v in vars(place).items()} for name, place in places.items()}
@@ -38,7 +38,7 @@ def settings():
 before, set_before = look(), settings()
 import acsgreg_tf._voxelmorph
 after = look()
-changed = {name: sorted(k for k, v in found.items() if before[name].get(k) != v) + sorted(set(before[name]) - set(found))
+changed = {name: [k for k in {**before[name], **found} if before[name].get(k) != found.get(k)]
            for name, found in after.items()}
 losses = tensorflow.keras.losses
 print(json.dumps({

@@ -1,4 +1,4 @@
-"""SpatialTransformer and VecInt: voxelmorph's own classes as the judge, outputs and gradients, and the habits of a layer."""
+"""SpatialTransformer and VecInt: voxelmorph's own classes as the judge of outputs and gradients; habits of a layer."""
 
 import inspect
 
@@ -204,7 +204,7 @@ def test_gradients_flow_inside_a_compiled_training_step():
         (lambda: VecInt(int_steps=-1), "int_steps is too small for 'ss': -1"),
         (lambda: VecInt(method="quadrature", int_steps=0), "int_steps is too small for 'quadrature': 0"),
         (lambda: VecInt(method="ode"), "needs odeint_fn"),
-        (lambda: SpatialTransformer()([noise((1, *SMALL, 1)), noise((1, 2, 3))]), r"must be \[B, 3, 4\], got \(1, 2, 3\)"),
+        (lambda: SpatialTransformer()([noise((1, *SMALL, 1)), noise((1, 2, 3))]), r"\[B, 3, 4\], got \(1, 2, 3\)"),
         (lambda: SpatialTransformer()([noise((1, *SMALL, 1)), noise((1, *SMALL, 2))]), "must end in 3 components"),
         (lambda: SpatialTransformer()([noise((2, *SMALL, 1)), noise((1, *SMALL, 3))]), "one batch size, got 2 and 1"),
         (lambda: VecInt()(noise((1, *SMALL, 2))), "N spatial axes"),

@@ -2,9 +2,9 @@
 
 import keras
 import numpy as np
+from helpers import ball, noise
 
 from acsgreg_tf.networks import ACSGRegNet, AffineNet, AVoxelMorph
-from helpers import ball, noise
 
 SHAPE = (16, 16, 16)
 HALF = (8, 8, 8)

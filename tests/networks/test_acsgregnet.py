@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from network_cases import ACSG, HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
 from acsgreg_tf.networks import ACSGRegNet
-from network_cases import ACSG, HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def test_the_default_is_the_papers_size():
     network = ACSGRegNet()
     config = network.get_config()
     assert (config["inshape"], config["width"], config["layers"], config["heads"]) == ((128, 128, 64), 252, 12, 12)
-    # Three transformers of 12 layers hold 27.6 M of them (a layer: 12 k^2 + 13 k); convolutions and dense layers the rest.
+    # Three transformers of 12 layers hold 27.6 M of them (a layer: 12 k^2 + 13 k); convolutions and dense layers the
+    # rest.
     transformers = sum(e.count_params() for e in encoders(network).values())
     assert transformers == 3 * (12 * (12 * 252**2 + 13 * 252) + 2 * 252)
     assert 38e6 < network.count_params() < 40e6
@@ -129,7 +130,9 @@ def test_more_steps_integrate_further():
 
 
 @pytest.mark.parametrize("both, affine, expected", [
-    ("batch", None, ("batch", "batch")), ("none", "instance", ("none", "instance")), ("instance", "none", ("instance", "none")),
+    ("batch", None, ("batch", "batch")),
+    ("none", "instance", ("none", "instance")),
+    ("instance", "none", ("instance", "none")),
 ])  # fmt: skip
 def test_normalization_of_the_blocks(both, affine, expected):
     network = make("acsgregnet", normalization=both, affine_normalization=affine)

@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
+from network_cases import SHAPE, layers_of, make, pair
 
 from acsgreg_tf.layers import ConvBlock
 from acsgreg_tf.networks import AffineNet
-from network_cases import SHAPE, layers_of, make, pair
 
 
 def test_each_step_is_one_block_of_stride_2_and_two_of_stride_1():

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import policy
+from network_cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
 
 from acsgreg_tf.losses import LNCC, Diffusion
 from acsgreg_tf.networks import SIZES
 from acsgreg_tf.ops.affine import to_displacement
 from acsgreg_tf.ops.fields import integrate, resize_displacement, warp
-from helpers import policy
-from network_cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
 
 JOINT = ["acsgregnet", "avoxelmorph"]
 

@@ -8,10 +8,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from network_cases import ACSG, NETWORKS, assert_same_outputs, make, outputs_of, pair, randomise
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, AffineNet, AVoxelMorph, load, storage
-from network_cases import ACSG, NETWORKS, assert_same_outputs, make, outputs_of, pair, randomise
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -25,7 +25,8 @@ def test_identity_does_not_move(shape):
 def test_translation_is_in_voxels():
     matrix = IDENTITY.copy()
     matrix[0, :, 3] = [1.5, -2, 0.25]
-    np.testing.assert_allclose(affine.to_displacement(matrix, SMALL), np.full((1, *SMALL, 3), [1.5, -2, 0.25]), atol=1e-6)
+    expected = np.full((1, *SMALL, 3), [1.5, -2, 0.25])
+    np.testing.assert_allclose(affine.to_displacement(matrix, SMALL), expected, atol=1e-6)
 
 
 def test_scaling_is_about_the_centre():
@@ -97,7 +98,8 @@ def test_whole_transform_is_phi_then_the_affine():
 
 
 def test_whole_transform_agrees_with_composition_of_fields_inside():
-    # An affine's field is linear, so composing it as a field is exact wherever phi stays in the grid (it vanishes at the border).
+    # An affine's field is linear, so composing it as a field is exact wherever phi stays in the grid (it vanishes at
+    # the border).
     matrix = (np.eye(3, 4) + noise((1, 3, 4), 0.05)).astype("float32")
     phi = smooth_field(SMALL, 0.4)
     composed = compose(affine.to_displacement(matrix, SMALL), phi)

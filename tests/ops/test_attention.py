@@ -20,7 +20,8 @@ def weights_of_a_layer(hidden=16):
 
 
 def test_layer_norm_has_mean_0_and_variance_1():
-    found = np.array(attention.layer_norm(noise((2, TOKENS, 64), 3.0) + 5, np.ones(64, "float32"), np.zeros(64, "float32")))
+    scale, bias = np.ones(64, "float32"), np.zeros(64, "float32")
+    found = np.array(attention.layer_norm(noise((2, TOKENS, 64), 3.0) + 5, scale, bias))
     np.testing.assert_allclose(found.mean(-1), 0, atol=1e-5)
     np.testing.assert_allclose(found.std(-1), 1, atol=1e-4)
 
@@ -51,8 +52,8 @@ def test_without_queries_each_token_gets_the_mean_of_the_values():
     x = noise((1, TOKENS, WIDTH))
     qkv = np.zeros((WIDTH, 3 * WIDTH), "float32")
     qkv[:, 2 * WIDTH :] = np.eye(WIDTH)  # values are the tokens; queries and keys are 0
-    no_bias = np.zeros(WIDTH, "float32")
-    found = attention.self_attention(x, qkv, np.zeros(3 * WIDTH, "float32"), np.eye(WIDTH, dtype="float32"), no_bias, HEADS)
+    no_bias, same = np.zeros(3 * WIDTH, "float32"), np.eye(WIDTH, dtype="float32")
+    found = attention.self_attention(x, qkv, no_bias, same, no_bias[:WIDTH], HEADS)
     np.testing.assert_allclose(found, np.broadcast_to(x.mean(1, keepdims=True), x.shape), atol=1e-6)
 
 
