@@ -1,0 +1,86 @@
+"""The command line of train.py: options that do what they say, and faults in one line."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from acsgreg_tf.cli.train import main
+from acsgreg_tf.networks import load
+
+SHAPE = (32, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def lists(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crops")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        mask = np.zeros(SHAPE, "uint8")
+        mask[10 : 20 + i, 9 : 21 - i, 10:20] = 1
+        nib.save(
+            nib.Nifti1Image((mask * rng.uniform(0.4, 0.9, SHAPE)).astype("float32"), np.eye(4)),
+            folder / f"{i}_ct.nii.gz",
+        )
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), folder / f"{i}_seg.nii.gz")
+    (folder / "img.txt").write_text("0\n1\n2\n")
+    (folder / "seg.txt").write_text("0_seg.nii.gz\n1_seg.nii.gz\n2_seg.nii.gz\n")
+    return folder
+
+
+def arguments(lists, out, *more):
+    return [
+        "--img-list", str(lists / "img.txt"), "--img-suffix", "_ct.nii.gz", "--seg-list", str(lists / "seg.txt"),
+        "--size", "tiny", "--model-dir", str(out), "--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "1",
+        "--window", "5", "--no-tensorboard", *more,
+    ]  # fmt: skip
+
+
+def test_trains_and_leaves_a_network(lists, tmp_path, capsys):
+    assert main(arguments(lists, tmp_path / "run")) == 0
+    assert "3 vertebrae, 6 ordered pairs" in capsys.readouterr().out
+    model = load(tmp_path / "run" / "best.h5")
+    assert type(model).__name__ == "ACSGRegNet" and model.inshape == SHAPE
+    assert main(arguments(lists, tmp_path / "run", "--resume")) == 0
+
+
+def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
+    options = [
+        o
+        for o in arguments(lists, tmp_path / "run", "--model", "avoxelmorph", "--int-steps", "4")
+        if o != "--no-tensorboard"
+    ]
+    assert main(options) == 0
+    assert list((tmp_path / "run" / "tensorboard" / "joint").rglob("events*"))
+    start = tmp_path / "run" / "last.h5"
+    assert load(start).get_config()["int_steps"] == 4
+    assert main(arguments(lists, tmp_path / "next", "--load-weights", str(start), "--lr", "1e-12")) == 0
+    for ours, theirs in zip(load(tmp_path / "next" / "last.h5").trainable_weights, load(start).trainable_weights):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "more, words",
+    [
+        (["--img-list", "gone.txt"], "gone.txt"),
+        (["--lambdas", "1", "1"], "--lambdas"),
+        (["--window", "4"], "window"),
+        (["--load-weights", "gone.h5"], "gone.h5"),
+        (["--val-img-list", "x.txt"], "--val-seg-list"),
+        (["--resume"], "nothing to resume"),
+        (["--model-dir", "no/such/folder"], "no/such/folder"),
+    ],
+)
+def test_faults_are_one_line_and_code_2(lists, tmp_path, capsys, more, words):
+    assert main(arguments(lists, tmp_path / "run", *more)) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
+
+
+def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, capsys):
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for i in range(2):
+        nib.save(nib.Nifti1Image(np.full((30, 32, 32), 0.5, "float32"), np.eye(4)), odd / f"{i}.nii.gz")
+    (odd / "img.txt").write_text("0.nii.gz\n1.nii.gz\n")
+    assert main(["--img-list", str(odd / "img.txt"), "--size", "tiny", "--model-dir", str(tmp_path / "run")]) == 2
+    assert "divisible by 32" in capsys.readouterr().err
