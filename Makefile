@@ -17,9 +17,10 @@ $(READY): setup.py pyproject.toml
 	touch $@
 
 demo: $(READY)
+	mkdir -p demo
 	$(BIN)/python scripts/register.py \
-	    --fixed data/fixed_ct.nii.gz --fixed-seg data/fixed_seg.nii.gz \
-	    --moving data/moving_ct.nii.gz --moving-seg data/moving_seg.nii.gz \
+	    --fixed data/sample/g3-00000-L3_ct.nii.gz --fixed-seg data/sample/g3-00000-L3_seg.nii.gz \
+	    --moving data/sample/g3-00001-L3_ct.nii.gz --moving-seg data/sample/g3-00001-L3_seg.nii.gz \
 	    --moved demo/moved.nii.gz --moved-seg demo/moved_seg.nii.gz \
 	    --warp demo/warp.h5 --inverse-warp demo/inverse_warp.h5 --affine demo/affine.tfm \
 	    --metrics demo/metrics.json --figure demo/before_after.png

@@ -35,8 +35,18 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "meshes": ["trimesh>=4.0"],
-        "test": ["hypothesis>=6.80", "pillow", "pytest>=7.4", "ruff>=0.6", "trimesh>=4.0"],
+        # Surfaces (STL, PLY, VTK) in warp.py; large, so only where it is wanted.
+        "surfaces": ["vtk>=9.3"],
+        "test": [
+            "antspyx>=0.5",  # the real tool that transforms are handed to
+            "hypothesis>=6.80",
+            "pillow",
+            "pytest>=7.4",
+            "ruff>=0.6",
+            "scikit-image>=0.22",
+            "trimesh>=4.0",
+            "vtk>=9.3",
+        ],
     },
     entry_points={"console_scripts": [f"acsgreg-{name} = acsgreg_tf.cli.{name}:main" for name in COMMANDS]},
     classifiers=[
