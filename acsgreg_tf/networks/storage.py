@@ -43,7 +43,7 @@ def save(model, path, weights_dtype="float32"):
 
 
 def _write_hdf5(model, path, weights_dtype):
-    # Keras's own legacy layout, so that keras.models.load_model reads it too. Its writer warns: .keras is new.
+    # Keras's own legacy layout, which keras.models.load_model reads too; Model.save would warn that .keras is newer.
     from keras.src.legacy.saving import legacy_h5_format
 
     legacy_h5_format.save_model_to_hdf5(model, path, include_optimizer=False)
