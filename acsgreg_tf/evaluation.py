@@ -29,7 +29,7 @@ def read_pairs(path):
     """
     path = Path(path)
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a list of pairs ({error.__class__.__name__})") from error
@@ -124,7 +124,7 @@ def _evaluate_one(network, pair):
 def _read_rows(path):
     if not Path(path).exists():
         return []
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows and set(COLUMNS) - set(rows[0]):
         raise InputError(f"{path}: is not a table of this command; choose another name")
@@ -132,7 +132,7 @@ def _read_rows(path):
 
 
 def _write_rows(path, rows):
-    with atomic_path(path) as partial, open(partial, "w", newline="") as file:
+    with atomic_path(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
@@ -170,4 +170,4 @@ def table(summary):
 def write_summary(path, summary):
     """The summary as JSON."""
     with atomic_path(path) as partial:
-        Path(partial).write_text(json.dumps(summary, indent=1) + "\n")
+        Path(partial).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

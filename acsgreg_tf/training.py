@@ -176,7 +176,8 @@ class RunFolder:
         with atomic_path(self.path / weights) as partial:
             model.save_weights(partial)
         with atomic_path(self.path / STATE) as partial:
-            Path(partial).write_text(json.dumps({**asdict(position), "weights": weights, "recipe": asdict(recipe)}))
+            state = {**asdict(position), "weights": weights, "recipe": asdict(recipe)}
+            Path(partial).write_text(json.dumps(state), encoding="utf-8")
         for old in self.path.glob("state-*.weights.h5"):
             if old.name != weights:
                 old.unlink()
@@ -191,7 +192,7 @@ class RunFolder:
         if not note.exists():
             return None
         try:
-            state = json.loads(note.read_text())
+            state = json.loads(note.read_text(encoding="utf-8"))
             weights = self.path / state.pop("weights")
             recipe = state.pop("recipe")
             position = Position(**state)
@@ -224,7 +225,7 @@ class Progress(keras.callbacks.Callback):
         row |= {name: float(value) for name, value in logs.items()}
         path = self.folder.path / f"log-{stage}.csv"
         new = not path.exists()
-        with open(path, "a", newline="") as file:
+        with open(path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
             if new:
                 writer.writeheader()

@@ -46,7 +46,7 @@ def run(folder, vertebrae, net=None, recipe=RECIPE, **options):
 
 
 def rows(path):
-    with open(path) as file:
+    with open(path, encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -100,7 +100,7 @@ def test_files_of_a_run(finished):
     for ours, theirs in zip(net.weights, last.weights):
         np.testing.assert_array_equal(ours, theirs)
     assert (folder / "best.h5").exists()
-    assert json.loads((folder / "state.json").read_text())["step"] == 6
+    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == 6
     assert len(list(folder.glob("state-*.weights.h5"))) == 1
 
 
@@ -129,7 +129,7 @@ def test_stopped_and_resumed_ends_as_not_stopped(finished, vertebrae, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         run(folder, vertebrae)
     monkeypatch.setattr(keras.Model, "fit", fit)
-    assert json.loads((folder / "state.json").read_text())["step"] == after
+    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == after
     resumed = run(folder, vertebrae, net=network(seed=9), resume=True)
     for ours, theirs in zip(resumed.weights, finished[0].weights):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)

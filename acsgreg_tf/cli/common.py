@@ -90,7 +90,7 @@ def write_json(path, content):
     """Write a dict; numbers that JSON lacks (NaN, infinity) become null."""
     text = json.dumps(_plain(content), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _plain(value):

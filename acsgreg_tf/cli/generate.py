@@ -112,13 +112,13 @@ def _claim(out, options, sources):
     }
     note = out / "generate.json"
     if note.exists():
-        if json.loads(note.read_text()) != recipe:
+        if json.loads(note.read_text(encoding="utf-8")) != recipe:
             raise InputError(
                 f"{note}: this folder holds another cohort; choose another folder or the same options"
             )
         return
     with atomic_path(note) as path:
-        path.write_text(json.dumps(recipe, indent=1) + "\n")
+        path.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
 
 
 def _start(generator, out):
@@ -145,8 +145,9 @@ def _write_lists(out, records):
     """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv."""
     for which, name in enumerate(("img-list.txt", "seg-list.txt")):
         with atomic_path(out / name) as path:
-            path.write_text("".join(f"{_files(out, record)[which].name}\n" for record in records))
-    with atomic_path(out / "manifest.csv") as path, open(path, "w", newline="") as file:
+            names = "".join(f"{_files(out, record)[which].name}\n" for record in records)
+            path.write_text(names, encoding="utf-8")
+    with atomic_path(out / "manifest.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["id", "person", "level", "seed", "source"])
         writer.writeheader()
         writer.writerows(records)

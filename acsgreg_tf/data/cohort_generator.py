@@ -55,7 +55,7 @@ def read_list(path):
     """
     path = Path(path)
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable list of shapes ({error})") from error

@@ -18,7 +18,7 @@ def read_list(path, prefix="", suffix=""):
     """
     path = Path(path)
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a list of files ({error.__class__.__name__})") from error
     names = [f"{prefix or ''}{line.strip()}{suffix or ''}" for line in lines if line.strip()]

@@ -89,7 +89,7 @@ def test_every_output_of_one_level(cases, tmp_path, capsys):
     seg = sitk.GetArrayFromImage(sitk.ReadImage(str(out["seg.mha"]))).T
     assert set(np.unique(seg)) == {0, NUMBER}
     target = np.asarray(nib.load(cases["fixed_seg"]).dataobj) == NUMBER
-    measures = json.loads((tmp_path / "m.json").read_text())
+    measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     dice = 2 * (target & (seg > 0)).sum() / (target.sum() + (seg > 0).sum())
     assert measures["dice_on_fixed_grid"] == pytest.approx(dice, abs=1e-6)
     assert measures["level"] == "L3" and measures["label"] == {"fixed": NUMBER, "moving": NUMBER}
@@ -119,7 +119,7 @@ def test_all_levels_that_both_scans_hold(cases, tmp_path, capsys):
     names = ["L2.json", "L3.json", "moved_L2.nii.gz", "moved_L3.nii.gz"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for level, number in (("L2", 21), ("L3", 22)):
-        measures = json.loads((tmp_path / f"{level}.json").read_text())
+        measures = json.loads((tmp_path / f"{level}.json").read_text(encoding="utf-8"))
         assert measures["level"] == level and measures["label"] == {"fixed": number, "moving": number}
     shown = capsys.readouterr().out
     assert shown.index("L2: moving") < shown.index("L3: moving")
@@ -146,7 +146,7 @@ def test_warnings_are_one_line_and_flagged(cases, tmp_path, capsys):
     shown = capsys.readouterr()
     assert shown.err == (f"warning: {short[1]}: label 22: reaches the edge of {short[0]}, so the vertebra is cut\n")
     assert "not whole: the fixed vertebra" in shown.out
-    assert json.loads((tmp_path / "m.json").read_text())["cut"] == {"fixed": True, "moving": False}
+    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["cut"] == {"fixed": True, "moving": False}
 
 
 def fails(arguments, capsys):
@@ -386,4 +386,4 @@ def test_a_gpu_that_is_not_there(monkeypatch):
 
 def test_json_has_no_numbers_that_json_lacks(tmp_path):
     common.write_json(tmp_path / "m.json", {"a": [float("nan"), 1], "b": {"c": float("inf")}})
-    assert json.loads((tmp_path / "m.json").read_text()) == {"a": [None, 1], "b": {"c": None}}
+    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8")) == {"a": [None, 1], "b": {"c": None}}

@@ -114,7 +114,7 @@ def test_slicers_points_keep_their_coordinates(case, tmp_path):
     (tmp_path / "p.mrk.json").write_text(json.dumps(content))
     arguments = ["--inverse-warp", case.files["inverse.h5"], "--out", str(tmp_path / "q.mrk.json")]
     assert main(["--points", str(tmp_path / "p.mrk.json"), *arguments]) == 0
-    markup = json.loads((tmp_path / "q.mrk.json").read_text())["markups"][0]
+    markup = json.loads((tmp_path / "q.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert markup["coordinateSystem"] == "LPS"
     found = np.array([point["position"] for point in markup["controlPoints"]]) * (-1, -1, 1)
     np.testing.assert_allclose(found, LANDMARKS + FIXED, atol=0.1)

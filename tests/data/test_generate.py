@@ -50,7 +50,7 @@ def cohort(real, tmp_path_factory):
 
 
 def test_a_cohort_is_masked_images_labels_lists_and_a_manifest(cohort):
-    images, labels = ((cohort / name).read_text().splitlines() for name in ("img-list.txt", "seg-list.txt"))
+    images, labels = ((cohort / name).read_text(encoding="utf-8").splitlines() for name in ("img-list.txt", "seg-list.txt"))
     with open(cohort / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["level"] for row in rows] == ["L1", "L2", "L1"]
@@ -76,7 +76,7 @@ def test_two_processes_make_the_same_cohort_as_one(cohort, real, tmp_path):
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
-    assert (tmp_path / "manifest.csv").read_text() == (cohort / "manifest.csv").read_text()
+    assert (tmp_path / "manifest.csv").read_text(encoding="utf-8") == (cohort / "manifest.csv").read_text(encoding="utf-8")
 
 
 def test_a_second_run_makes_only_what_is_missing(cohort, real):
@@ -103,7 +103,7 @@ def test_another_cohort_does_not_mix_into_the_folder(cohort, capsys):
 
 def test_without_real_shapes_the_phantom_is_varied(tmp_path):
     assert generate(tmp_path, "--count", 2, "--levels", "L4") == 0
-    assert "phantom" in (tmp_path / "manifest.csv").read_text()
+    assert "phantom" in (tmp_path / "manifest.csv").read_text(encoding="utf-8")
     one, other = (data > 0 for name, data in arrays(tmp_path).items() if "_seg" in name)
     assert 0.3 < 2 * (one & other).sum() / (one.sum() + other.sum()) < 0.95
 
@@ -113,7 +113,7 @@ def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
     assert generate(tmp_path / "out", "--as-is", "--shapes", tmp_path / "two.csv") == 0
     expected = shapes.load_label(real / "ben_L1.nii.gz", 20) <= 0
     np.testing.assert_array_equal(arrays(tmp_path / "out")["ben-L1_seg.nii.gz"], expected)
-    assert (tmp_path / "out" / "img-list.txt").read_text() == "ben-L1_ct.nii.gz\n"
+    assert (tmp_path / "out" / "img-list.txt").read_text(encoding="utf-8") == "ben-L1_ct.nii.gz\n"
 
 
 def test_plans_are_balanced_and_blend_people_of_the_same_or_the_next_level(real):

@@ -393,10 +393,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         assert temporary.name.endswith(".x.nii.gz") and temporary.parent == tmp_path
         temporary.write_text("half")
         raise RuntimeError("half way")
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.nii.gz"]
+    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["x.nii.gz"]
     with atomic_path(path) as temporary:
         temporary.write_text("new")
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["x.nii.gz"]
+    assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["x.nii.gz"]
 
 
 def test_a_full_disk_is_the_users_news(tmp_path):

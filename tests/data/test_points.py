@@ -33,7 +33,7 @@ def fcsv(system, points):
 
 def write(folder, name, content):
     path = folder / name
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     return path
 
 
@@ -68,12 +68,12 @@ def test_points_are_read_in_ras_and_written_as_they_were(tmp_path, case):
 def test_everything_else_in_a_table_stays(tmp_path):
     path = write(tmp_path, "p.fcsv", fcsv("LPS", LPS))
     read_points(path).write(path, RAS * 2)
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[:3] == FCSV.format(system="LPS", a="", b="").splitlines()[:3]
     assert lines[3] == '1,-3.000000,4.000000,6.000000,0,0,0,1,1,1,0,"tip, left",,vtkMRMLScalarVolumeNode1'
     path = write(tmp_path, "p.csv", "name,z,y,x\na,3,2,1\n")
     read_points(path).write(path, [[7, 8, 9]])
-    assert path.read_text() == "name,z,y,x\na,9.000000,8.000000,7.000000\n"
+    assert path.read_text(encoding="utf-8") == "name,z,y,x\na,9.000000,8.000000,7.000000\n"
 
 
 def test_everything_else_in_markups_stays_but_measurements(tmp_path):
@@ -85,7 +85,7 @@ def test_everything_else_in_markups_stays_but_measurements(tmp_path):
     held = read_points(path)
     assert held.points.shape == (2, 3)
     held.write(path, RAS + 1)
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text(encoding="utf-8"))
     for point, expected in zip(content["markups"][0]["controlPoints"], (RAS + 1) * (-1, -1, 1), strict=False):
         point["position"] = list(expected)
     del content["markups"][0]["measurements"]
