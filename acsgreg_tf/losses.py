@@ -106,7 +106,8 @@ class LNCC(keras.losses.Loss):
         if not self.foreground:
             return -_mean_per_sample(score)
         here = ops.cast(box_sum(ops.cast(ops.not_equal(y_true, 0.0), "float32"), self.window) > 0.5, "float32")
-        return -_mean_per_sample(score * here) / ops.maximum(_mean_per_sample(here), 1e-6)
+        # The other windows score exactly 0, since nothing of the fixed image is in them; they only must not be counted.
+        return -_mean_per_sample(score) / ops.maximum(_mean_per_sample(here), 1e-6)
 
     def get_config(self):
         return {
