@@ -50,6 +50,16 @@ def test_two_self_attentions_and_one_cross_attention_on_the_stacked_tokens(netwo
     assert all(np.abs(a - b).max() > 0 for a, b in [(kernels[0], kernels[1]), (kernels[1], kernels[2])])
 
 
+def test_the_cross_attentions_tokens_are_split_again_by_image(network):
+    layers = [network.get_layer(name) for name in ("stacked", "fixed_position", "moving_position", "cam", "cam_pair")]
+    stacked, fixed, moving, cam, both = (
+        np.array(value) for value in keras.Model(network.inputs_by_name, [layer.output for layer in layers])(pair())
+    )
+    np.testing.assert_array_equal(stacked, np.concatenate([fixed, moving], axis=1))
+    np.testing.assert_array_equal(both, np.concatenate(np.split(cam, 2, axis=1), axis=-1))
+    assert np.abs(both[..., :12] - both[..., 12:]).max() > 1e-3
+
+
 def test_one_encoder_serves_both_images(network):
     encoder = [layer for layer in network.layers if layer.name.startswith("encoder_")]
     assert len(encoder) == 2 * len(ACSG["encoder_features"])
