@@ -32,6 +32,7 @@ setup(
         "packaging",  # voxelmorph imports it without asking for it
         "scipy>=1.11",
         "SimpleITK>=2.3",
+        "tensorboard",  # train.py writes its logs; TensorFlow no longer brings it
         "tqdm>=4.60",
     ],
     extras_require={

@@ -12,7 +12,9 @@ DEFAULT_SHAPE = (128, 128, 64)
 def parser():
     p = Parser(prog="train.py", description=__doc__)
     data = p.add_argument_group("data")
-    data.add_argument("--img-list", required=True, metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape")
+    data.add_argument(
+        "--img-list", required=True, metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape"
+    )
     data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
     data.add_argument("--img-suffix", metavar="TEXT", help="put after each line of --img-list")
     data.add_argument("--seg-list", metavar="TXT", help="file with the masks in the same order; adds the two Dice terms")
@@ -54,7 +56,9 @@ def parser():
     )  # fmt: skip
     out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
-    out.add_argument("--save-every", type=int, default=100, metavar="STEPS", help="steps between saved states (default: %(default)s)")
+    out.add_argument(
+        "--save-every", type=int, default=100, metavar="STEPS", help="steps between saved states (default: %(default)s)"
+    )
     out.add_argument("--no-tensorboard", action="store_true", help="write the CSV log only")
     add_gpu(out)
     return p
