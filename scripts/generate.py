@@ -1,8 +1,11 @@
 """Write a cohort of generated vertebrae: `python scripts/generate.py --help`."""
 
 import sys
+from pathlib import Path
 
-from acsgreg_tf.cli.generate import main
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from acsgreg_tf.cli.generate import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,16 +1,15 @@
 """Write a cohort of generated vertebrae: real shapes varied, or the parametric phantom."""
 
-import argparse
 import csv
 import json
 import multiprocessing
-import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from acsgreg_tf.cli import common
 from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, Unvaried, read_list
 from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
@@ -22,13 +21,7 @@ _SLOPE = np.nextafter(np.float32(1 / 255), np.float32(0))
 
 def main(arguments=None):
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    options = _parser().parse_args(arguments)
-    try:
-        generate(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return common.run(generate, _parser(), arguments)
 
 
 def generate(options):
@@ -62,7 +55,7 @@ def generate(options):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="generate.py", description=__doc__)
+    parser = common.Parser(prog="generate.py", description=__doc__)
     parser.add_argument("--out", required=True, help="folder to write to; what is already there is kept")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--count", type=int, help="number of vertebrae; the levels take turns")
