@@ -46,7 +46,7 @@ def refusal(path, *words, reader=load):
 # === round trips ===
 
 
-@pytest.mark.parametrize("ending", ["h5", "hdf5", "keras"])
+@pytest.mark.parametrize("ending", ["h5", "keras"])
 def test_what_is_saved_comes_back(network, tmp_path, ending):
     path = tmp_path / f"model.{ending}"
     network.save(path)
@@ -98,19 +98,19 @@ def test_loading_by_the_file_alone_finds_the_class(saved):
     assert type(load(saved / "acsgregnet.h5")) is ACSGRegNet
 
 
-def test_a_path_may_be_text_and_have_capitals(saved, tmp_path):
+def test_a_path_may_be_text_and_have_capitals_and_a_long_ending(saved, tmp_path):
     network = load(str(saved / "affine.h5"))
-    network.save(str(tmp_path / "MODEL.H5"))
-    assert_same_outputs(network, load(str(tmp_path / "MODEL.H5")))
+    for name in ("MODEL.H5", "model.hdf5"):
+        network.save(str(tmp_path / name))
+        assert_same_outputs(network, load(str(tmp_path / name)))
 
 
 def test_a_loaded_network_can_be_trained_on(saved):
-    for ending in ("h5", "keras"):
-        network = load(saved / f"affine.{ending}")
-        before = outputs_of(network)["affine"]
-        network.compile(keras.optimizers.Adam(1e-2), loss="mse", jit_compile=False)
-        network.fit(pair(), np.zeros((1, 3, 4)), epochs=1, verbose=0)
-        assert np.abs(outputs_of(network)["affine"] - before).max() > 1e-3
+    network = load(saved / "affine.h5")
+    before = outputs_of(network)["affine"]
+    network.compile(keras.optimizers.Adam(1e-2), loss="mse", jit_compile=False)
+    network.fit(pair(), np.zeros((1, 3, 4)), epochs=1, verbose=0)
+    assert np.abs(outputs_of(network)["affine"] - before).max() > 1e-3
 
 
 # === saving what cannot be saved ===
