@@ -23,7 +23,8 @@ def _cell(locations, shape):
         inside = ops.clip(locations[..., axis], 0.0, float(side - 1))
         # The far edge belongs to the last cell, so that every cell has an upper neighbour.
         lower = ops.clip(ops.floor(ops.stop_gradient(inside)), 0.0, float(max(side - 2, 0)))
-        first.append(ops.cast(lower, "int32"))
+        # A NaN casts to no voxel at all; kept in range, it comes out as the NaN that it is instead of a crash.
+        first.append(ops.clip(ops.cast(lower, "int32"), 0, max(side - 2, 0)))
         place.append(inside - lower)
     return first, place
 
@@ -138,7 +139,7 @@ def _linear_gradient(volume, locations, upstream, *, fill_value):
 def _nearest(volume, locations, *, fill_value):
     shape = tuple(volume.shape[1:-1])
     index = [
-        ops.cast(ops.clip(ops.round(locations[..., axis]), 0.0, float(side - 1)), "int32")
+        ops.clip(ops.cast(ops.clip(ops.round(locations[..., axis]), 0.0, float(side - 1)), "int32"), 0, side - 1)
         for axis, side in enumerate(shape)
     ]
     flat_index = _flat_index(index, shape, (-1,) + (1,) * (len(locations.shape) - 2))
