@@ -115,7 +115,6 @@ def _describe_hdf5(path):
     try:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
-            file.visititems(lambda name, item: item[()] if isinstance(item, h5py.Dataset) else None)
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path}: a damaged or truncated HDF5 file") from error
     if text is None:
