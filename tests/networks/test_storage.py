@@ -177,6 +177,19 @@ def test_truncated(saved, tmp_path, ending, share):
     refusal(tmp_path / f"model.{ending}", "damaged or truncated")
 
 
+def test_damaged_inside(saved, tmp_path):
+    path = tmp_path / "model.h5"
+    load(saved / "affine.h5").save(path, weights_dtype="float16")
+    with h5py.File(path) as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if getattr(item, "chunks", None) else None)
+        chunk = file[names[-1]].id.get_chunk_info(0)
+    content = bytearray(path.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    path.write_bytes(content)
+    refusal(path, "damaged or truncated")
+
+
 def test_weights_alone(saved, tmp_path):
     network = load(saved / "affine.h5")
     network.save_weights(tmp_path / "new.weights.h5")

@@ -48,6 +48,16 @@ def test_outside_takes_the_edge_or_the_fill_value():
         np.testing.assert_array_equal(filled, [-7, -7, 1, 4, -7, -7])
 
 
+def test_a_place_that_is_no_number_gives_none_and_does_not_crash():
+    volume, points = noise((1, *SMALL, 1)), everywhere(SMALL, 5)
+    points[0, 2, 1] = np.nan
+    for method in ("linear", "nearest"):
+        value, (by_volume, _) = gradients(lambda v, p, m=method: sample(v, p, m), volume, points)
+        assert np.isfinite(np.delete(value, 2, axis=1)).all()
+        assert np.isnan(value[0, 2, 0]) or method == "nearest"
+        assert by_volume.shape == volume.shape
+
+
 def test_an_axis_of_one_voxel():
     volume = noise((1, 5, 1, 4, 1))
     points = np.float32([[[2, 0, 1.5], [2, 0.7, 1.5], [2, -3, 1.5]]])
