@@ -113,7 +113,8 @@ def test_a_gradient_reaches_every_weight(which):
 @pytest.mark.parametrize("which", JOINT)
 def test_the_loss_falls(which):
     keras.utils.set_random_seed(3)
-    small = {"layers": 1} if which == "acsgregnet" else {}
+    # Most of the time goes to tracing.
+    small = {"layers": 1, "normalization": "none", "affine_normalization": "batch"} if which == "acsgregnet" else {}
     network, inputs = make(which, encoder_features=(4, 5), int_steps=3, **small), pair()
     optimizer = keras.optimizers.Adam(3e-3)
 
