@@ -48,6 +48,9 @@ def parser():
     out.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
     out.add_argument("--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)")
     out.add_argument("--affine-lr", type=float, default=1e-3, help="its learning rate (default: %(default)s)")
+    out.add_argument(
+        "--warp-once", action="store_true", help="sample the moving image once, through both stages (the paper warps twice)"
+    )
     out.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
     out.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
     out.add_argument(
@@ -111,6 +114,7 @@ def _train(options):
         warmup_steps=options.warmup_steps,
         clip_norm=options.clip_norm,
         flip=options.flip,
+        warp_once=options.warp_once,
         seed=options.seed,
         initial_epoch=options.initial_epoch,
     )

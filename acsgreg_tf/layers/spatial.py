@@ -115,6 +115,25 @@ class SpatialTransformer(SpatialTransformerBase):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class JointTransformer(keras.layers.Layer):
+    """Samples an image once, linearly, through p_fixed -> phi -> A -> moving, as `register` does.
+
+    Called on [image, affine, displacement]: image [B, X, Y, Z, C], affine [B, 3, 4] about the grid's centre, displacement
+    [B, X, Y, Z, 3], voxels (2-D alike). Returns [B, X, Y, Z, C], float32. The image gets no gradient: this is for the
+    moving image as it was given.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": POSITIONS, **kwargs})
+
+    def call(self, inputs):
+        return affine_ops.warp_jointly(*inputs)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class VecInt(VecIntBase):
     """Integrates a stationary velocity to a displacement; a drop-in subclass of voxelmorph's VecInt.
 

@@ -3,6 +3,8 @@
 x' = M[:, :N] (x - c) + M[:, N] + c, with c = (shape - 1) / 2.
 """
 
+import math
+
 import numpy as np
 from keras import ops
 
@@ -68,6 +70,51 @@ def warp_affine(image, affine, method="linear", fill_value=None, shift_center=Tr
         image, affine = ops.cast(ops.stop_gradient(image), "float32"), ops.cast(affine, "float32")
         return _warp_constant(image, affine, fill_value=fill_value, shift_center=shift_center)
     return warp(image, to_displacement(affine, image.shape[1:-1], shift_center), method, fill_value, constant)
+
+
+def _joint_points(affine, displacement):
+    """Voxels before the affine, x + u(x), and after it, with the affine's centre."""
+    shape = displacement.shape[1:-1]
+    before, about = identity_grid(shape) + displacement, center(shape)
+    return before, transform_points(affine, before, about), about
+
+
+def _sampled_jointly(volume, affine, displacement, *, fill_value):
+    return _linear(volume, _joint_points(affine, displacement)[1], fill_value=fill_value)
+
+
+def _sampled_jointly_gradient(volume, affine, displacement, upstream, *, fill_value):
+    before, locations, about = _joint_points(affine, displacement)
+    rank = len(about)
+    _, slope = _linear_by_location(volume, locations, upstream, fill_value=fill_value)
+    slope = ops.reshape(slope, (-1, math.prod(displacement.shape[1:-1]), rank))
+    centred = ops.reshape(before - about, (ops.shape(slope)[0], slope.shape[1], rank))
+    lever = ops.concatenate([centred, ops.ones_like(centred[..., :1])], axis=-1)
+    by_affine = ops.matmul(ops.transpose(slope, (0, 2, 1)), lever)
+    by_displacement = ops.reshape(ops.matmul(slope, affine[..., :rank]), ops.shape(displacement))
+    return None, by_affine, by_displacement
+
+
+_warp_jointly = with_gradient(_sampled_jointly, _sampled_jointly_gradient)
+
+
+def warp_jointly(image, affine, displacement, fill_value=None):
+    """The image sampled once, linearly, at A(x + u(x)): p_fixed -> phi -> A -> moving.
+
+    Args:
+        image: [B, X, Y, Z, C], taken as constant (no gradient).
+        affine: [B, N, N+1], voxels about the grid's centre.
+        displacement: [B, X, Y, Z, N], voxels, on the image's grid.
+        fill_value: value outside the image; None takes the nearest edge voxel.
+
+    Returns:
+        [B, X, Y, Z, C], float32.
+    """
+    check_batches(image, affine)
+    check_batches(image, displacement)
+    image = ops.cast(ops.stop_gradient(image), "float32")
+    affine, displacement = ops.cast(affine, "float32"), ops.cast(displacement, "float32")
+    return _warp_jointly(image, affine, displacement, fill_value=fill_value)
 
 
 def after_displacement(affine, displacement):
