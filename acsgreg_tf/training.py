@@ -102,12 +102,9 @@ def training_model(network, labels, stage="joint", warp_once=False):
         if stage != "affine" and not warp_once:
             outputs["m_d_seg"] = SpatialTransformer(name="m_d_seg", dtype="float32")([moved, outputs["phi"]])
     if stage != "affine" and warp_once:
-        given = [inputs[name] for name in ("moving", "moving_seg") if name in inputs]
-        both = keras.layers.Concatenate(name="image_and_label")(given) if labels else given[0]
-        both = JointTransformer(name="moved_once")([both, affine, outputs["phi"]])
-        outputs["m_d"] = both[..., :1]
-        if labels:
-            outputs["m_d_seg"] = both[..., 1:]
+        for name, given in (("m_d", "moving"), ("m_d_seg", "moving_seg")):
+            if given in inputs:
+                outputs[name] = JointTransformer(name=name)([inputs[given], affine, outputs["phi"]])
     # An output of a functional model goes by its key here, and its loss by the same name.
     return keras.Model(inputs=inputs, outputs=outputs, name=f"{stage}_training")
 
