@@ -147,7 +147,10 @@ class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def compile_for(model, recipe, rate, total):
-    """Compile a training model for `total` steps; the optimiser's variables are made at once, which halves the tracing."""
+    """Compile a training model for `total` steps.
+
+    The variables of the optimiser and of the losses' means are made at once: TensorFlow traces a step that makes some twice.
+    """
     losses, weights = losses_of(recipe, model.output_names)
     schedule = WarmCosine(rate, total, recipe.warmup_steps, recipe.schedule == "cosine")
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=recipe.clip_norm)
@@ -155,6 +158,9 @@ def compile_for(model, recipe, rate, total):
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
     optimizer.build(model.trainable_variables)
+    nothing = {name: np.zeros((1, 3, 3, 3, 3 if name == "phi" else 1), "float32") for name in model.output_names}
+    model.compute_loss(y=nothing, y_pred=nothing)
+    model.reset_metrics()
 
 
 @dataclass
