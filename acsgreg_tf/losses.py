@@ -22,14 +22,19 @@ def _mean_per_sample(values):
 
 
 @compiled
-def _pair_moments(fixed, warped):
-    """The five maps whose window sums give every local moment: f, w, f*f, w*w, f*w side by side."""
-    return ops.concatenate([fixed, warped, fixed * fixed, warped * warped, fixed * warped], axis=-1)
+def _powers(fixed):
+    return ops.concatenate([fixed, fixed * fixed], axis=-1)
 
 
 @compiled
-def _correlation(sums, *, count, signed, epsilon):
-    f, w, ff, ww, fw = (sums[..., i : i + 1] for i in range(5))
+def _products(warped, fixed):
+    return ops.concatenate([warped, warped * warped, warped * fixed], axis=-1)
+
+
+@compiled
+def _correlation(products, powers, *, count, signed, epsilon):
+    w, ww, fw = (products[..., i : i + 1] for i in range(3))
+    f, ff = powers[..., :1], powers[..., 1:]
     cross = fw - f * w / count
     f_variance = ops.maximum(ff - f * f / count, 0.0)
     w_variance = ops.maximum(ww - w * w / count, 0.0)
@@ -37,7 +42,12 @@ def _correlation(sums, *, count, signed, epsilon):
     return squared / (f_variance * w_variance + epsilon)
 
 
-def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5):
+def fixed_sums(fixed, window=9):
+    """What `local_correlation` needs of the fixed image alone, for those who compare many with it: [B, X, Y, Z, 2]."""
+    return box_sum(_powers(fixed), window)
+
+
+def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5, sums=None):
     """Squared local normalised cross-correlation round each voxel (Eq. 5): [B, X, Y, Z, 1] each -> the same, 0 to 1.
 
     Args:
@@ -45,14 +55,21 @@ def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5):
         signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
         epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in
             either image scores 0, where voxelmorph's scores 1.
+        sums: `fixed_sums(fixed, window)` where they are at hand.
 
     Raises:
         ValueError: images of more than one channel, or an even window.
     """
     if fixed.shape[-1] != 1 or warped.shape[-1] != 1:
         raise ValueError(f"LNCC takes images of one channel, got {fixed.shape[-1]} and {warped.shape[-1]}")
-    sums = box_sum(_pair_moments(fixed, warped), window)
-    return _correlation(sums, count=float(window**3), signed=signed, epsilon=epsilon)
+    powers = fixed_sums(fixed, window) if sums is None else sums
+    products = box_sum(_products(warped, fixed), window)
+    return _correlation(products, powers, count=float(window**3), signed=signed, epsilon=epsilon)
+
+
+def foreground_windows(fixed, window=9):
+    """1 where the window round a voxel holds some of the fixed image (its non-zero voxels), else 0: [B, X, Y, Z, C]."""
+    return ops.cast(box_sum(ops.cast(ops.not_equal(fixed, 0.0), "float32"), window) > 0.5, "float32")
 
 
 def _steps(field):
@@ -105,7 +122,7 @@ class LNCC(keras.losses.Loss):
         score = local_correlation(y_true, y_pred, self.window, self.signed)
         if not self.foreground:
             return -_mean_per_sample(score)
-        here = ops.cast(box_sum(ops.cast(ops.not_equal(y_true, 0.0), "float32"), self.window) > 0.5, "float32")
+        here = foreground_windows(y_true, self.window)
         # The other windows score exactly 0, since nothing of the fixed image is in them; they only must not be counted.
         return -_mean_per_sample(score) / ops.maximum(_mean_per_sample(here), 1e-6)
 

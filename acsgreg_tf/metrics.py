@@ -26,6 +26,7 @@ __all__ = [
     "InverseConsistency",
     "assd",
     "dice",
+    "folded_cells",
     "folds",
     "hd95",
     "inverse_consistency_error",
@@ -283,32 +284,53 @@ def non_diffeomorphic_volume(displacement, mask=None):
     shape = phi.shape[1:]
     mask = None if mask is None else _check_mask(mask, shape)
 
-    def corner(volume, *offset):
-        """A view (..., X-1, Y-1, Z-1) of the values at one corner of all cells."""
-        return volume[(..., *(slice(o, n - 1 + o) for o, n in zip(offset, shape)))]
-
-    def folded(determinant, *voxel):
-        volume = np.maximum(-determinant, 0)
-        return (volume if mask is None else volume[corner(mask, *voxel)]).sum()
-
     total = 0.0
-    for i, j, k in product((0, 1), repeat=3):
-        origin, sign = corner(phi, i, j, k), (-1) ** (i + j + k)
-        edges = (
-            corner(phi, 1 - i, j, k) - origin,
-            corner(phi, i, 1 - j, k) - origin,
-            corner(phi, i, j, 1 - k) - origin,
-        )
-        total += folded(sign * _determinant(*edges), i, j, k)
-    for o in (1, 0):  # J1*, J2*
-        p, origin = 1 - o, corner(phi, o, o, o)
-        # Faces in an order that makes the identity's determinant +2 from either end of the cell.
-        faces = [corner(phi, *at) - origin for at in ((p, p, o), (o, p, p), (p, o, p))]
-        total += folded((1 - 2 * o) * _determinant(*faces), o, o, o)
+    for determinant, voxel in _tetrahedra(phi):
+        volume = np.maximum(-determinant, 0)
+        total += (volume if mask is None else volume[_corner(mask, *voxel)]).sum()
 
     volume = float(total) / 12
     domain = int(np.prod(np.subtract(shape, 1)) if mask is None else np.count_nonzero(mask))
     return FoldedVolume(volume, 100 * volume / domain if domain else float("nan"))
+
+
+def folded_cells(displacement):
+    """Where a transform folds: the cells of 2 x 2 x 2 voxels in which one of the ten determinants of
+    `non_diffeomorphic_volume` is not positive.
+
+    Args:
+        displacement: (X, Y, Z, 3) in voxels.
+
+    Returns:
+        bool (X-1, Y-1, Z-1). All False is a digital diffeomorphism, without folds in forward and backward
+        differences alike.
+
+    Raises:
+        InputError: as `non_diffeomorphic_volume`.
+    """
+    return np.any([determinant <= 0 for determinant, _ in _tetrahedra(_mapped_points(displacement, least=2))], axis=0)
+
+
+def _corner(volume, *offset):
+    """A view (..., X-1, Y-1, Z-1) of the values at one corner of all cells."""
+    return volume[(..., *(slice(o, n - 1 + o) for o, n in zip(offset, volume.shape[-3:])))]
+
+
+def _tetrahedra(phi):
+    """The ten determinants (X-1, Y-1, Z-1) of all cells, each with the corner (0 or 1 an axis) that it belongs to."""
+    for i, j, k in product((0, 1), repeat=3):
+        origin, sign = _corner(phi, i, j, k), (-1) ** (i + j + k)
+        edges = (
+            _corner(phi, 1 - i, j, k) - origin,
+            _corner(phi, i, 1 - j, k) - origin,
+            _corner(phi, i, j, 1 - k) - origin,
+        )
+        yield sign * _determinant(*edges), (i, j, k)
+    for o in (1, 0):  # J1*, J2*
+        p, origin = 1 - o, _corner(phi, o, o, o)
+        # Faces in an order that makes the identity's determinant +2 from either end of the cell.
+        faces = [_corner(phi, *at) - origin for at in ((p, p, o), (o, p, p), (p, o, p))]
+        yield (1 - 2 * o) * _determinant(*faces), (o, o, o)
 
 
 def _mapped_points(displacement, least):

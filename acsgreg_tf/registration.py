@@ -15,7 +15,7 @@ import numpy as np
 from acsgreg_tf import metrics
 from acsgreg_tf.data.images import Image, as_image, as_label
 from acsgreg_tf.data.levels import label_of, parse_table
-from acsgreg_tf.data.vertebrae import Vertebra, extract, pick_label
+from acsgreg_tf.data.vertebrae import BOX, Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import (
     Affine,
@@ -30,12 +30,16 @@ __all__ = ["Result", "default_model", "load_model", "register"]
 
 _SHIPPED = "acsgreg_lumbar.h5"
 STAGES = ("before", "affine", "deformable")
-# What `register` calls its `progress` with, in this order.
+# `model` of a registration without a network, and the squarings of its integration.
+NO_MODEL, INT_STEPS = "none", 7
+# What `register` calls its `progress` with, in this order ("refining" if it is asked for).
 STEPS = (
     "reading",
     "loading the network",
     "finding the vertebrae",
     "registering",
+    "refining",
+    "inverting",
     "moving the image",
     "measuring",
 )
@@ -52,7 +56,8 @@ class Result:
         moved_seg: the moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
         transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The
             deformable part lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
-        inverse: its inverse, moving RAS mm -> fixed RAS mm, from exp(-v) and the inverse affine.
+        inverse: its inverse, moving RAS mm -> fixed RAS mm, from exp(-v), corrected for the
+            grid's interpolation (`ops.fields.correct_inverse`), and the inverse affine.
         affine: the affine part alone, fixed RAS mm -> moving RAS mm.
         velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, as the network gave it.
         displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
@@ -104,7 +109,10 @@ def register(
     label=None,
     level=None,
     table="verse",
+    refine=0,
+    smoothness=None,
     progress=None,
+    refine_progress=None,
 ):
     """Register the moving vertebra to the fixed one.
 
@@ -114,12 +122,16 @@ def register(
     Args:
         fixed, moving: paths, nibabel or SimpleITK images, or Images. With a label map a whole scan; without
             one a crop that shows one vertebra on an empty background.
-        model: a network, or the path of one; None is the network that comes with the package.
+        model: a network, or the path of one; None is the network that comes with the package. "none" goes without a network:
+            the affine is fitted from nothing and refinement starts there.
         fixed_seg, moving_seg: label maps, likewise; each is optional.
         label: the vertebra's number in both label maps. Not needed where each map holds one.
         level: its name instead, e.g. "L3".
         table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
+        refine: steps of refinement after the network's answer (`refinement.refine`), 0 for none.
+        smoothness: how smooth a refined deformation is; None takes the default, larger is smoother.
         progress: called with a few words as each stage begins.
+        refine_progress: called as refine_progress(done, total, objective) after each step of refinement.
 
     Returns:
         A Result. Its summary holds: fixed, moving, model, level, label; cut (fixed and moving: whether the
@@ -129,7 +141,8 @@ def register(
         as it was given). Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are
         taken on the fixed vertebra's 1 mm grid. folds (count, percent) are those of phi by forward
         differences; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
-        misses; seconds goes by stage.
+        misses; seconds goes by stage. With refinement: refinement (steps, smoothness, stopped, objective before and after,
+        and its terms).
 
     Warns:
         with one line for each vertebra that is cut by its scan's edge or larger than the network's box.
@@ -147,15 +160,25 @@ def register(
             if seg is not None:
                 pick_label(seg, number)
     with clock("loading the network"):
-        network = load_model(model)
+        network = None if model == NO_MODEL else load_model(model)
+    inshape = BOX if network is None else network.inshape
     with clock("finding the vertebrae"):
-        vertebra_f = extract(fixed, fixed_seg, number, network.inshape)
-        vertebra_m = extract(moving, moving_seg, number, network.inshape)
+        vertebra_f = extract(fixed, fixed_seg, number, inshape)
+        vertebra_m = extract(moving, moving_seg, number, inshape)
     notes = [*vertebra_f.notes, *vertebra_m.notes]
     for note in notes:
         warnings.warn(note, stacklevel=2)
+    found, refined = {"affine": None, "velocity": None}, None
+    int_steps = INT_STEPS if network is None else network.arguments["int_steps"]
     with clock("registering"):
-        found = _run(network, vertebra_f.image, vertebra_m.image)
+        if network is not None:
+            found = _answer(network, vertebra_f.image, vertebra_m.image)
+    if refine or network is None:
+        with clock("refining"):
+            refined = _refined(vertebra_f, vertebra_m, found, refine, smoothness, int_steps, refine_progress)
+            found = {"affine": refined.affine, "velocity": refined.velocity}
+    with clock("inverting"):
+        found = _with_fields(found, inshape, int_steps)
     affine = affine_from_network(found["affine"], vertebra_f.grid, vertebra_m.grid)
     phi = field_from_network(found["phi"], vertebra_f.grid, found["inverse"])
     transform = Composite([phi, affine])
@@ -180,6 +203,7 @@ def register(
         "fixed": fixed.name,
         "moving": moving.name,
         "model": os.fspath(model) if isinstance(model, (str, os.PathLike)) else network.name,
+        **({} if refined is None else {"refinement": _account(refined, smoothness)}),
         "level": level,
         "label": {"fixed": vertebra_f.number, "moving": vertebra_m.number},
         "cut": {"fixed": vertebra_f.cut, "moving": vertebra_m.cut},
@@ -257,21 +281,58 @@ def _number_of(label, level, table, fixed_seg, moving_seg):
     return label_of(level, table if isinstance(table, dict) else parse_table(table))
 
 
-def _run(network, fixed, moving):
-    """The network's answer as numpy arrays without the batch axis, and exp(-v) beside exp(v)."""
+def _answer(network, fixed, moving):
+    """The network's affine and velocity, [3, 4] and [x, y, z, 3]."""
+    from keras import ops
+
+    answer = network({"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}, training=False)
+    found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity")}
+    if not all(np.isfinite(value).all() for value in found.values()):
+        raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
+    return found
+
+
+def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):
+    from acsgreg_tf import refinement
+
+    return refinement.refine(
+        fixed.image,
+        moving.image,
+        fixed_mask=fixed.label,
+        moving_mask=moving.label,
+        affine=found["affine"],
+        velocity=found["velocity"],
+        steps=steps,
+        smoothness=refinement.DEFAULT_SMOOTHNESS if smoothness is None else smoothness,
+        int_steps=int_steps,
+        progress=progress,
+    )
+
+
+def _account(refined, smoothness):
+    from acsgreg_tf import refinement
+
+    return {
+        "steps": refined.steps,
+        "smoothness": refinement.DEFAULT_SMOOTHNESS if smoothness is None else smoothness,
+        "stopped": refined.stopped,
+        "objective": {"start": refined.start, "end": refined.end},
+        "terms": refined.terms,
+    }
+
+
+def _with_fields(found, inshape, int_steps):
+    """Affine and velocity with phi = exp(v) and its inverse [X, Y, Z, 3], numpy."""
     from keras import ops
 
     from acsgreg_tf.ops import fields
 
-    inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-    answer = network(inputs, training=False)
-    found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity", "phi")}
-    if not all(np.isfinite(value).all() for value in found.values()):
-        raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
-    inverse = fields.integrate(-found["velocity"][None], network.arguments["int_steps"])
-    if tuple(inverse.shape[1:4]) != network.inshape:
-        inverse = fields.resize_displacement(inverse, network.inshape)
-    return {**found, "inverse": ops.convert_to_numpy(inverse)[0]}
+    velocity = ops.convert_to_tensor(found["velocity"][None])
+    phi, inverse = (fields.integrate(v, int_steps) for v in (velocity, -velocity))
+    if tuple(phi.shape[1:4]) != tuple(inshape):
+        phi, inverse = (fields.resize_displacement(field, inshape) for field in (phi, inverse))
+    inverse = fields.correct_inverse(inverse, phi)
+    return {**found, "phi": ops.convert_to_numpy(phi)[0], "inverse": ops.convert_to_numpy(inverse)[0]}
 
 
 def _stages(transforms, fixed, moving, moving_seg):

@@ -4,6 +4,7 @@ Give whole scans with label maps and the level, or images that show one vertebra
 Answers lie
 on the FIXED file's own grid; only an inverse displacement (.nii.gz, .npz) lies on the MOVING file's."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from acsgreg_tf.data.levels import label_of, levels_in, parse_table
 from acsgreg_tf.data.vertebrae import pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
-from acsgreg_tf.registration import STAGES, STEPS, default_model, load_model, register
+from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
+from acsgreg_tf.registration import NO_MODEL, STAGES, STEPS, default_model, load_model, register
 
 FIGURE_ENDINGS = (".png", ".pdf", ".svg")
 
@@ -46,15 +48,20 @@ def register_files(options):
 
     shown = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
     # On a terminal one live line; elsewhere the titles alone say how far it is.
-    with tqdm(total=len(levels) * len(STEPS) + 1, bar_format=shown, leave=False, disable=None) as bar:
+    model_is_none = options.model == NO_MODEL
+    stages = len(STEPS) - (not options.refine and not model_is_none)
+    with tqdm(total=len(levels) * stages + 1, bar_format=shown, leave=False, disable=None) as bar:
 
         def progress(step, level=None):
             bar.set_description_str(f"{level}: {step}" if level else step)
             bar.update()
 
+        def refining(done, total, objective, level=None):
+            bar.set_description_str(f"{f'{level}: ' if level else ''}refining {done}/{total}, objective {objective:.4f}")
+
         progress("starting TensorFlow")
         common.start_tensorflow(options.gpu)
-        model = load_model(options.model)
+        model = NO_MODEL if model_is_none else load_model(options.model)
         for level in levels:
             tqdm.write(_title(fixed.name, moving.name, level), file=sys.stdout)
             result = register(
@@ -66,11 +73,17 @@ def register_files(options):
                 label=options.label,
                 level=level,
                 table=table,
+                refine=options.refine,
+                smoothness=options.smoothness,
                 progress=lambda step, level=level: progress(step, level),
+                refine_progress=lambda *args, level=level: refining(*args, level=level),
             )
             result.summary["model"] = str(options.model)
             _write(result, names[level], moving.grid)
             tqdm.write(_report(result.summary), file=sys.stdout)
+            if result.summary.get("refinement", {}).get("stopped"):
+                tqdm.write("stopped: the best so far is written", file=sys.stderr)
+                raise KeyboardInterrupt
 
 
 def _parser():
@@ -83,7 +96,28 @@ def _parser():
         metavar="OUT",
         help=f"moving image on the fixed grid ({', '.join(IMAGE_ENDINGS)})",
     )
-    parser.add_argument("--model", metavar="H5", help="network to use (default: the one that comes with the package)")
+    parser.add_argument(
+        "--model",
+        metavar="H5",
+        help="network to use (default: the one that comes with the package); none goes without one, with --refine",
+    )
+    parser.add_argument(
+        "--refine",
+        type=int,
+        nargs="?",
+        const=DEFAULT_STEPS,
+        default=0,
+        metavar="N",
+        help="optimise affine and deformation of this pair in N steps more (without a number: %(const)s; default: none). "
+        "Ctrl-C ends it and writes the best so far",
+    )
+    parser.add_argument(
+        "--smoothness",
+        type=float,
+        metavar="W",
+        help=f"with --refine: weight of the displacement's mean squared gradient (default: {DEFAULT_SMOOTHNESS:g}); larger is "
+        "smoother and folds less readily, smaller follows the surfaces more closely",
+    )
 
     group = parser.add_argument_group("labels", "which vertebra; without labels the images must show one alone")
     group.add_argument("--fixed-seg", metavar="S", help="label map of the fixed scan")
@@ -142,9 +176,15 @@ def _check(options):
         raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
     if (options.level or options.label) is not None and options.fixed_seg is None and options.moving_seg is None:
         raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
+    if options.refine < 0:
+        raise InputError(f"--refine {options.refine}: must not be negative")
+    if options.smoothness is not None and not (math.isfinite(options.smoothness) and options.smoothness >= 0):
+        raise InputError(f"--smoothness {options.smoothness}: must be a number and not negative")
+    if options.smoothness is not None and not options.refine:
+        raise InputError(f"--smoothness {options.smoothness:g}: goes with --refine")
     if options.model is None:
         options.model = default_model()
-    for path in (options.model, *_inputs(options)):
+    for path in (*([] if options.model == NO_MODEL else [options.model]), *_inputs(options)):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")
     if options.levels is None:
@@ -220,6 +260,11 @@ def _report(summary):
     lines.append(
         f"folds {folds['count']} ({folds['percent']:.3g} %), inverse error {summary['inverse_error_mm']:.3f} mm"
     )
+    if "refinement" in summary:
+        found = summary["refinement"]
+        lines.append(
+            f"refined in {found['steps']} steps: objective {found['objective']['start']:.4f} -> {found['objective']['end']:.4f}"
+        )
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")

@@ -4,10 +4,12 @@ A displacement u is [B, X, Y, Z, 3] in voxels of its own grid and pulls: out(x) 
 any number N of spatial axes, with N components last.
 """
 
+import itertools
+
 import numpy as np
 from keras import ops
 
-from acsgreg_tf.ops.compiled import with_gradient
+from acsgreg_tf.ops.compiled import compiled, with_gradient
 from acsgreg_tf.ops.sampling import _linear, _linear_gradient, sample
 
 
@@ -58,7 +60,7 @@ def integrate(velocity, steps=7):
     return field
 
 
-def _linear_matrix(old, new):
+def linear_matrix(old, new):
     """[new, old] weights of linear interpolation between grids whose first and last voxels coincide."""
     position = np.linspace(0.0, old - 1.0, new)
     lower = np.clip(np.floor(position), 0, max(old - 2, 0)).astype(int)
@@ -73,7 +75,14 @@ def resize(values, shape):
     """Linear resampling of [B, x, y, z, C] to spatial `shape`, corner voxels on corner voxels (as neurite's resize)."""
     for axis, (old, new) in enumerate(zip(values.shape[1:-1], shape, strict=True), start=1):
         if old != new:
-            values = ops.moveaxis(ops.tensordot(values, _linear_matrix(old, new), axes=([axis], [1])), -1, axis)
+            values = ops.moveaxis(ops.tensordot(values, linear_matrix(old, new), axes=([axis], [1])), -1, axis)
+    return values
+
+
+def resize_by(values, matrices):
+    """Linear resampling of [B, x, y, z, C] by a matrix [new, old] for each axis (rows of `linear_matrix`, say)."""
+    for axis, matrix in enumerate(matrices, start=1):
+        values = ops.moveaxis(ops.tensordot(values, matrix, axes=([axis], [1])), -1, axis)
     return values
 
 
@@ -88,6 +97,79 @@ def resize_displacement(displacement, shape):
     return resize(displacement, shape) * ops.convert_to_tensor(scale, dtype=displacement.dtype)
 
 
+def _gradient_matrix(displacement):
+    """du_c/dx_a at voxels, central differences (one-sided at the border): [B, X, Y, Z, N*N], row c, column a."""
+    rank = displacement.shape[-1]
+    columns = []
+    for axis in range(1, rank + 1):
+        before = (slice(None),) * axis
+        step = displacement[(*before, slice(1, None))] - displacement[(*before, slice(None, -1))]
+        first, last = step[(*before, slice(None, 1))], step[(*before, slice(-1, None))]
+        doubled = ops.concatenate([first, step], axis=axis) + ops.concatenate([step, last], axis=axis)
+        columns.append(0.5 * doubled)
+    return ops.reshape(ops.stack(columns, axis=-1), (*ops.shape(displacement)[:-1], rank * rank))
+
+
+def _determinant(rows):
+    if len(rows) == 2:
+        (a, b), (c, d) = rows
+        return a * d - b * c
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+def _solve(rows, right):
+    """Cramer's rule on [..., ] entries; no step where the matrix is nearly singular or turned over."""
+    determinant = _determinant(rows)
+    sound = determinant > 0.05
+    safe = ops.where(sound, determinant, 1.0)
+    found = []
+    for column in range(len(rows)):
+        replaced = [[*row[:column], r, *row[column + 1 :]] for row, r in zip(rows, right, strict=True)]
+        found.append(ops.where(sound, _determinant(replaced) / safe, 0.0))
+    return ops.stack(found, axis=-1)
+
+
+@compiled
+def _newton_step(inverse, displacement, slopes):
+    """One step of Newton's method at each voxel, kept where it brings the point closer."""
+    rank = displacement.shape[-1]
+    grid = identity_grid(displacement.shape[1:-1])
+    found = _linear(ops.concatenate([displacement, slopes], axis=-1), grid + inverse, fill_value=None)
+    miss = inverse + found[..., :rank]
+    rows = [
+        [found[..., rank * (row + 1) + column] + (1.0 if row == column else 0.0) for column in range(rank)]
+        for row in range(rank)
+    ]
+    step = _solve(rows, [miss[..., c] for c in range(rank)])
+    length = ops.sqrt(ops.sum(ops.square(step), axis=-1, keepdims=True))
+    tried = inverse - step * ops.minimum(1.0, 1.0 / ops.maximum(length, 1e-6))
+    miss_tried = tried + _linear(displacement, grid + tried, fill_value=None)
+    closer = ops.sum(ops.square(miss_tried), -1, keepdims=True) < ops.sum(ops.square(miss), -1, keepdims=True)
+    return ops.where(closer, tried, inverse)
+
+
+def correct_inverse(inverse, displacement, steps=3):
+    """Make exp(-v) invert exp(v) as it is interpolated, by Newton's method from there.
+
+    On a grid exp(-v) misses the inverse of exp(v) by tenths of a voxel where the field is steep. Each voxel y moves to the
+    root of x + u(x) = y nearest to it, in steps of at most a voxel; where u folds, y stays at what exp(-v) said.
+
+    Args:
+        inverse: [B, X, Y, Z, N], voxels, the displacement of exp(-v).
+        displacement: [B, X, Y, Z, N], that of exp(v).
+        steps: of Newton's method.
+
+    Returns:
+        [B, X, Y, Z, N].
+    """
+    inverse, displacement = ops.cast(inverse, "float32"), ops.cast(displacement, "float32")
+    slopes = _gradient_matrix(displacement)
+    for _ in range(steps):
+        inverse = _newton_step(inverse, displacement, slopes)
+    return inverse
+
+
 def jacobian_determinant(displacement):
     """det(I + du/dx) by forward differences (the paper's Table 4): [B, X-1, Y-1, Z-1], N = 2 or 3."""
     rank = displacement.shape[-1]
@@ -98,8 +180,30 @@ def jacobian_determinant(displacement):
         ahead = tuple(slice(1, None) if a == axis else slice(None, -1) for a in range(rank))
         step = displacement[(slice(None), *ahead)] - origin
         rows.append([step[..., c] + (1.0 if c == axis else 0.0) for c in range(rank)])
-    if rank == 2:
-        (a, b), (c, d) = rows
-        return a * d - b * c
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return _determinant(rows)
+
+
+@compiled
+def fold_penalty(displacement, *, margin):
+    """How far a field is from one-to-one: [B, X, Y, Z, 3] -> a number, 0 for a field that is safely so.
+
+    Sum over cells and their eight corners of max(margin - det, 0)^2, det the Jacobian determinant from the three edges
+    that meet at the corner. A field interpolated linearly between these voxels does not fold where all of them, and the
+    mixed ones between, are positive.
+    """
+    sides = displacement.shape[1:4]
+    edges = []
+    for axis in range(3):
+        before = (slice(None),) * (axis + 1)
+        step = displacement[(*before, slice(1, None))] - displacement[(*before, slice(None, -1))]
+        edges.append([step[..., c] + (1.0 if c == axis else 0.0) for c in range(3)])
+    total = 0.0
+    for corner in itertools.product((0, 1), repeat=3):
+        rows = []
+        for axis, edge in enumerate(edges):
+            at = [slice(None)] + [
+                slice(None) if a == axis else slice(bit, side - 1 + bit) for a, (bit, side) in enumerate(zip(corner, sides))
+            ]
+            rows.append([component[tuple(at)] for component in edge])
+        total = total + ops.sum(ops.square(ops.maximum(margin - _determinant(rows), 0.0)))
+    return total

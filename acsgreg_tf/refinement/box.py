@@ -1,0 +1,114 @@
+"""The part of the network's grids that refinement works on: a box round the fixed vertebra.
+
+Two grids lie over each other, corner voxels on corner voxels: the images' (full) and the velocity's (lattice, as a rule of
+half the sides). A box is a range of the lattice; `Window` is what it covers of either grid.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acsgreg_tf.ops.fields import linear_matrix
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box on one grid.
+
+    Attributes:
+        first, shape: its first voxel and its sides.
+        matrices: [new, old] for each axis, from the box on the lattice to this window, or () where they are the same.
+        scale: a displacement's voxels on this grid in one voxel of the lattice, (3,).
+        step: full voxels in one voxel of this grid, (3,).
+        full: sides of the full grid.
+    """
+
+    first: np.ndarray
+    shape: tuple
+    matrices: tuple
+    scale: np.ndarray
+    step: np.ndarray
+    full: tuple
+
+    def crop(self, volume):
+        """The window's part of a volume [X, Y, Z, ...] on this grid."""
+        return volume[tuple(slice(a, a + n) for a, n in zip(self.first, self.shape, strict=True))]
+
+    def _placed(self):
+        """4x4: from voxels about the window's centre to full voxels about the full grid's, and from full voxels about the
+        full grid's centre to this grid's voxels, less the window's centre."""
+        here = (np.array(self.shape) - 1) / 2
+        centre = (np.array(self.full) - 1) / 2
+        enter, leave = np.eye(4), np.eye(4)
+        enter[:3, :3], enter[:3, 3] = np.diag(self.step), self.step * (self.first + here) - centre
+        leave[:3, :3], leave[:3, 3] = np.diag(1 / self.step), centre / self.step - here
+        return enter, leave
+
+    def affine(self, full_affine):
+        """[3, 4] about the full grid's centre -> [1, 3, 4] that takes this window's points, about its centre, to the moving
+        volume's voxels on the same kind of grid (as `ops.affine.warp_jointly` wants it)."""
+        enter, leave = self._placed()
+        return (leave @ np.vstack([full_affine, [0, 0, 0, 1]]) @ enter)[None, :3].astype("float32")
+
+    def affine_step(self, gradient):
+        """Gradient [3, 4] by the full grid's affine, from [1, 3, 4] by this window's."""
+        enter, leave = self._placed()
+        return leave[:3, :3].T @ np.asarray(gradient[0], float) @ enter.T
+
+
+class Box:
+    """The box round a mask.
+
+    Args:
+        mask: (X, Y, Z) bool on the full grid; where it is empty the box is all of it.
+        lattice: sides of the velocity's grid.
+        margin: full voxels kept on all sides, where there are so many.
+        quantum: sides on the lattice are multiples of it (or all there is), so that few different shapes are compiled.
+    """
+
+    def __init__(self, mask, lattice, margin=6, quantum=8):
+        self.full, self.lattice = tuple(mask.shape), tuple(lattice)
+        self.step = np.array([(f - 1) / (n - 1) for f, n in zip(self.full, self.lattice, strict=True)])
+        first, shape = [], []
+        for axis, (step, side) in enumerate(zip(self.step, self.lattice, strict=True)):
+            held = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+            low, high = (held[0], held[-1]) if len(held) else (0, self.full[axis] - 1)
+            low = max(int((low - margin) / step), 0)
+            high = min(int(np.ceil((high + margin) / step)), side - 1)
+            size = min(-(-(high - low + 1) // quantum) * quantum, side)
+            first.append(max(min(low - (size - (high - low + 1)) // 2, side - size), 0))
+            shape.append(size)
+        self.first, self.shape = np.array(first), tuple(shape)
+
+    def coarse(self):
+        """The box on the lattice itself."""
+        return Window(self.first, self.shape, (), np.ones(3), self.step, self.full)
+
+    def fine(self):
+        """What it covers of the full grid; the same where the lattice is the full grid."""
+        if self.lattice == self.full:
+            return self.coarse()
+        first = np.ceil(self.first * self.step - 1e-6).astype(int)
+        # The steps are a little longer than 2, so that so many full voxels always lie between the box's ends.
+        factor = [round(f / n) for f, n in zip(self.full, self.lattice, strict=True)]
+        shape = tuple(k * (n - 1) for k, n in zip(factor, self.shape, strict=True))
+        matrices = tuple(
+            linear_matrix(old, new)[a : a + n, b : b + m]
+            for old, new, a, n, b, m in zip(self.lattice, self.full, first, shape, self.first, self.shape, strict=True)
+        )
+        return Window(first, shape, matrices, self.step, np.ones(3), self.full)
+
+    @property
+    def inside(self):
+        """Slices of the box in a volume on the lattice."""
+        return tuple(slice(a, a + n) for a, n in zip(self.first, self.shape, strict=True))
+
+    def taper(self, width=3):
+        """[x, y, z, 1], 1 inside and falling to 0 at the box's faces, but for those on the lattice's own border."""
+        weight = np.ones((*self.shape, 1), "float32")
+        for axis, (first, n, side) in enumerate(zip(self.first, self.shape, self.lattice, strict=True)):
+            along = np.arange(n)
+            rise = np.clip(along / width, 0, 1) if first > 0 else np.ones(n)
+            fall = np.clip(along[::-1] / width, 0, 1) if first + n < side else np.ones(n)
+            weight = weight * (rise * fall).reshape([-1 if a == axis else 1 for a in range(4)])
+        return weight.astype("float32")

@@ -1,0 +1,269 @@
+"""Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
+
+Coarse to fine: half of the steps compare blurred images on the velocity's own grid, the others the full images. Adam, on a
+gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with a rate that falls
+along the stage.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+from scipy import ndimage
+
+from acsgreg_tf import metrics
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.ops import fields
+from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
+from acsgreg_tf.refinement.box import Box
+from acsgreg_tf.refinement.objective import Objective, Subject
+
+AFFINE_STEPS = 60
+# Squarings while optimising; a step of v / 64 is short enough, and the answer is integrated with the network's own number.
+SQUARINGS = 6
+# Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
+VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
+# Smoothing of the gradient, in voxels of the velocity's grid, coarse and fine.
+COARSE_SIGMA, FINE_SIGMA = 1.0, 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """What a refinement found.
+
+    Attributes:
+        affine: [3, 4] float32, voxels about the full grid's centre.
+        velocity: [x, y, z, 3] float32, stationary, voxels of its own grid.
+        start, end: the objective on the full images, before and after; end <= start unless folds had to be smoothed out.
+        terms: the objective's parts at the end, by name.
+        steps: how many steps were taken.
+        stopped: Ctrl-C ended it early; this is the best so far.
+    """
+
+    affine: np.ndarray
+    velocity: np.ndarray
+    start: float
+    end: float
+    terms: dict
+    steps: int
+    stopped: bool
+
+
+class _Adam:
+    """Adam (Kingma and Ba 2015) with a memory short enough for some tens of steps."""
+
+    def __init__(self, rate, first=0.8, second=0.9):
+        self.rate, self.first, self.second = rate, first, second
+        self.mean = self.square = 0.0
+        self.count = 0
+
+    def step(self, gradient):
+        self.count += 1
+        self.mean = self.first * self.mean + (1 - self.first) * gradient
+        self.square = self.second * self.square + (1 - self.second) * gradient**2
+        mean = self.mean / (1 - self.first**self.count)
+        return self.rate * mean / (np.sqrt(self.square / (1 - self.second**self.count)) + 1e-12)
+
+
+def _fall(done):
+    """The rate along a stage: from 1 to a fifth."""
+    return 1 - 0.8 * done
+
+
+def _half_sides(full):
+    """Scale of an affine's entries that gives all twelve the same reach, [3, 4]: an offset times it is in voxels."""
+    half = (np.array(full) - 1) / 2
+    return np.concatenate([half[:, None] / half[None, :], half[:, None]], axis=1)
+
+
+def fit_affine(fixed, moving, lattice, steps=AFFINE_STEPS, tick=None):
+    """The affine from nothing: centroids and volumes first, then the objective on the lattice, [3, 4] float32.
+
+    Args:
+        fixed, moving: Subjects.
+        lattice: sides of the grid to compare on.
+        steps: half of them with distances that reach across the vertebra, the others with near ones and LNCC.
+        tick: called with the objective after each step.
+    """
+    full = fixed.image.shape
+    affine = _first_guess(fixed, moving)
+    window = Box(np.zeros(full, bool), lattice).coarse()
+    scale = _half_sides(full)
+    both = fixed.distance is not None and moving.distance is not None
+    stages = [(20.0, 3.0, 0.0 if both else 1.0), (4.0, 1.5, 1.0)]
+    for stage, (reach, blur, lncc) in enumerate(stages):
+        objective = Objective(fixed, moving, window, blur=blur, reach=reach, lncc=lncc)
+        adam, count = _Adam(AFFINE_START_RATE * 0.3**stage), (steps + 1 - stage) // 2
+        best = np.inf
+        for i in range(count):
+            value, _, gradient, _ = objective(affine)
+            if value < best:
+                best, kept = value, affine
+            affine = affine - scale * adam.step(gradient * scale) * _fall(i / count)
+            if tick is not None:
+                tick(value)
+        if count:
+            affine = kept if objective(affine)[0] > best else affine
+    return affine.astype("float32")
+
+
+def _first_guess(fixed, moving):
+    """Centroids laid on each other and volumes made equal; the identity where a side has no surface."""
+    affine = np.eye(3, 4)
+    if fixed.distance is None or moving.distance is None:
+        return affine
+    masks = [subject.distance < 0 for subject in (fixed, moving)]
+    centre = (np.array(fixed.image.shape) - 1) / 2
+    places = [np.array(ndimage.center_of_mass(mask)) - centre for mask in masks]
+    size = np.clip((masks[1].sum() / max(masks[0].sum(), 1)) ** (1 / 3), 0.7, 1.4)
+    affine[:, :3] *= size
+    affine[:, 3] = places[1] - size * places[0]
+    return affine
+
+
+def refine(
+    fixed,
+    moving,
+    *,
+    fixed_mask=None,
+    moving_mask=None,
+    affine=None,
+    velocity=None,
+    steps=DEFAULT_STEPS,
+    smoothness=DEFAULT_SMOOTHNESS,
+    int_steps=7,
+    progress=None,
+):
+    """Lower the objective for one pair, by its affine and its velocity.
+
+    Args:
+        fixed, moving: images (X, Y, Z), masked, in [0, 1].
+        fixed_mask, moving_mask: (X, Y, Z) bool; None takes where the image is not 0.
+        affine, velocity: the start, as a network gives them ([3, 4]; [x, y, z, 3]). Without a velocity it starts at zero, at half
+            resolution; without an affine that is fitted first, in AFFINE_STEPS steps more.
+        steps: of the deformable part, half of them coarse. 0 fits the affine only, where there is none.
+        smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it costs
+            overlap in the last tenths of a millimetre and gives gentler Jacobians and a more exact inverse.
+        int_steps: squarings with which the answer is checked for folds.
+        progress: called as progress(done, total, objective) after each step.
+
+    Returns:
+        Refined. Where the start is better than all that was found, it is the start. Its exp(v) does not fold: where any
+        determinant is not positive (forward differences, and the ten of `metrics.non_diffeomorphic_volume`), the velocity
+        is smoothed there until none is left.
+
+    Raises:
+        InputError: a step count or smoothness below 0, or shapes that do not go together.
+    """
+    if steps < 0 or int(steps) != steps:
+        raise InputError(f"refine: the number of steps must be a whole number and not negative, got {steps}")
+    if not (np.isfinite(smoothness) and smoothness >= 0):
+        raise InputError(f"smoothness must be a number and not negative, got {smoothness}")
+    if fixed.shape != moving.shape:
+        raise InputError(f"refine: fixed and moving must have one shape, got {fixed.shape} and {moving.shape}")
+    masks = [image != 0 if mask is None else mask for image, mask in ((fixed, fixed_mask), (moving, moving_mask))]
+    fixed, moving = (Subject.of(image, mask) for image, mask in zip((fixed, moving), masks, strict=True))
+    if velocity is None:
+        velocity = np.zeros((*(max(side // 2, 2) for side in fixed.image.shape), 3), "float32")
+    run = _Run(fixed, moving, masks[0], np.array(velocity, "float32"), int(steps), smoothness, progress)
+    try:
+        run.fit(affine)
+    except KeyboardInterrupt:
+        run.stopped = True
+    return run.answer(int_steps)
+
+
+class _Run:
+    """One refinement: where it is, and the best that it saw on the full images."""
+
+    def __init__(self, fixed, moving, mask, velocity, steps, smoothness, progress):
+        self.fixed, self.moving, self.velocity = fixed, moving, velocity
+        self.box = Box(mask, velocity.shape[:3])
+        self.steps, self.smoothness, self.progress = steps, smoothness, progress
+        self.taken, self.total, self.stopped = 0, steps, False
+        self.affine = self.start = self.best = None
+
+    def _tick(self, value):
+        self.taken += 1
+        if self.progress is not None:
+            self.progress(self.taken, self.total, value)
+
+    def _objective(self, window, blur):
+        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur)
+
+    def fit(self, affine):
+        self.affine = np.eye(3, 4) if affine is None else np.array(affine, float)
+        if affine is None:
+            self.total += AFFINE_STEPS
+            self.affine = fit_affine(self.fixed, self.moving, self.velocity.shape[:3], tick=self._tick).astype(float)
+        if not self.steps:
+            return
+        fine = self._objective(self.box.fine(), 0.0)
+        self.start = self._see(fine)
+        coarse_steps = self.steps // 2 if self.box.lattice != self.box.full else 0
+        if coarse_steps:
+            self._descend(self._objective(self.box.coarse(), 1.0), coarse_steps, COARSE_SIGMA, False)
+        self._descend(fine, self.steps - coarse_steps, FINE_SIGMA, True)
+        self._see(fine)
+
+    def _see(self, objective):
+        """The objective where the run is; kept if it is the least so far."""
+        value, terms, _, _ = objective(self.affine, self.velocity[self.box.inside])
+        self._keep(value, terms)
+        return value
+
+    def _keep(self, value, terms):
+        if np.isfinite(value) and (self.best is None or value < self.best[0]):
+            self.best = value, terms, self.affine.copy(), self.velocity.copy()
+
+    def _descend(self, objective, steps, sigma, keep):
+        by_velocity, by_affine = _Adam(VELOCITY_RATE), _Adam(AFFINE_RATE)
+        scale, inside, taper = _half_sides(self.box.full), self.box.inside, self.box.taper()
+        for i in range(steps):
+            value, terms, affine_gradient, gradient = objective(self.affine, self.velocity[inside])
+            if keep:
+                self._keep(value, terms)
+            rate = _fall(i / steps)
+            gradient = ndimage.gaussian_filter(gradient, (sigma, sigma, sigma, 0), mode="nearest")
+            self.velocity[inside] -= taper * (rate * by_velocity.step(gradient)).astype("float32")
+            self.affine = self.affine - rate * scale * by_affine.step(affine_gradient * scale)
+            self._tick(value)
+
+    def answer(self, int_steps):
+        value, terms, affine, velocity = self.best or (np.nan, np.full(4, np.nan), self.affine, self.velocity)
+        velocity, smoothed = without_folds(velocity, self.box.full, int_steps)
+        if smoothed and self.steps:
+            window = self._objective(self.box.fine(), 0.0)
+            value, terms, _, _ = window(affine, velocity[self.box.inside])
+        return Refined(
+            affine=affine.astype("float32"),
+            velocity=velocity,
+            start=float(value if self.start is None else self.start),
+            end=float(value),
+            terms=dict(zip(Objective.TERMS, map(float, terms), strict=True)),
+            steps=self.taken,
+            stopped=self.stopped,
+        )
+
+
+def without_folds(velocity, full, int_steps=7, rounds=40):
+    """A velocity [x, y, z, 3] whose exp(v), on the full grid, folds nowhere; (velocity, whether it had to be changed).
+
+    Where a determinant is not positive the velocity is smoothed, in a neighbourhood that grows from round to round.
+    """
+    changed = False
+    for i in range(rounds):
+        phi = fields.resize_displacement(fields.integrate(ops.convert_to_tensor(velocity[None]), int_steps), full)
+        folded = metrics.folded_cells(ops.convert_to_numpy(phi)[0])
+        if not folded.any():
+            break
+        changed = True
+        step = [(f - 1) / (n - 1) for f, n in zip(full, velocity.shape[:3], strict=True)]
+        where = np.zeros(velocity.shape[:3], bool)
+        index = np.rint(np.argwhere(folded) / step).astype(int)
+        where[tuple(index.T)] = True
+        near = ndimage.binary_dilation(where, iterations=2 + i // 2)
+        weight = ndimage.gaussian_filter(near.astype("float32"), 1.0)[..., None]
+        smooth = ndimage.gaussian_filter(velocity, (0.7, 0.7, 0.7, 0), mode="nearest")
+        velocity = velocity + weight * (smooth - velocity)
+    return velocity, changed
