@@ -23,13 +23,14 @@ from acsgreg_tf.data import ct, shapes
 from acsgreg_tf.data.cohort import Sample, write_manifest
 from acsgreg_tf.data.images import Image, read_image, read_label, write_image
 from acsgreg_tf.data.levels import label_of, levels_in
+from acsgreg_tf.data.scans import PREPARED
 from acsgreg_tf.data.vertebrae import BOX, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.resample import resample
 
 __all__ = ["Preparation", "prepare"]
 
-CROPS, RECORDS, MANIFEST, SETTINGS = "crops", "records", "manifest.csv", "prepare.json"
+CROPS, RECORDS, MANIFEST = "crops", "records", "manifest.csv"
 # Lumbar vertebrae have 38 to 80 ml (docs/phantom.md); far outside of that a label is a fragment, or two fused.
 PLAUSIBLE_ML = (15, 150)
 # A label's affine may differ from its CT's in the last digits of a header, by this part of a voxel.
@@ -82,7 +83,7 @@ def prepare(scans, out, how, processes=1, progress=None):
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
-    _claim(out / SETTINGS, how)
+    _claim(out / PREPARED, how)
     for left in (p for folder in (CROPS, RECORDS) for p in (out / folder).iterdir()):
         if re.match(r"\.[0-9a-f]{8}\.", left.name):  # half-written when a run was killed
             left.unlink()

@@ -12,6 +12,8 @@ from acsgreg_tf.errors import InputError
 __all__ = ["LAYOUTS", "Scan", "find_scans"]
 
 LAYOUTS = ("verse", "nnunet", "csv")
+# The note that `prepare` leaves in a folder of crops, which may lie among the scans.
+PREPARED = "prepare.json"
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 _LEVELS = {level for table in TABLES.values() for level in table}
 # What a label map is called: VerSe's and TPTBox's msk, BIDS derivatives' dseg and mask, one file a level's seg.
@@ -46,6 +48,8 @@ class Scan:
 def find_scans(data, layout=None):
     """The Scans that a folder or a list holds, sorted by name. Only names are looked at; no image is read.
 
+    Folders of crops that `prepare` made are passed over.
+
     - "verse": VerSe, or BIDS with derivatives, at any depth: `sub-X_.._ct` and `sub-X_.._seg-vert_msk` (or `_dseg`, `_mask`);
       `sub-X_L3_seg` is one level by itself. Other segmentations (`seg-subreg`, `seg-spine`) are passed over.
     - "nnunet": `imagesTr/CASE_0000` and `labelsTr/CASE`; each case counts as one person.
@@ -79,7 +83,12 @@ def find_scans(data, layout=None):
 def _files(folder):
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.rglob("*") if ending_of(p) in ENDINGS and not p.name.startswith(".") and p.is_file())
+    crops = {note.parent for note in folder.rglob(PREPARED)}
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if ending_of(p) in ENDINGS and not p.name.startswith(".") and crops.isdisjoint(p.parents) and p.is_file()
+    )
 
 
 def _stem(path):
