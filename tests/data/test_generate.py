@@ -118,6 +118,23 @@ def test_without_real_shapes_the_phantom_is_varied(tmp_path):
     assert 0.3 < 2 * (one & other).sum() / (one.sum() + other.sum()) < 0.95
 
 
+def test_a_coarser_cohort_is_of_the_same_size(real, tmp_path):
+    options = ["--count", 2, "--seed", 5, "--levels", "L1,L2", "--shapes", real / "list.csv", "--spacing", 2]
+    assert generate(tmp_path, *options) == 0
+    for sample in read_manifest(tmp_path / "manifest.csv"):
+        label = nib.load(sample.label)
+        assert label.shape == (64, 64, 32) and label.header.get_zooms() == (2, 2, 2)
+        assert sample.volume_ml == pytest.approx((label.get_fdata() > 0).sum() * 8 / 1000, abs=0.01)
+        assert 25 < sample.volume_ml < 90 and sample.whole == "yes"
+        np.testing.assert_allclose(label.affine @ [31.5, 31.5, 15.5, 1], [0, 0, 0, 1])
+    assert generate(tmp_path, *options[:-2]) == 2
+
+
+def test_a_spacing_that_does_not_divide_the_box_is_refused():
+    with pytest.raises(InputError, match="spacing 3: must be one of 1, 2, 4 mm"):
+        CohortGenerator(0, spacing=3)
+
+
 def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
     (tmp_path / "two.csv").write_text(HEADER + f"{real / 'ben_L1.nii.gz'},label,20,L1,ben,\n")
     assert generate(tmp_path / "out", "--as-is", "--shapes", tmp_path / "two.csv") == 0
@@ -179,6 +196,7 @@ def test_a_list_without_its_names_or_its_lines_is_refused(tmp_path):
         (["--count", 1, "--processes", 0], "--processes 0"),
         (["--count", 1, "--shapes", "nowhere.csv"], "nowhere.csv"),
         (["--as-is"], "--as-is"),
+        (["--count", 1, "--spacing", 3], "--spacing"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line_and_exit_code_2(tmp_path, capsys, options, message):
