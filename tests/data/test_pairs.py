@@ -125,6 +125,26 @@ def test_tf_dataset_gives_the_same_batches(files):
             np.testing.assert_array_equal(targets[name], volume)
 
 
+def test_augmented_batches_follow_from_the_seed_and_the_step(files):
+    vertebrae = Vertebrae(*files)
+
+    def batches(**options):
+        return PairBatches(vertebrae, 2, 3, seed=1, augment=True, **options)
+
+    plain, changed = PairBatches(vertebrae, 2, 3, seed=1).volumes(1), batches().volumes(1)
+    assert all(not np.array_equal(plain[name], changed[name]) for name in ("fixed", "moving"))
+    for name in ("fixed", "moving"):
+        assert changed[name].max() <= 1 and not changed[name][changed[f"{name}_seg"] == 0].any()
+        assert changed[f"{name}_seg"].any(axis=(1, 2, 3, 4)).all()
+    later = batches(first=1, last=3).volumes(0)
+    for name, volume in changed.items():
+        np.testing.assert_array_equal(later[name], volume)
+    assert any(not np.array_equal(v, batches(first=4, last=9).volumes(0)[k]) for k, v in changed.items())
+    for i, (inputs, _) in enumerate(batches().as_tf_dataset(readers=3)):
+        for name, volume in inputs.items():
+            np.testing.assert_array_equal(volume, batches().volumes(i)[name])
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
