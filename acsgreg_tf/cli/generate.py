@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import common, split
 from acsgreg_tf.data.cohort import Sample, read_manifest, write_manifest
 from acsgreg_tf.data.cohort_generator import LEVELS, SPACINGS, CohortGenerator, Unvaried, read_list
 from acsgreg_tf.data.images import atomic_path
@@ -53,7 +53,8 @@ def generate(options):
             done = pool.imap_unordered(_write_one, missing)
             for index, measure in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
                 measures[_files(out, records[index])[0].name] = measure
-    _write_lists(out, records, measures, spacing)
+    samples = _write_lists(out, records, measures, spacing)
+    split.write(options, samples, out / "manifest.csv")
 
 
 def _parser():
@@ -77,6 +78,7 @@ def _parser():
     parser.add_argument(
         "--processes", type=int, default=1, help="processes that work side by side (default: 1)"
     )
+    split.add_options(parser)
     return parser
 
 
@@ -164,7 +166,7 @@ def _write(path, data, slope, spacing):
 
 
 def _write_lists(out, records, measures, spacing):
-    """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv."""
+    """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv; its Samples."""
     for which, name in enumerate(("img-list.txt", "seg-list.txt")):
         with atomic_path(out / name) as path:
             names = "".join(f"{_files(out, record)[which].name}\n" for record in records)
@@ -179,3 +181,4 @@ def _write_lists(out, records, measures, spacing):
             Sample(record["person"], record["level"], str(image), str(label), record["source"], volume, whole, "generated")
         )
     write_manifest(out / "manifest.csv", samples, [{name: r[name] for name in ("id", "seed")} for r in records])
+    return samples

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common
-from acsgreg_tf.data.cohort import KINDS, make_split, ordered_pairs, usable, write_pairs, write_split
+from acsgreg_tf.cli import common, split
 from acsgreg_tf.data.levels import label_of, parse_table
 from acsgreg_tf.data.prepare import MANIFEST, Preparation, prepare
 from acsgreg_tf.data.scans import LAYOUTS, find_scans
@@ -41,17 +40,8 @@ def _parser():
         "--by-headers", action="store_true", help="accept label maps on another grid than their CT's, placed by the headers"
     )
     parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)")
-    split = parser.add_argument_group("split (written beside the manifest, with the pairs to test)")
-    split.add_argument(
-        "--split", choices=KINDS,
-        help="who is tested: drawn at each level (the paper's), or by person, whose levels all stay on one side",
-    )  # fmt: skip
-    split.add_argument("--test-per-level", type=int, default=10, metavar="N", help="people tested at each level (default: 10)")
-    split.add_argument(
-        "--val-per-level", type=int, default=0, metavar="N", help="people held out to choose the best network (default: 0)"
-    )
-    split.add_argument("--include-cut", action="store_true", help="use vertebrae that are not whole, too")
-    split.add_argument("--seed", type=int, default=0, help="of the split and of simulated intensities (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of simulated intensities (default: 0)")
+    split.add_options(parser)
     return parser
 
 
@@ -82,8 +72,7 @@ def prepare_files(options):
 
         samples = prepare(scans, options.out, how, options.processes, progress)
     _report(scans, samples, Path(options.out) / MANIFEST)
-    if options.split:
-        _split(options, samples, Path(options.out))
+    split.write(options, samples, Path(options.out) / MANIFEST)
 
 
 def _report(scans, samples, manifest):
@@ -91,15 +80,3 @@ def _report(scans, samples, manifest):
     cut = sum(s.whole == "cut" for s in shown)
     faults = len(samples) - len(shown)
     print(f"{manifest}: {len(shown)} vertebrae of {len(scans)} scans, {cut} of them cut; {faults} faults")
-
-
-def _split(options, samples, out):
-    split = make_split(
-        usable(samples, options.include_cut), options.split, options.test_per_level, options.val_per_level, options.seed
-    )
-    path, pairs = out / f"split-{options.split}.json", out / f"test-pairs-{options.split}.csv"
-    write_split(path, split, out / MANIFEST)
-    write_pairs(pairs, ordered_pairs(split.test))
-    sizes = ", ".join(f"{part} {len(getattr(split, part))}" for part in ("train", "val", "test", "left_out"))
-    print(f"{path}: {sizes.replace('left_out', 'left out')}")
-    print(f"{pairs}: {len(ordered_pairs(split.test))} ordered pairs")

@@ -11,7 +11,7 @@ import pytest
 
 from acsgreg_tf.cli.generate import main
 from acsgreg_tf.data import shapes
-from acsgreg_tf.data.cohort import read_manifest, usable
+from acsgreg_tf.data.cohort import read_manifest, read_split, usable
 from acsgreg_tf.data.cohort_generator import CohortGenerator, read_list
 from acsgreg_tf.data.phantom import vertebra
 from acsgreg_tf.errors import InputError
@@ -128,6 +128,16 @@ def test_a_coarser_cohort_is_of_the_same_size(real, tmp_path):
         assert 25 < sample.volume_ml < 90 and sample.whole == "yes"
         np.testing.assert_allclose(label.affine @ [31.5, 31.5, 15.5, 1], [0, 0, 0, 1])
     assert generate(tmp_path, *options[:-2]) == 2
+
+
+def test_a_split_is_written_beside_the_manifest(tmp_path, capsys):
+    options = ["--count", 8, "--levels", "L1,L2", "--spacing", 4, "--split", "person", "--test-per-level", 2]
+    assert generate(tmp_path, *options) == 0
+    split = read_split(tmp_path / "split-person.json")
+    assert len(split.test) == len(split.train) == 4 and not {s.person for s in split.test} & {s.person for s in split.train}
+    assert "test-pairs-person.csv: 4 ordered pairs" in capsys.readouterr().out
+    assert generate(tmp_path, *options[:-1], 4) == 2
+    assert "level L1: 4 people, but 4 are to be held out" in capsys.readouterr().err
 
 
 def test_a_spacing_that_does_not_divide_the_box_is_refused():
