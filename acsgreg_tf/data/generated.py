@@ -21,9 +21,8 @@ class GeneratedVertebrae:
     """The first `count` vertebrae of a CohortGenerator, with the face of `pairs.Vertebrae`.
 
     Each is made once, in the order of use that `expect` is told, and kept packed (about 0.4 MB at 128x128x64, 8 bits of
-    intensity as in the files of generate.py). Workers have a low priority: they take what training leaves, and all of the
-    machine where training waits for them. Worker processes are spawned, so a script that trains needs the usual
-    `if __name__ == "__main__":`.
+    intensity as in the files of generate.py). The workers' work slows the training on a small machine until all are made, and
+    not afterwards. Worker processes are spawned, so a script that trains needs the usual `if __name__ == "__main__":`.
 
     Args:
         generator: `cohort_generator.CohortGenerator`.
@@ -136,7 +135,7 @@ def _start(generator):
     _generator = generator
     follow_parent()
     if hasattr(os, "nice"):
-        os.nice(5)
+        os.nice(2)  # much lower, and on two busy cores training would wait for them
 
 
 def _make(index):

@@ -205,8 +205,8 @@ def test_every_fault_is_a_line_and_stops_nothing(tmp_path, capsys):
     for name, words in {
         "nolabel": "sub-nolabel_ct.nii.gz: has no label map",
         "noct": "sub-noct_seg-vert_msk.nii.gz: has no CT",
-        "shifted": "its grid is not that of sub-shifted_ct.nii.gz (up to 30.0 mm apart)",
-        "smaller": "(28 x 28 x 48 and 30 x 28 x 48 voxels)",
+        "shifted": "its grid is not that of sub-shifted_ct.nii.gz (up to 30.0 mm apart; see --by-headers)",
+        "smaller": "(28 x 28 x 48 and 30 x 28 x 48 voxels;",
         "short": "sub-short_ct.nii.gz: cannot be read",
         "thoracic": "holds none of L1, L2, L3, L4, L5 (its labels: 10)",
         "text": "sub-text_seg-vert_msk.nii.gz: ",
