@@ -224,7 +224,8 @@ def _read(scan, how):
     label = _renamed(read_label, scan.label)
     image = None if scan.image is None else _renamed(read_image, scan.image)
     if image is not None and not how.by_headers and not label.grid.isclose(image.grid, _SAME_GRID):
-        raise InputError(f"{label.name}: its grid is not that of {image.name} ({_apart(label.grid, image.grid)}; see --by-headers)")
+        apart = _apart(label.grid, image.grid)
+        raise InputError(f"{label.name}: its grid is not that of {image.name} ({apart}; see --by-headers)")
     if scan.level is None:
         present = levels_in(label.data, how.table)
         wanted = [(level, how.table[level]) for level in how.levels if level in present]
