@@ -40,6 +40,7 @@ class Recipe:
             the paper's m_a warped again: sharper, and twice as fast a warp.
         initial_epoch: where the count of joint epochs begins (voxelmorph's habit after --load-weights).
         seed: of weights and of the order of pairs.
+        augment: change every vertebra at random each time it is used (`data.augment.Augment`).
     """
 
     epochs: int = 60
@@ -58,6 +59,7 @@ class Recipe:
     warp_once: bool = False
     initial_epoch: int = 0
     seed: int = 0
+    augment: bool = False
 
     def __post_init__(self):
         checks = {
@@ -289,7 +291,7 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
             until = epoch + 1 if within else epochs
             last = until * steps
             batches = PairBatches(
-                train, recipe.batch_size, steps, recipe.seed, position.step, last, recipe.flip, names
+                train, recipe.batch_size, steps, recipe.seed, position.step, last, recipe.flip, names, recipe.augment
             )
             model.fit(
                 _as_data(batches),
@@ -335,6 +337,7 @@ def train(
         if state is None:
             raise InputError(f"{model_dir}: nothing to resume")
         position, weights, saved = state
+        saved = json.loads(json.dumps(asdict(Recipe()))) | saved  # a state of an older version lacks newer options
         current = json.loads(json.dumps(asdict(recipe)))
         changed = [name for name in current if saved.get(name) != current[name] and name != "epochs"]
         if changed:

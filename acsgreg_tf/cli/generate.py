@@ -1,6 +1,5 @@
 """Write a cohort of generated vertebrae: real shapes varied, or the parametric phantom."""
 
-import csv
 import json
 import multiprocessing
 from pathlib import Path
@@ -9,8 +8,9 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common
-from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, Unvaried, read_list
+from acsgreg_tf.cli import common, split
+from acsgreg_tf.data.cohort import Sample, read_manifest, write_manifest
+from acsgreg_tf.data.cohort_generator import LEVELS, SPACINGS, CohortGenerator, Unvaried, read_list
 from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
@@ -32,7 +32,7 @@ def generate(options):
         generator = Unvaried(options.seed, sources)
         count = len(sources)
     else:
-        generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction)
+        generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction, spacing=options.spacing)
         count = options.count
     out = Path(options.out)
     try:
@@ -45,13 +45,16 @@ def generate(options):
     missing = [
         index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))
     ]
+    measures = _known(out / "manifest.csv")
+    spacing = options.spacing
     if missing:
         generator.load()
-        with multiprocessing.Pool(options.processes, _start, (generator, out)) as pool:
+        with multiprocessing.Pool(options.processes, _start, (generator, out, spacing)) as pool:
             done = pool.imap_unordered(_write_one, missing)
-            for _ in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
-                pass
-    _write_lists(out, records)
+            for index, measure in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
+                measures[_files(out, records[index])[0].name] = measure
+    samples = _write_lists(out, records, measures, spacing)
+    split.write(options, samples, out / "manifest.csv")
 
 
 def _parser():
@@ -69,8 +72,13 @@ def _parser():
         "--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)"
     )
     parser.add_argument(
+        "--spacing", type=int, default=1, choices=SPACINGS,
+        help="voxel edge in mm: 1 gives 128x128x64 voxels, 2 gives 64x64x32 (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
         "--processes", type=int, default=1, help="processes that work side by side (default: 1)"
     )
+    split.add_options(parser)
     return parser
 
 
@@ -82,6 +90,8 @@ def _check(options):
         raise InputError(f"--count {options.count}: must be at least 1")
     if options.as_is and not options.shapes:
         raise InputError("--as-is: needs a list of shapes (--shapes)")
+    if options.as_is and options.spacing != 1:
+        raise InputError("--spacing: shapes as they are (--as-is) are written at 1 mm")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
     if options.processes < 1:
@@ -101,11 +111,13 @@ def _claim(out, options, sources):
         "levels": options.levels,
         "phantom_fraction": options.phantom_fraction,
         "as_is": options.as_is,
+        "spacing": options.spacing,
         "sources": sorted(source.name for source in sources),
     }
     note = out / "generate.json"
     if note.exists():
-        if json.loads(note.read_text(encoding="utf-8")) != recipe:
+        # Notes of older versions, which knew 1 mm only, lack the spacing.
+        if {"spacing": 1} | json.loads(note.read_text(encoding="utf-8")) != recipe:
             raise InputError(
                 f"{note}: this folder holds another cohort; choose another folder or the same options"
             )
@@ -114,33 +126,59 @@ def _claim(out, options, sources):
         path.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
 
 
-def _start(generator, out):
-    global _generator, _out
-    _generator, _out = generator, out
+def _start(generator, out, spacing):
+    global _generator, _out, _spacing
+    _generator, _out, _spacing = generator, out, spacing
 
 
 def _write_one(index):
     image, label = _generator.make(index)
     image_path, label_path = _files(_out, _generator.describe(index))
-    _write(image_path, np.rint(image * 255), _SLOPE)
-    _write(label_path, label, 1)
+    _write(image_path, np.rint(image * 255), _SLOPE, _spacing)
+    _write(label_path, label, 1, _spacing)
+    return index, _measure(label, _spacing)
 
 
-def _write(path, data, slope):
-    image = nib.Nifti1Image(data.astype(np.uint8), network_grid((0, 0, 0), data.shape).affine)
+def _measure(label, spacing):
+    """(volume in ml, "yes" or "cut") of a label (X, Y, Z) with voxels of `spacing` mm; cut is what touches the border."""
+    inside = np.asarray(label) > 0
+    border = any(inside.take(end, axis).any() for axis in range(3) for end in (0, -1))
+    return inside.sum() * spacing**3 / 1000, "cut" if border else "yes"
+
+
+def _known(manifest):
+    """{image's name: what `_measure` found} of an earlier run."""
+    if not manifest.exists():
+        return {}
+    try:
+        samples = read_manifest(manifest, check_files=False)
+    except InputError:  # of an older version, or damaged: measured anew
+        return {}
+    return {Path(s.image).name: (s.volume_ml, s.whole) for s in samples if s.volume_ml and s.whole}
+
+
+def _write(path, data, slope, spacing):
+    image = nib.Nifti1Image(data.astype(np.uint8), network_grid((0, 0, 0), data.shape, spacing).affine)
     image.header.set_slope_inter(slope, 0)
     image.header.set_xyzt_units("mm")
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 
 
-def _write_lists(out, records):
-    """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv."""
+def _write_lists(out, records, measures, spacing):
+    """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv; its Samples."""
     for which, name in enumerate(("img-list.txt", "seg-list.txt")):
         with atomic_path(out / name) as path:
             names = "".join(f"{_files(out, record)[which].name}\n" for record in records)
             path.write_text(names, encoding="utf-8")
-    with atomic_path(out / "manifest.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["id", "person", "level", "seed", "source"])
-        writer.writeheader()
-        writer.writerows(records)
+    samples = []
+    for record in records:
+        image, label = _files(out, record)
+        if image.name not in measures:
+            measures[image.name] = _measure(nib.load(label).dataobj, spacing)
+        volume, whole = measures[image.name]
+        samples.append(
+            Sample(record["person"], record["level"], str(image), str(label), record["source"], volume, whole, "generated")
+        )
+    write_manifest(out / "manifest.csv", samples, [{name: r[name] for name in ("id", "seed")} for r in records])
+    return samples

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from acsgreg_tf.cli import training_data
 from acsgreg_tf.cli.common import Parser, add_gpu, run, start_tensorflow
 from acsgreg_tf.errors import InputError
 
@@ -11,20 +12,7 @@ DEFAULT_SHAPE = (128, 128, 64)
 
 def parser():
     p = Parser(prog="train.py", description=__doc__)
-    data = p.add_argument_group("data")
-    data.add_argument(
-        "--img-list", required=True, metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape"
-    )
-    data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
-    data.add_argument("--img-suffix", metavar="TEXT", help="put after each line of --img-list")
-    data.add_argument("--seg-list", metavar="TXT", help="file with the masks in the same order; adds the two Dice terms")
-    data.add_argument("--seg-prefix", metavar="TEXT", help="put before each line of --seg-list")
-    data.add_argument("--seg-suffix", metavar="TEXT", help="put after each line of --seg-list")
-    data.add_argument("--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired")
-    data.add_argument("--val-img-list", metavar="TXT", help="held-out images: best.h5 is the one with the least loss on them")
-    data.add_argument("--val-seg-list", metavar="TXT", help="their masks")
-    data.add_argument("--val-group-list", metavar="TXT", help="their groups")
-    data.add_argument("--flip", action="store_true", help="mirror pairs left-right at random")
+    training_data.add_options(p)
 
     net = p.add_argument_group("network")
     net.add_argument("--model", choices=NETWORKS, default="acsgregnet", help="default: %(default)s")
@@ -72,30 +60,8 @@ def main(arguments=None):
     return run(_train, parser(), arguments)
 
 
-def _vertebrae(images, labels, groups, inshape):
-    from acsgreg_tf.data.pairs import Vertebrae
-
-    return Vertebrae(images, labels, groups, inshape)
-
-
-def _words(path):
-    if path is None:
-        return None
-    try:
-        return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
-
-
 def _train(options):
-    from acsgreg_tf.data.pairs import read_list
-
     start_tensorflow(options.gpu)
-    images = read_list(options.img_list, options.img_prefix, options.img_suffix)
-    labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
-    if options.val_img_list and bool(options.val_seg_list) != bool(labels):
-        raise InputError("--val-seg-list goes with --seg-list: the loss must have the same terms")
-
     import keras
 
     from acsgreg_tf import networks, training
@@ -117,17 +83,10 @@ def _train(options):
         warp_once=options.warp_once,
         seed=options.seed,
         initial_epoch=options.initial_epoch,
+        augment=options.augment,
     )
     keras.utils.set_random_seed(options.seed)
-    train = _vertebrae(images, labels, _words(options.group_list), None)
-    held_out = None
-    if options.val_img_list:
-        held_out = _vertebrae(
-            read_list(options.val_img_list),
-            read_list(options.val_seg_list) if options.val_seg_list else None,
-            _words(options.val_group_list),
-            train.inshape,
-        )
+    train, held_out = training_data.load(options)
     if options.load_weights:
         network = networks.load(options.load_weights)
         if network.inshape != train.inshape:
@@ -142,7 +101,7 @@ def _train(options):
                 inshape=train.inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
             )
         except ValueError as error:
-            raise InputError(f"{images[0]}: {error}") from error
+            raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error
     pairs = len(train.pairs())
     print(f"{network.name}: {network.count_params():,} parameters; {len(train)} vertebrae, {pairs} ordered pairs")
     try:
@@ -153,4 +112,6 @@ def _train(options):
     except KeyboardInterrupt:
         print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
         raise
+    finally:
+        train.close()
     print(f"done: {Path(options.model_dir) / 'best.h5'}")

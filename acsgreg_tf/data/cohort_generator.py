@@ -14,6 +14,7 @@ from acsgreg_tf.data.correspondence import correspond
 from acsgreg_tf.errors import InputError
 
 LEVELS = ("L1", "L2", "L3", "L4", "L5")
+SPACINGS = (1, 2, 4)
 COLUMNS = ("path", "kind", "label", "level", "person", "axes")
 
 
@@ -123,11 +124,19 @@ class CohortGenerator:
     `sources` are the real shapes to vary (none: the parametric phantom alone), `levels` the levels, which
     take turns, `phantom_fraction` the part made from the phantom. Levels without a real shape are made from
     the phantom, too. Of the real ones, `blend_fraction` are blends of two people of the same level (one in
-    five of adjacent levels).
+    five of adjacent levels). `spacing` is the voxels' edge in whole mm: 1 gives 128 x 128 x 64 of them, 2 gives 64 x 64 x 32.
+
+    Raises InputError for a spacing that does not divide the box.
     """
 
-    def __init__(self, seed, levels=LEVELS, sources=(), phantom_fraction=0.0, blend_fraction=0.75):
+    def __init__(
+        self, seed, levels=LEVELS, sources=(), phantom_fraction=0.0, blend_fraction=0.75, spacing=1
+    ):
+        if spacing not in SPACINGS:
+            raise InputError(f"spacing {spacing}: must be one of {', '.join(map(str, SPACINGS))} mm")
         self.seed = seed
+        self.spacing = spacing
+        self.shape = tuple(n // spacing for n in shapes.SHAPE)
         self.levels = tuple(levels)
         self.phantom_fraction = phantom_fraction
         self.blend_fraction = blend_fraction
@@ -148,18 +157,18 @@ class CohortGenerator:
         return self._plan(index)[0]
 
     def make(self, index):
-        """Vertebra `index`: CT in [0, 1] (float32) and label (uint8), both (X, Y, Z) on the network grid."""
+        """Vertebra `index`: CT in [0, 1] (float32) and label (uint8), both of `shape`, on the network grid."""
         record, rng, parts = self._plan(index)
         if parts is None:
             from acsgreg_tf.data.phantom import vertebra
 
-            sdf = vertebra(record["seed"], record["level"])
+            sdf = vertebra(record["seed"], record["level"], self.shape, float(self.spacing))
         else:
             (source, weight), *others = parts
             sdf = self._shape(source)
             for other, weight in others:
                 sdf = shapes.interpolate(sdf, self._shape(other), weight, self._field(source, other))
-        hu, label = ct.simulate_ct(shapes.vary(sdf, rng), rng)
+        hu, label = ct.simulate_ct(shapes.vary(sdf, rng, spacing=self.spacing), rng, spacing=self.spacing)
         return ct.normalise(hu, label), label
 
     def _plan(self, index):
@@ -191,10 +200,10 @@ class CohortGenerator:
 
     def _shape(self, source):
         if source not in self._shapes:
-            self._shapes[source] = source.load()
+            self._shapes[source] = shapes.coarser(source.load(), self.spacing)
         return self._shapes[source]
 
     def _field(self, fixed, moving):
         if (fixed, moving) not in self._fields:
-            self._fields[fixed, moving] = correspond(self._shape(fixed), self._shape(moving))
+            self._fields[fixed, moving] = correspond(self._shape(fixed), self._shape(moving), self.spacing)
         return self._fields[fixed, moving]

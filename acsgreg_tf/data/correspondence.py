@@ -9,15 +9,15 @@ from scipy import ndimage
 
 from acsgreg_tf.data._lattice import sample
 
-STEP = 4  # mm; spacing of the lattice that holds a correspondence
+STEP = 4  # voxels; spacing of the lattice that holds a correspondence
 _REACH = 12.0  # mm; farther from the surface, distances say little
 
 
-def correspond(fixed, moving):
-    """The displacement (3, x, y, z) in mm from points of `fixed` to points of `moving`.
+def correspond(fixed, moving, spacing=1.0):
+    """The displacement (3, x, y, z) in voxels from points of `fixed` to points of `moving`.
 
-    `fixed` and `moving` are signed distances (X, Y, Z) on the network grid; the displacement lives on a
-    lattice of `STEP` mm. After an affine fit, the surfaces are drawn together along the distances' slopes,
+    `fixed` and `moving` are signed distances (X, Y, Z) in mm on a grid of voxels of `spacing` mm; the displacement lives
+    on a lattice of `STEP` voxels. After an affine fit, the surfaces are drawn together along the distances' slopes,
     smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
     """
     matrix, offset = _fit_affine(fixed, moving)
@@ -25,7 +25,7 @@ def correspond(fixed, moving):
     target = np.clip(ndimage.gaussian_filter(fixed, 1.0)[::STEP, ::STEP, ::STEP], -_REACH, _REACH)
     points = np.indices(target.shape, np.float32) * STEP
     field = np.einsum("ij,jxyz->ixyz", matrix, points) + offset[:, None, None, None] - points
-    for smoothness in np.repeat([16, 12, 8, 8, 6], 12) / STEP:
+    for smoothness in np.repeat([16, 12, 8, 8, 6], 12) / STEP / spacing:
         value = np.clip(sample(blurred[None], points + field)[0], -_REACH, _REACH)
         slope = np.stack(np.gradient(value, STEP))
         missing = np.clip(target - value, -4, 4)
@@ -38,7 +38,7 @@ def correspond(fixed, moving):
 
 
 def inverse_part(field, t):
-    """The displacement (3, x, y, z) in mm that undoes `t` times `field`; found by fixed-point steps."""
+    """The displacement (3, x, y, z) in voxels that undoes `t` times `field`; found by fixed-point steps."""
     points = np.indices(field.shape[1:], np.float32)
     back = np.zeros_like(field)
     for _ in range(10):

@@ -145,6 +145,15 @@ def _neighbours(values, axis):
     return along[:-1], along[1:]
 
 
+def coarser(sdf, factor):
+    """A signed distance (X, Y, Z) on a grid of voxels `factor` times as large, about the same middle: means of blocks.
+
+    `factor` is a whole number that divides X, Y and Z. Distances stay in mm; near a flat surface they stay what they were.
+    """
+    x, y, z = (n // factor for n in sdf.shape)
+    return sdf.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
 def interpolate(sdf_a, sdf_b, t, field=None):
     """A shape between two people: `sdf_a` at t = 0, nearly `sdf_b` at t = 1.
 
@@ -179,6 +188,7 @@ def vary(
     shear=0.02,
     deformation=((24.0, 1.2), (12.0, 0.8), (6.0, 0.5)),
     margin=1,
+    spacing=1.0,
 ):
     """Another vertebra like `sdf` (X, Y, Z): in a random pose, of a random size, smoothly deformed.
 
@@ -188,8 +198,15 @@ def vary(
     whose sum deforms the shape, diffeomorphically. The distances are sampled once, through the whole
     transform, and made to hold to first order again; beyond 8 mm outside the bone they are cut. The result
     keeps `margin` voxels clear of the box: where it is too large it is drawn again more mildly, at last
-    merely shrunk, until it fits.
+    merely shrunk, until it fits. `spacing` is the voxels' edge in mm.
     """
+    if spacing != 1:
+        deformation = [(smoothness / spacing, size / spacing) for smoothness, size in deformation]
+        varied = vary(
+            sdf / np.float32(spacing), rng, rotation=rotation, translation=translation / spacing, scale=scale,
+            anisotropy=anisotropy, shear=shear, deformation=deformation, margin=margin,
+        )  # fmt: skip
+        return np.minimum(varied * np.float32(spacing), FAR)
     shape = np.array(sdf.shape)
     centre = (shape - 1) / 2
     surface = np.argwhere((sdf <= 0) & (sdf > -1.5)) - centre

@@ -11,6 +11,7 @@ import pytest
 
 from acsgreg_tf.cli.generate import main
 from acsgreg_tf.data import shapes
+from acsgreg_tf.data.cohort import read_manifest, read_split, usable
 from acsgreg_tf.data.cohort_generator import CohortGenerator, read_list
 from acsgreg_tf.data.phantom import vertebra
 from acsgreg_tf.errors import InputError
@@ -69,6 +70,14 @@ def test_a_cohort_is_masked_images_labels_lists_and_a_manifest(cohort):
         assert 20_000 < inside.sum() < 110_000
 
 
+def test_its_manifest_is_that_of_any_cohort(cohort):
+    samples = read_manifest(cohort / "manifest.csv")
+    assert len(usable(samples)) == 3
+    for sample in samples:
+        inside = np.asarray(nib.load(sample.label).dataobj) > 0
+        assert sample.volume_ml == pytest.approx(inside.sum() / 1000, abs=0.01)
+
+
 def test_two_processes_make_the_same_cohort_as_one(cohort, real, tmp_path):
     options = ["--count", 3, "--seed", 5, "--levels", "L1,L2", "--shapes", real / "list.csv"]
     assert generate(tmp_path, *options, "--processes", 2) == 0
@@ -80,7 +89,7 @@ def test_two_processes_make_the_same_cohort_as_one(cohort, real, tmp_path):
 
 
 def test_a_second_run_makes_only_what_is_missing(cohort, real):
-    before = arrays(cohort)
+    before, manifest = arrays(cohort), (cohort / "manifest.csv").read_text(encoding="utf-8")
     lost = sorted(cohort.glob("*_seg.nii.gz"))[1]
     lost.unlink()
     for path in cohort.glob("*.nii.gz"):
@@ -93,6 +102,7 @@ def test_a_second_run_makes_only_what_is_missing(cohort, real):
     after = arrays(cohort)
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
+    assert (cohort / "manifest.csv").read_text(encoding="utf-8") == manifest
     assert not list(cohort.glob(".*"))  # nothing half-written is left
 
 
@@ -106,6 +116,33 @@ def test_without_real_shapes_the_phantom_is_varied(tmp_path):
     assert "phantom" in (tmp_path / "manifest.csv").read_text(encoding="utf-8")
     one, other = (data > 0 for name, data in arrays(tmp_path).items() if "_seg" in name)
     assert 0.3 < 2 * (one & other).sum() / (one.sum() + other.sum()) < 0.95
+
+
+def test_a_coarser_cohort_is_of_the_same_size(real, tmp_path):
+    options = ["--count", 2, "--seed", 5, "--levels", "L1,L2", "--shapes", real / "list.csv", "--spacing", 2]
+    assert generate(tmp_path, *options) == 0
+    for sample in read_manifest(tmp_path / "manifest.csv"):
+        label = nib.load(sample.label)
+        assert label.shape == (64, 64, 32) and label.header.get_zooms() == (2, 2, 2)
+        assert sample.volume_ml == pytest.approx((label.get_fdata() > 0).sum() * 8 / 1000, abs=0.01)
+        assert 25 < sample.volume_ml < 90 and sample.whole == "yes"
+        np.testing.assert_allclose(label.affine @ [31.5, 31.5, 15.5, 1], [0, 0, 0, 1])
+    assert generate(tmp_path, *options[:-2]) == 2
+
+
+def test_a_split_is_written_beside_the_manifest(tmp_path, capsys):
+    options = ["--count", 8, "--levels", "L1,L2", "--spacing", 4, "--split", "person", "--test-per-level", 2]
+    assert generate(tmp_path, *options) == 0
+    split = read_split(tmp_path / "split-person.json")
+    assert len(split.test) == len(split.train) == 4 and not {s.person for s in split.test} & {s.person for s in split.train}
+    assert "test-pairs-person.csv: 4 ordered pairs" in capsys.readouterr().out
+    assert generate(tmp_path, *options[:-1], 4) == 2
+    assert "level L1: 4 people, but 4 are to be held out" in capsys.readouterr().err
+
+
+def test_a_spacing_that_does_not_divide_the_box_is_refused():
+    with pytest.raises(InputError, match="spacing 3: must be one of 1, 2, 4 mm"):
+        CohortGenerator(0, spacing=3)
 
 
 def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
@@ -169,6 +206,7 @@ def test_a_list_without_its_names_or_its_lines_is_refused(tmp_path):
         (["--count", 1, "--processes", 0], "--processes 0"),
         (["--count", 1, "--shapes", "nowhere.csv"], "nowhere.csv"),
         (["--as-is"], "--as-is"),
+        (["--count", 1, "--spacing", 3], "--spacing"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line_and_exit_code_2(tmp_path, capsys, options, message):

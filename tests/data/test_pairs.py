@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from acsgreg_tf.data.cohort import Sample, mixed_pairs
 from acsgreg_tf.data.pairs import PairBatches, Vertebrae, batch_of, read_list
 from acsgreg_tf.errors import InputError
 
@@ -46,6 +47,20 @@ def test_pairs_are_all_ordered_pairs_within_a_group(files):
     assert len(pairs) == 2 * 3 * 2
     assert len({tuple(pair) for pair in pairs}) == len(pairs)
     assert all(groups[f] == groups[m] and f != m for f, m in pairs)
+
+
+def test_samples_of_a_cohort_with_chosen_pairs(files):
+    images, labels, groups = files
+    samples = [Sample(f"p{i % 3}", *entry) for i, entry in enumerate(zip(groups, images, labels))]
+    vertebrae = Vertebrae.from_samples(samples)
+    assert {tuple(pair) for pair in vertebrae.pairs()} == {tuple(pair) for pair in Vertebrae(*files).pairs()}
+    few = mixed_pairs(samples, 1, seed=2)
+    vertebrae = Vertebrae.from_samples(samples, few)
+    assert [(samples[f], samples[m]) for f, m in vertebrae.pairs()] == few
+    with pytest.raises(InputError, match="no pairs: 1 vertebrae, and a pair needs two people"):
+        Vertebrae.from_samples(samples[:1]).pairs()
+    with pytest.raises(InputError, match="no samples"):
+        Vertebrae.from_samples([])
 
 
 def test_batch_holds_what_its_targets_say(files):
@@ -108,6 +123,26 @@ def test_tf_dataset_gives_the_same_batches(files):
             np.testing.assert_array_equal(inputs[name], volume)
         for name, volume in batches[i][1].items():
             np.testing.assert_array_equal(targets[name], volume)
+
+
+def test_augmented_batches_follow_from_the_seed_and_the_step(files):
+    vertebrae = Vertebrae(*files)
+
+    def batches(**options):
+        return PairBatches(vertebrae, 2, 3, seed=1, augment=True, **options)
+
+    plain, changed = PairBatches(vertebrae, 2, 3, seed=1).volumes(1), batches().volumes(1)
+    assert all(not np.array_equal(plain[name], changed[name]) for name in ("fixed", "moving"))
+    for name in ("fixed", "moving"):
+        assert changed[name].max() <= 1 and not changed[name][changed[f"{name}_seg"] == 0].any()
+        assert changed[f"{name}_seg"].any(axis=(1, 2, 3, 4)).all()
+    later = batches(first=1, last=3).volumes(0)
+    for name, volume in changed.items():
+        np.testing.assert_array_equal(later[name], volume)
+    assert any(not np.array_equal(v, batches(first=4, last=9).volumes(0)[k]) for k, v in changed.items())
+    for i, (inputs, _) in enumerate(batches().as_tf_dataset(readers=3)):
+        for name, volume in inputs.items():
+            np.testing.assert_array_equal(volume, batches().volumes(i)[name])
 
 
 @pytest.mark.parametrize(

@@ -269,3 +269,34 @@ def test_the_three_mesh_sources_come_out_as_vertebrae(name, axes, millilitres):
     behind = np.argwhere(inside)[np.argwhere(inside)[:, 1] < np.argwhere(inside)[:, 1].min() + 10]
     assert abs(behind[:, 0].mean() - 63.5) < 6  # behind lies the spinous process, in the middle,
     assert behind[:, 2].mean() < np.argwhere(inside)[:, 2].mean()  # and points down
+
+
+def test_coarser_keeps_the_middle_and_the_distances():
+    points = np.moveaxis(np.indices((32, 32, 32)), 0, -1) - 15.5
+    fine = (np.linalg.norm(points, axis=-1) - 11).astype(np.float32)
+    coarse = shapes.coarser(fine, 2)
+    points = (np.moveaxis(np.indices((16, 16, 16)), 0, -1) - 7.5) * 2
+    expected = np.linalg.norm(points, axis=-1) - 11
+    near = np.abs(expected) < 5
+    assert coarse.dtype == np.float32
+    np.testing.assert_allclose(coarse[near], expected[near], atol=0.1)
+    np.testing.assert_array_equal(shapes.coarser(fine, 1), fine)
+
+
+def test_a_coarser_grid_is_varied_by_the_same_millimetres():
+    points = (np.moveaxis(np.indices((32, 32, 24)), 0, -1) - [15.5, 15.5, 11.5]) * 2
+    sdf = (np.linalg.norm(points, axis=-1) - 15).astype(np.float32)
+    same = shapes.vary(
+        sdf, np.random.default_rng(0), rotation=0, translation=0, scale=0, anisotropy=0, shear=0, deformation=(), spacing=2
+    )
+    near = np.abs(sdf) < 4
+    np.testing.assert_allclose(same[near], sdf[near], atol=0.1)
+    assert same.max() <= shapes.FAR
+    away = []
+    for seed in range(12):
+        moved = shapes.vary(
+            sdf, np.random.default_rng(seed), rotation=0, translation=3.0, scale=0, anisotropy=0, shear=0, deformation=(),
+            spacing=2,
+        )  # fmt: skip
+        away.append((np.argwhere(moved <= 0).mean(axis=0) - np.argwhere(sdf <= 0).mean(axis=0)) * 2)
+    assert 1.5 < np.std(away) < 4.0  # normal, cut at two standard deviations, 3 mm

@@ -1,0 +1,82 @@
+"""Crop the vertebrae of CTs with label maps: 1 mm, RAS, masked, in [0, 1], with a manifest that training reads.
+
+--data is a VerSe / BIDS tree (.._ct and .._seg-vert_msk), an nnU-Net data set (imagesTr, labelsTr), or a CSV list of scans with
+the columns image,label[,person,level,number]. A second run does what is missing, so a run that was stopped is started again with
+the same command. A scan that cannot be used is a line of the manifest, with the reason in its notes."""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from acsgreg_tf.cli import common, split
+from acsgreg_tf.data.levels import label_of, parse_table
+from acsgreg_tf.data.prepare import MANIFEST, Preparation, prepare
+from acsgreg_tf.data.scans import LAYOUTS, find_scans
+from acsgreg_tf.data.vertebrae import BOX
+from acsgreg_tf.errors import InputError
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit code (2 for a fault in the input)."""
+    return common.run(prepare_files, _parser(), arguments)
+
+
+def _parser():
+    parser = common.Parser(prog="prepare.py", description=__doc__)
+    parser.add_argument("--data", required=True, help="folder of scans, or a CSV list of them")
+    parser.add_argument("--out", required=True, help="folder for crops/ and manifest.csv; what is already there is kept")
+    parser.add_argument("--layout", choices=LAYOUTS, help="of --data; default: told by what is there")
+    parser.add_argument("--levels", default="L1,L2,L3,L4,L5", help="which to crop (default: %(default)s)")
+    parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=BOX, metavar=("X", "Y", "Z"), help="of the crops, 1 mm voxels (default: 128 128 64)"
+    )
+    parser.add_argument(
+        "--without-ct", choices=("report", "simulate"), default="report",
+        help="label maps without a CT are reported as faults, or get simulated intensities (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by-headers", action="store_true", help="accept label maps on another grid than their CT's, placed by the headers"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and of simulated intensities (default: 0)")
+    split.add_options(parser)
+    return parser
+
+
+def prepare_files(options):
+    """Make the cohort that the parsed `options` describe."""
+    table = parse_table(options.table)
+    levels = tuple(dict.fromkeys(name.strip() for name in options.levels.split(",")))
+    for level in levels:
+        label_of(level, table)
+    if options.processes < 1:
+        raise InputError(f"--processes {options.processes}: must be at least 1")
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: must not be negative")
+    if min(options.shape) < 2:
+        raise InputError(f"--shape {' '.join(map(str, options.shape))}: must be voxels along x, y and z")
+    how = Preparation(
+        levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers, options.seed
+    )
+    scans = find_scans(options.data, options.layout)
+    with tqdm(total=len(scans), unit="scan", disable=None) as bar:
+
+        def progress(scan, samples):
+            bar.update()
+            for sample in samples:
+                if sample.notes and not sample.notes.startswith("intensities simulated"):
+                    what = " ".join(word for word in (scan.name, "" if scan.level else sample.level) if word)
+                    tqdm.write(f"warning: {what}: {sample.notes}", file=sys.stderr)
+
+        samples = prepare(scans, options.out, how, options.processes, progress)
+    _report(scans, samples, Path(options.out) / MANIFEST)
+    split.write(options, samples, Path(options.out) / MANIFEST)
+
+
+def _report(scans, samples, manifest):
+    shown = [s for s in samples if s.image]
+    cut = sum(s.whole == "cut" for s in shown)
+    faults = len(samples) - len(shown)
+    print(f"{manifest}: {len(shown)} vertebrae of {len(scans)} scans, {cut} of them cut; {faults} faults")

@@ -1,0 +1,135 @@
+"""train.py's three sources of data: what is loaded, what does not go together, and a step of training from each."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from acsgreg_tf.cli import train, training_data
+from acsgreg_tf.cli.common import Parser
+from acsgreg_tf.data.cohort import Sample, make_split, write_manifest, write_split
+from acsgreg_tf.errors import InputError
+
+SHAPE = (32, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """A manifest of seven people's L1 and L2, one of them cut, and a split of the others."""
+    folder = tmp_path_factory.mktemp("cohort")
+    rng = np.random.default_rng(0)
+    samples = []
+    for person in range(7):
+        for level in ("L1", "L2"):
+            mask = np.zeros(SHAPE, "uint8")
+            mask[10 : 18 + person, 9 : 21 - person, 10:20] = 1
+            names = [str(folder / f"{person}{level}_{end}.nii.gz") for end in ("ct", "seg")]
+            for name, data in zip(names, ((mask * rng.uniform(0.4, 0.9, SHAPE)).astype("float32"), mask)):
+                nib.save(nib.Nifti1Image(data, np.eye(4)), name)
+            samples.append(Sample(f"p{person}", level, *names, "made", 1.0, "cut" if person == 6 else "yes"))
+    write_manifest(folder / "manifest.csv", samples)
+    write_split(
+        folder / "split.json", make_split(samples[:12], "person", test_per_level=2, val_per_level=2), folder / "manifest.csv"
+    )
+    return folder
+
+
+def options(*arguments):
+    parser = Parser()
+    training_data.add_options(parser)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args([str(a) for a in arguments])
+
+
+def test_a_manifest_gives_its_whole_vertebrae_by_level(cohort):
+    vertebrae, held_out = training_data.load(options("--manifest", cohort / "manifest.csv"))
+    assert held_out is None and vertebrae.inshape == SHAPE and vertebrae.labels
+    assert len(vertebrae) == 12 and len(vertebrae.pairs()) == 2 * 6 * 5
+    few, _ = training_data.load(options("--manifest", cohort / "manifest.csv", "--pairs-per-sample", 2))
+    assert len(few.pairs()) == 24
+
+
+def test_a_split_gives_its_train_and_val_parts(cohort):
+    vertebrae, held_out = training_data.load(
+        options("--manifest", cohort / "manifest.csv", "--split", cohort / "split.json")
+    )
+    assert len(vertebrae) == len(held_out) == 4
+    assert not {name.split("/")[-1][0] for name in vertebrae.images} & {name.split("/")[-1][0] for name in held_out.images}
+
+
+def test_generated_vertebrae(cohort):
+    vertebrae, _ = training_data.load(options("--generate", 15, "--spacing", 4, "--data-processes", 0))
+    assert len(vertebrae) == 15 and vertebrae.inshape == (32, 32, 16)
+    assert vertebrae.get(3)[1].any()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "required"),
+        (["--generate", 5, "--manifest", "m.csv"], "not allowed with"),
+        (["--generate", 5, "--split", "s.json"], "--split: goes with --manifest"),
+        (["--manifest", "m.csv", "--shapes", "s.csv"], "--shapes: goes with --generate"),
+        (["--manifest", "m.csv", "--seg-list", "s.txt"], "--seg-list: goes with --img-list"),
+        (["--manifest", "m.csv", "--spacing", 2], "--spacing: goes with --generate"),
+        (["--manifest", "gone.csv"], "gone.csv: cannot be read as a manifest"),
+        (["--generate", 1], "1 generated vertebrae"),
+        (["--generate", 9, "--spacing", 3], "spacing 3"),
+        (["--generate", 9, "--phantom-fraction", 2], "--phantom-fraction 2"),
+        (["--generate", 9, "--shapes", "gone.csv"], "gone.csv"),
+        (["--generate", 9, "--val-img-list", "v.txt"], "--val-seg-list must be given"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(arguments, words):
+    with pytest.raises(InputError, match=words):
+        training_data.load(options(*arguments))
+
+
+def test_a_manifest_of_cut_vertebrae_only_is_refused(cohort, tmp_path):
+    write_manifest(tmp_path / "m.csv", [Sample("p", "L1", notes="no CT")])
+    with pytest.raises(InputError, match="m.csv: holds no whole vertebra to train on"):
+        training_data.load(options("--manifest", tmp_path / "m.csv"))
+
+
+class _Seen(Exception):
+    """Ends a run where its first batch would be made."""
+
+
+def run_until_batches(monkeypatch, arguments):
+    """What train.py hands to the batches of its training data, without the minute that a first training step takes."""
+    from acsgreg_tf import training
+
+    seen = []
+
+    class Batches(training.PairBatches):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            seen.append(self)
+
+        def as_tf_dataset(self):
+            if self.vertebrae is seen[0].vertebrae:
+                raise _Seen
+            return super().as_tf_dataset()
+
+    monkeypatch.setattr(training, "PairBatches", Batches)
+    monkeypatch.setattr(training, "compile_for", lambda *a, **k: None)
+    with pytest.raises(_Seen):
+        train.main([str(a) for a in [*arguments, "--size", "tiny", "--batch-size", 2, "--steps-per-epoch", 2]])
+    return seen[-1]
+
+
+def test_train_hands_on_a_split_and_augments(cohort, tmp_path, monkeypatch, capsys):
+    data = ["--manifest", cohort / "manifest.csv", "--split", cohort / "split.json", "--augment"]
+    batches = run_until_batches(monkeypatch, [*data, "--model-dir", tmp_path / "run"])
+    assert "4 vertebrae, 4 ordered pairs" in capsys.readouterr().out
+    assert batches.augment is not None and batches.flip
+    assert batches.volumes(0)["fixed"].shape == (2, *SHAPE, 1)
+
+
+def test_train_hands_on_generated_vertebrae(tmp_path, monkeypatch, capsys):
+    data = ["--generate", 10, "--spacing", 2, "--seed", 3]
+    batches = run_until_batches(monkeypatch, [*data, "--model-dir", tmp_path / "run"])
+    assert "10 vertebrae, 10 ordered pairs" in capsys.readouterr().out
+    assert batches.augment is None and batches.vertebrae._pool is None, "stopped with the run"
+    batches.vertebrae.processes = 0
+    volumes = batches.volumes(0)
+    assert volumes["moving_seg"].shape == (2, 64, 64, 32, 1) and volumes["moving_seg"].any()
