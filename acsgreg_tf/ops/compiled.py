@@ -1,7 +1,8 @@
-"""The one place where TensorFlow-only speed lives: XLA on pure tensor functions, with gradients written by hand.
+"""The one place that knows the backends: pure tensor functions compiled, with gradients written by hand.
 
-XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here, function
-by function, and never to a whole model. On the JAX and PyTorch backends both helpers hand the plain function back.
+On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here,
+function by function, and never to a whole model. JAX is XLA throughout; here each function is compiled, so that layers called
+outside a compiled model are not run one small operation after another. PyTorch runs the functions as they are.
 """
 
 import functools
@@ -18,15 +19,7 @@ def _is_large(tensor):
     return size >= WORTH_COMPILING
 
 
-def compiled(function):
-    """Compile a pure function of tensors (positional) and static options (keywords) with XLA, on TensorFlow only.
-
-    The tensors may have an unknown batch size; the other sides must be known. Small ones are not worth the compilation:
-    they run the plain function, or inside a graph one graph function without XLA, so that repeated steps are traced
-    once.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _compiled_by_tensorflow(function):
     import tensorflow as tf
 
     @functools.cache
@@ -41,7 +34,6 @@ def compiled(function):
             autograph=False,
         )
 
-    @functools.wraps(function)
     def call(*tensors, **options):
         large = _is_large(tensors[0])
         if not large and tf.executing_eagerly():
@@ -53,19 +45,11 @@ def compiled(function):
     return call
 
 
-def with_gradient(function, gradient):
-    """Give `function(*tensors, **options)` a `gradient(*tensors, upstream, **options)` by hand, on TensorFlow only.
-
-    Both are compiled apart, so that the backward pass recomputes the cheap intermediate values instead of storing them.
-    The other backends differentiate the plain function themselves, so `gradient` must be its exact derivative.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _differentiable_by_tensorflow(function, gradient):
     import tensorflow as tf
 
-    forward, backward = compiled(function), compiled(gradient)
+    forward, backward = _compiled_by_tensorflow(function), _compiled_by_tensorflow(gradient)
 
-    @functools.wraps(function)
     def call(*tensors, **options):
         @tf.custom_gradient
         def differentiable(*args):
@@ -76,22 +60,97 @@ def with_gradient(function, gradient):
     return call
 
 
-def traced_once(function):
-    """Make a pure function of tensors and static options one TensorFlow graph function, shared by all its callers.
-
-    A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. XLA
-    is not used.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _traced_once_by_tensorflow(function):
     import tensorflow as tf
 
     @functools.cache
     def build(options):
         return tf.function(functools.partial(function, **dict(options)), autograph=False, reduce_retracing=False)
 
-    @functools.wraps(function)
     def call(*tensors, **options):
         return build(tuple(sorted(options.items())))(*(tf.convert_to_tensor(t) for t in tensors))
 
     return call
+
+
+def _compiled_by_jax(function):
+    import jax
+
+    @functools.cache
+    def build(options):
+        return jax.jit(functools.partial(function, **dict(options)))
+
+    def call(*tensors, **options):
+        found = build(tuple(sorted(options.items())))(*(keras.ops.convert_to_tensor(t) for t in tensors))
+        return jax.lax.optimization_barrier(found)
+
+    return call
+
+
+def _differentiable_by_jax(function, gradient):
+    import jax
+
+    forward, backward = _compiled_by_jax(function), _compiled_by_jax(gradient)
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def differentiable(options, *tensors):
+        return forward(*tensors, **dict(options))
+
+    def keep(options, *tensors):
+        return differentiable(options, *tensors), tensors
+
+    def pull(options, tensors, upstream):
+        found = backward(*tensors, upstream, **dict(options))
+        return tuple(found) if isinstance(found, (tuple, list)) else (found,)
+
+    differentiable.defvjp(keep, pull)
+
+    def call(*tensors, **options):
+        return differentiable(tuple(sorted(options.items())), *(keras.ops.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+def _plain(function):
+    def call(*tensors, **options):
+        return function(*(keras.ops.convert_to_tensor(t) for t in tensors), **options)
+
+    return call
+
+
+def _differentiable_by_torch(function, gradient):
+    import torch
+
+    class Differentiable(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, options, *tensors):
+            ctx.options = options
+            ctx.save_for_backward(*tensors)
+            return function(*tensors, **options)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            found = gradient(*ctx.saved_tensors, upstream, **ctx.options)
+            return (None, *found) if isinstance(found, (tuple, list)) else (None, found)
+
+    def call(*tensors, **options):
+        return Differentiable.apply(options, *(keras.ops.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+_COMPILED = {"tensorflow": _compiled_by_tensorflow, "jax": _compiled_by_jax}
+_DIFFERENTIABLE = {"tensorflow": _differentiable_by_tensorflow, "jax": _differentiable_by_jax, "torch": _differentiable_by_torch}
+_TRACED = {"tensorflow": _traced_once_by_tensorflow, "jax": _compiled_by_jax}
+
+
+def compiled(function):
+    return functools.wraps(function)(_COMPILED.get(keras.backend.backend(), _plain)(function))
+
+
+def with_gradient(function, gradient):
+    return functools.wraps(function)(_DIFFERENTIABLE[keras.backend.backend()](function, gradient))
+
+
+def traced_once(function):
+    return functools.wraps(function)(_TRACED.get(keras.backend.backend(), _plain)(function))
