@@ -262,9 +262,10 @@ def _run(network, fixed, moving):
     from keras import ops
 
     from acsgreg_tf.ops import fields
+    from acsgreg_tf.ops.compiled import without_gradients
 
     inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-    answer = network(inputs, training=False)
+    answer = without_gradients(network)(inputs, training=False)
     found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity", "phi")}
     if not all(np.isfinite(value).all() for value in found.values()):
         raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")

@@ -52,8 +52,8 @@ def register_files(options):
             bar.set_description_str(f"{level}: {step}" if level else step)
             bar.update()
 
-        progress("starting TensorFlow")
-        common.start_tensorflow(options.gpu)
+        progress("starting Keras")
+        common.start_backend(options.gpu)
         model = load_model(options.model)
         for level in levels:
             tqdm.write(_title(fixed.name, moving.name, level), file=sys.stdout)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from acsgreg_tf.cli.common import Parser, add_gpu, run, start_tensorflow
+from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
@@ -87,7 +87,7 @@ def _words(path):
 def _train(options):
     from acsgreg_tf.data.pairs import read_list
 
-    start_tensorflow(options.gpu)
+    start_backend(options.gpu)
     images = read_list(options.img_list, options.img_prefix, options.img_suffix)
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
     if options.val_img_list and bool(options.val_seg_list) != bool(labels):
