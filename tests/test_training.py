@@ -15,6 +15,8 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, load
 from acsgreg_tf.training import Recipe, WarmCosine, training_model
 
+pytestmark = pytest.mark.trains
+
 SHAPE = (16, 16, 16)
 RECIPE = Recipe(epochs=2, batch_size=2, lr=2e-3, steps_per_epoch=3, window=5, lambdas=(0.1, 0.7, 0.01, 0.1, 0.5))
 

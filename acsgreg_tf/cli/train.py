@@ -54,6 +54,10 @@ def parser():
         "--lambdas", type=float, nargs=5, default=(0.3, 0.7, 0.001, 0.01, 0.1), metavar="L",
         help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
     )  # fmt: skip
+    out.add_argument(
+        "--mixed-precision", choices=("float16", "bfloat16"),
+        help="convolutions and attention in half precision (for GPUs); fields, warps, losses and weights stay float32",
+    )  # fmt: skip
     out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
     out.add_argument(
@@ -115,6 +119,8 @@ def _train(options):
         initial_epoch=options.initial_epoch,
     )
     keras.utils.set_random_seed(options.seed)
+    if options.mixed_precision:
+        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
     train = _vertebrae(images, labels, _words(options.group_list), None)
     held_out = None
     if options.val_img_list:

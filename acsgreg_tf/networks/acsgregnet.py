@@ -143,7 +143,7 @@ class ACSGRegNet(JointNetwork):
             if len(velocities) == 1:
                 return velocities[0], study
             if fusion == "sum":
-                return keras.layers.Add(name="velocity")(velocities), study
+                return keras.layers.Add(name="velocity", dtype="float32")(velocities), study
             velocity, study["w_s"], study["w_c"] = GatedFusion(name="gfm", dtype="float32")(velocities)
             return velocity, study
 

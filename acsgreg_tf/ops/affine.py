@@ -66,7 +66,7 @@ def warp_affine(image, affine, method="linear", fill_value=None, shift_center=Tr
     """
     check_batches(image, affine)
     if constant and method == "linear":
-        image, affine = ops.cast(ops.stop_gradient(image), "float32"), ops.cast(affine, "float32")
+        image, affine = ops.stop_gradient(ops.cast(image, "float32")), ops.cast(affine, "float32")
         return _warp_constant(image, affine, fill_value=fill_value, shift_center=shift_center)
     return warp(image, to_displacement(affine, image.shape[1:-1], shift_center), method, fill_value, constant)
 

@@ -7,6 +7,8 @@ import pytest
 from acsgreg_tf.cli.train import main
 from acsgreg_tf.networks import load
 
+pytestmark = pytest.mark.trains
+
 SHAPE = (32, 32, 32)
 
 

@@ -106,6 +106,7 @@ def test_a_gradient_reaches_every_weight(which):
         assert np.isfinite(slope).all() and np.abs(slope).max() > 0, weight.path
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("which", JOINT)
 def test_the_loss_falls(which):
     keras.utils.set_random_seed(3)
