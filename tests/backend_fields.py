@@ -1,7 +1,9 @@
 """One .h5, one field, whichever backend reads it: `make test-backends` writes under each backend and checks under each.
 
-    PYTHONPATH=tests/networks python tests/backend_fields.py write FOLDER    networks saved by this backend, and the fields that it computes with them
-    PYTHONPATH=tests/networks python tests/backend_fields.py check FOLDER    computes the fields of all networks in the folder again, and compares
+    python tests/backend_fields.py write FOLDER    networks saved by this backend, and the fields that it computes with them
+    python tests/backend_fields.py check FOLDER    computes the fields of all networks in the folder again, and compares
+
+Both with PYTHONPATH=tests/networks.
 """
 
 import sys

@@ -26,7 +26,7 @@ def tf():
 
 @pytest.fixture(autouse=True)
 def no_gradients(request):
-    """PyTorch records gradients wherever weights come in, and numpy then refuses the values; a test marked `trains` wants them."""
+    """PyTorch records gradients where weights come in, and numpy then refuses the values; a test marked `trains` wants them."""
     if BACKEND != "torch" or request.node.get_closest_marker("trains"):
         yield
         return

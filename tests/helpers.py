@@ -98,6 +98,15 @@ def weight_slopes(network, inputs, loss):
     return [None if g is None else ops.convert_to_numpy(g) for g in found]
 
 
+def losses_of_steps(model, inputs, targets, steps):
+    """The loss before each of some training steps of a compiled model on one batch."""
+    losses = []
+    for _ in range(steps):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(inputs, targets, return_dict=True)["loss"]))
+    return losses
+
+
 def is_no_gradient(gradient):
     """Whether no gradient came out: None, for which JAX has zeros."""
     return not np.any(gradient) if BACKEND == "jax" else gradient is None

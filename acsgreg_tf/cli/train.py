@@ -89,9 +89,21 @@ def _words(path):
 
 
 def _train(options):
+    start_backend(options.gpu)
+    import keras
+
+    policy = keras.config.dtype_policy()
+    if options.mixed_precision:
+        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
+    try:
+        _train_network(options)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _train_network(options):
     from acsgreg_tf.data.pairs import read_list
 
-    start_backend(options.gpu)
     images = read_list(options.img_list, options.img_prefix, options.img_suffix)
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
     if options.val_img_list and bool(options.val_seg_list) != bool(labels):
@@ -119,8 +131,6 @@ def _train(options):
         initial_epoch=options.initial_epoch,
     )
     keras.utils.set_random_seed(options.seed)
-    if options.mixed_precision:
-        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
     train = _vertebrae(images, labels, _words(options.group_list), None)
     held_out = None
     if options.val_img_list:
