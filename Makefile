@@ -1,13 +1,21 @@
 # make demo   registers the sample pair in data/ with the shipped network
 # make test   runs the tests
 # Both make .venv first, with everything that is needed.
+# make test-backends   runs the tests of layers, losses, networks and training under JAX and PyTorch, in environments of
+#                      their own without TensorFlow, and that one model file gives one field on all three (docs/backends.md)
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: demo test lint clean
+# What pip installs for `make test-backends`. The version of PyTorch is pinned so that an index which holds a CPU build
+# gives that; elsewhere, where pip's default is a CUDA build of some GB, name another: make TORCH=... test-backends
+JAX    ?= jax
+TORCH  ?= torch==2.13.0
+FIELDS := build/backend-fields
+
+.PHONY: demo test test-backends lint clean
 
 $(READY): setup.py pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
@@ -29,8 +37,32 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+.venv-jax/.installed: WHAT = $(JAX)
+.venv-torch/.installed: WHAT = $(TORCH)
+
+.venv-%/.installed: requirements-base.txt setup.py
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade pip
+	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis pytest
+	.venv-$*/bin/python -m pip install --quiet --no-deps -e .
+	touch $@
+
+# JAX compiles each shape that the tests of networks use; PyTorch is quick enough for all of them.
+test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
+	rm -rf $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py write $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py write $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py write $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py check $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py check $(FIELDS)
+	PYTHONPATH=tests/networks KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py check $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/ops tests/layers tests/networks tests/test_losses.py \
+	    tests/test_training.py tests/test_registration.py tests/test_backends.py
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/ops tests/layers tests/networks/test_networks.py \
+	    tests/test_losses.py tests/test_backends.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 
 clean:
-	rm -rf demo $(VENV) *.egg-info build
+	rm -rf demo $(VENV) .venv-jax .venv-torch *.egg-info build

@@ -4,6 +4,11 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+BASE = [
+    line
+    for line in Path(__file__).with_name("requirements-base.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
 COMMANDS = ("register", "warp", "train", "test", "generate", "prepare")
 
 setup(
@@ -21,19 +26,12 @@ setup(
     package_data={"acsgreg_tf.models": ["*.h5", "README.md"]},
     include_package_data=False,
     install_requires=[
+        *BASE,
         "tensorflow>=2.18",
-        "keras>=3.6,<4",
         "voxelmorph>=0.2,<0.3",
         "neurite>=0.2,<0.3",
-        "h5py>=3.8",
-        "matplotlib>=3.7",
-        "nibabel>=5.0",
-        "numpy>=1.26",
         "packaging",  # voxelmorph imports it without asking for it
-        "scipy>=1.11",
-        "SimpleITK>=2.3",
         "tensorboard",  # train.py writes its logs; TensorFlow no longer brings it
-        "tqdm>=4.60",
     ],
     extras_require={
         # Surfaces (STL, PLY, VTK) in warp.py; large, so only where it is wanted.

@@ -285,7 +285,10 @@ def _answer(network, fixed, moving):
     """The network's affine and velocity, [3, 4] and [x, y, z, 3]."""
     from keras import ops
 
-    answer = network({"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}, training=False)
+    from acsgreg_tf.ops.compiled import without_gradients
+
+    inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+    answer = without_gradients(network)(inputs, training=False)
     found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity")}
     if not all(np.isfinite(value).all() for value in found.values()):
         raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")

@@ -1,10 +1,12 @@
 """Training a network on pairs with `model.fit`: the loss of Eq. 9, logs, checkpoints, and resuming where a run stopped."""
 
 import csv
+import importlib.util
 import json
 import os
 import signal
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -159,7 +161,7 @@ def compile_for(model, recipe, rate, total):
     # XLA makes the convolutions 8 times slower on a CPU; what gains from it is compiled inside the ops.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
-    optimizer.build(model.trainable_variables)
+    model.optimizer.build(model.trainable_variables)  # compile wraps it to scale a float16 network's loss
     nothing = {name: np.zeros((1, 3, 3, 3, 3 if name == "phi" else 1), "float32") for name in model.output_names}
     model.compute_loss(y=nothing, y_pred=nothing)
     model.reset_metrics()
@@ -172,6 +174,11 @@ class Position:
     stage: str = "joint"
     step: int = 0
     best: float = float("inf")
+
+
+def _identity(recipe, model):
+    """What a resumed run must share with the stopped one."""
+    return {**asdict(recipe), "precision": model.dtype_policy.name}
 
 
 class RunFolder:
@@ -192,7 +199,7 @@ class RunFolder:
         with atomic_path(self.path / weights) as partial:
             model.save_weights(partial)
         with atomic_path(self.path / STATE) as partial:
-            state = {**asdict(position), "weights": weights, "recipe": asdict(recipe)}
+            state = {**asdict(position), "weights": weights, "recipe": _identity(recipe, model)}
             Path(partial).write_text(json.dumps(state), encoding="utf-8")
         for old in self.path.glob("state-*.weights.h5"):
             if old.name != weights:
@@ -255,6 +262,13 @@ class Progress(keras.callbacks.Callback):
         self.folder.save_state(self.model, self.position, self.recipe)
 
 
+def _can_write_tensorboard():
+    if importlib.util.find_spec("tensorflow") is not None:
+        return True
+    warnings.warn("TensorBoard's logs need TensorFlow, which is not installed; the CSV log is written", stacklevel=3)
+    return False
+
+
 def _as_data(batches):
     return batches.as_tf_dataset() if keras.backend.backend() == "tensorflow" else batches
 
@@ -282,7 +296,7 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
         held_out, monitor = _as_data(PairBatches(validation, size, seed=recipe.seed, outputs=names)), "val_loss"
     progress = Progress(folder, network, recipe, position, steps, save_every, monitor)
     callbacks = [progress, keras.callbacks.TerminateOnNaN()]
-    if tensorboard:
+    if tensorboard and _can_write_tensorboard():
         callbacks.append(keras.callbacks.TensorBoard(str(folder.path / "tensorboard" / position.stage), write_graph=False))
     try:
         while position.step < epochs * steps:
@@ -315,6 +329,9 @@ def train(
 ):
     """Train a network on ordered pairs; its weights change in place.
 
+    A network made under Keras's policy "mixed_float16" or "mixed_bfloat16" (`keras.config.set_dtype_policy`, still set) is
+    trained in mixed precision; its weights stay float32, and so do the files.
+
     Args:
         network: ACSGRegNet or AVoxelMorph.
         vertebrae: Vertebrae to train on; with labels the two Dice terms are in the loss.
@@ -323,7 +340,7 @@ def train(
         validation: Vertebrae for the loss that chooses `best.h5`; the training loss without them.
         resume: go on where a run in this folder stopped, at that step.
         save_every: steps between saved states (also at each epoch's end, and at Ctrl-C or SIGTERM).
-        tensorboard: also write TensorBoard logs.
+        tensorboard: also write TensorBoard logs, which needs TensorFlow whatever the backend; without it a warning says so.
         verbose: as in keras.Model.fit.
 
     Raises:
@@ -337,8 +354,9 @@ def train(
         if state is None:
             raise InputError(f"{model_dir}: nothing to resume")
         position, weights, saved = state
-        saved = json.loads(json.dumps(asdict(Recipe()))) | saved  # a state of an older version lacks newer options
-        current = json.loads(json.dumps(asdict(recipe)))
+        # The state of an older version lacks newer options.
+        saved = json.loads(json.dumps({**asdict(Recipe()), "precision": "float32"})) | saved
+        current = json.loads(json.dumps(_identity(recipe, network)))
         changed = [name for name in current if saved.get(name) != current[name] and name != "epochs"]
         if changed:
             raise InputError(f"{model_dir}: was trained with another {', '.join(changed)}; a resumed run keeps its recipe")

@@ -4,8 +4,10 @@ import contextlib
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from scipy import ndimage
+
+BACKEND = keras.backend.backend()
 
 # Above and below ops.compiled.WORTH_COMPILING (2**15 elements). Shapes are shared, since each new one costs XLA a
 # second.
@@ -35,14 +37,79 @@ def ball(shape, radius, middle=None, soft=1.0):
 
 
 def gradients(function, *tensors):
-    """Value of `function(*tensors)` and the gradients of its sum of squares, as arrays."""
-    tensors = [tf.convert_to_tensor(t) for t in tensors]
-    with tf.GradientTape() as tape:
-        tape.watch(tensors)
-        value = function(*tensors)
-        loss = tf.reduce_sum(tf.square(value))
-    found = tape.gradient(loss, tensors)
-    return value.numpy(), [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
+    """Value of `function(*tensors)` and the gradients of its sum of squares, as arrays; see `is_no_gradient`."""
+    kept = []
+
+    def squared(*args):
+        value = function(*args)
+        kept.append(value)
+        return ops.sum(ops.square(value))
+
+    _, found = slopes(squared, *tensors)
+    return ops.convert_to_numpy(function(*tensors) if BACKEND == "jax" else kept[0]), found
+
+
+def slopes(function, *tensors):
+    """The one number `function(*tensors)`, and its gradients as arrays; see `is_no_gradient`."""
+    tensors = [ops.convert_to_tensor(t) for t in tensors]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            total = function(*tensors)
+        found = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, tensors)]
+    elif BACKEND == "jax":
+        import jax
+
+        total, found = jax.value_and_grad(function, argnums=tuple(range(len(tensors))))(*tensors)
+    else:
+        import torch
+
+        with torch.enable_grad():
+            tensors = [t.detach().clone().requires_grad_() for t in tensors]
+            total = function(*tensors)
+            found = torch.autograd.grad(total, tensors, allow_unused=True)
+    return float(total), [None if g is None else ops.convert_to_numpy(g) for g in found]
+
+
+def weight_slopes(network, inputs, loss):
+    """Gradients of `loss(network(inputs))` by the network's trainable weights, as arrays or None."""
+    weights = network.trainable_variables
+    if BACKEND == "jax":
+        others = [weight.value for weight in network.non_trainable_variables]
+
+        def stateless(*values):
+            return loss(network.stateless_call(values, others, inputs, training=True)[0])
+
+        return slopes(stateless, *(weight.value for weight in weights))[1]
+    if BACKEND == "torch":
+        import torch
+
+        with torch.enable_grad():
+            total = loss(network(inputs, training=True))
+            found = torch.autograd.grad(total, [weight.value for weight in weights], allow_unused=True)
+    else:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            total = loss(network(inputs, training=True))
+        found = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, weights)]
+    return [None if g is None else ops.convert_to_numpy(g) for g in found]
+
+
+def losses_of_steps(model, inputs, targets, steps):
+    """The loss before each of some training steps of a compiled model on one batch."""
+    losses = []
+    for _ in range(steps):
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(inputs, targets, return_dict=True)["loss"]))
+    return losses
+
+
+def is_no_gradient(gradient):
+    """Whether no gradient came out: None, for which JAX has zeros."""
+    return not np.any(gradient) if BACKEND == "jax" else gradient is None
 
 
 def directional_derivative(function, point, direction, step=1e-2):
@@ -66,11 +133,29 @@ def as_list(value):
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
+def dtype_of(tensor):
+    """Its dtype's name; PyTorch's own is no string."""
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def in_graph(function):
+    """The function as the backend compiles it: a tf.function, jax.jit; PyTorch runs it as it is."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    if BACKEND == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
 def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=False):
     """The case that every layer must pass.
 
     Its config survives a round trip (and the rebuilt layer with the same weights gives the same); compute_output_shape
-    and the symbolic output are what really comes out; inside a functional model, eagerly and in tf.function it gives
+    and the symbolic output are what really comes out; inside a functional model, eagerly and compiled it gives
     the same; under a mixed policy it runs and gives finite values, and one that holds positions (`field`) gives those
     of float32.
 
@@ -100,9 +185,9 @@ def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=F
     symbolic = [keras.Input(a.shape[1:], dtype=str(a.dtype)) for a in arrays]
     outputs = layer(symbolic[0] if single else symbolic)
     assert [tuple(o.shape[1:]) for o in as_list(outputs)] == [e.shape[1:] for e in expected]
-    assert [o.dtype for o in as_list(outputs)] == [str(e.dtype) for e in expected]
+    assert [dtype_of(o) for o in as_list(outputs)] == [str(e.dtype) for e in expected]
     model = keras.Model(symbolic, outputs)
-    for run in (model, tf.function(model)):
+    for run in (model, in_graph(model)):
         for got, want in zip(as_list(run(arrays)), expected, strict=True):
             np.testing.assert_allclose(np.array(got), want, rtol=1e-5, atol=1e-5)
 
@@ -120,5 +205,5 @@ def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=F
                 np.testing.assert_allclose(np.array(got), want, rtol=1e-5, atol=1e-5)
             else:
                 assert np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(got, "float32"))).all(), name
-                assert keras.backend.standardize_dtype(got.dtype) == name.removeprefix("mixed_")
+                assert dtype_of(got) == name.removeprefix("mixed_")
     return layer

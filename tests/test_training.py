@@ -15,6 +15,8 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, load
 from acsgreg_tf.training import Recipe, WarmCosine, training_model
 
+pytestmark = pytest.mark.trains
+
 SHAPE = (16, 16, 16)
 RECIPE = Recipe(epochs=2, batch_size=2, lr=2e-3, steps_per_epoch=3, window=5, lambdas=(0.1, 0.7, 0.01, 0.1, 0.5))
 
@@ -142,9 +144,9 @@ def test_affine_stage_comes_first_and_leaves_the_rest(vertebrae, tmp_path):
         affine_epochs=2, affine_lr=1e-2,
     )  # fmt: skip
     net = network()
-    before = {weight.path: np.array(weight) for weight in net.weights}
+    before = {weight.path: weight.numpy() for weight in net.weights}
     run(tmp_path / "run", vertebrae, net, recipe)
-    moved = {path for path, old in before.items() for w in net.weights if w.path == path and np.abs(w - old).max() > 1e-4}
+    moved = {path for path, old in before.items() for w in net.weights if w.path == path and np.abs(w.numpy() - old).max() > 1e-4}
     assert moved and all("affine_net" in path or "matrix" in path or "block" in path for path in moved)
     assert len(rows(tmp_path / "run" / "log-affine.csv")) == 2
 

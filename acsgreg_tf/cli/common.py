@@ -1,4 +1,4 @@
-"""What all command lines share: one-line errors and warnings, checks of outputs, and TensorFlow's quiet start."""
+"""What all command lines share: one-line errors and warnings, checks of outputs, and the backend's quiet start."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf._files import atomic_path, check_writable
+from acsgreg_tf._files import atomic_path, check_writable, one_line
 from acsgreg_tf.errors import InputError
 
 
@@ -102,36 +102,70 @@ def _plain(value):
 
 
 def add_gpu(parser):
-    """The option -g/--gpu, for `start_tensorflow`."""
+    """The option -g/--gpu, for `start_backend`."""
     parser.add_argument(
         "-g",
         "--gpu",
         metavar="ID",
-        help="use this GPU, or several (0,1), or none (-1); default: as TensorFlow finds",
+        help="use this GPU, or several (0,1), or none (-1); default: as the backend finds",
     )
 
 
-def start_tensorflow(gpu=None):
-    """Import TensorFlow without its chatter, on the GPUs asked for.
+def start_backend(gpu=None):
+    """Import Keras's backend (KERAS_BACKEND: tensorflow, jax or torch) without its chatter, on the GPUs asked for.
 
     Args:
         gpu: "0", "0,1", "-1" for none, or None to leave it as it is.
 
     Raises:
-        InputError: TensorFlow sees no such GPU.
+        InputError: the backend is unknown or not installed, or sees no such GPU.
     """
     if gpu is not None:
         if not all(part.isdigit() for part in gpu.split(",")) and gpu != "-1":
             raise InputError(f"--gpu {gpu}: must be a GPU's number, several such as 0,1, or -1 for none")
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        if gpu == "-1":
+            os.environ["JAX_PLATFORMS"] = "cpu"  # which else complains of the GPUs that it may not see
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same for JAX
     with _quiet():
-        import tensorflow as tf
+        try:
+            import keras
 
-        found = len(tf.config.list_physical_devices("GPU"))
+            name = keras.backend.backend()
+            found = _GPUS[name][1]()
+        except (ModuleNotFoundError, ValueError) as error:
+            asked = os.environ.get("KERAS_BACKEND", "tensorflow, the default")
+            choices = ", ".join(_GPUS)
+            raise InputError(f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of {choices}") from error
     if gpu not in (None, "-1") and found < len(gpu.split(",")):
-        raise InputError(f"--gpu {gpu}: TensorFlow finds {found} GPU{'s' * (found != 1)} of that number")
+        raise InputError(f"--gpu {gpu}: {_GPUS[name][0]} finds {found} GPU{'s' * (found != 1)} of that number")
+
+
+def _tensorflow_gpus():
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def _jax_gpus():
+    import jax
+
+    try:
+        return len(jax.devices("gpu"))
+    except RuntimeError:  # no such platform
+        return 0
+
+
+def _torch_gpus():
+    import torch
+
+    return torch.cuda.device_count()
+
+
+# Name, and number of GPUs, by Keras's word.
+_GPUS = {"tensorflow": ("TensorFlow", _tensorflow_gpus), "jax": ("JAX", _jax_gpus), "torch": ("PyTorch", _torch_gpus)}
 
 
 @contextmanager

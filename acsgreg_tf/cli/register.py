@@ -59,8 +59,8 @@ def register_files(options):
         def refining(done, total, objective, level=None):
             bar.set_description_str(f"{f'{level}: ' if level else ''}refining {done}/{total}, objective {objective:.4f}")
 
-        progress("starting TensorFlow")
-        common.start_tensorflow(options.gpu)
+        progress("starting Keras")
+        common.start_backend(options.gpu)
         model = NO_MODEL if model_is_none else load_model(options.model)
         for level in levels:
             tqdm.write(_title(fixed.name, moving.name, level), file=sys.stdout)

@@ -33,7 +33,7 @@ def _test(options):
     common.check_outputs(
         {"--out": options.out, "--json": options.json}, [options.pairs, options.split, options.model]
     )
-    common.start_tensorflow(options.gpu)
+    common.start_backend(options.gpu)
     with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
 
         def progress(row):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from acsgreg_tf.cli import training_data
-from acsgreg_tf.cli.common import Parser, add_gpu, run, start_tensorflow
+from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
@@ -45,6 +45,10 @@ def parser():
         "--lambdas", type=float, nargs=5, default=(0.3, 0.7, 0.001, 0.01, 0.1), metavar="L",
         help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
     )  # fmt: skip
+    out.add_argument(
+        "--mixed-precision", choices=("float16", "bfloat16"),
+        help="convolutions and attention in half precision (for GPUs); fields, warps, losses and weights stay float32",
+    )  # fmt: skip
     out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
     out.add_argument(
@@ -61,7 +65,19 @@ def main(arguments=None):
 
 
 def _train(options):
-    start_tensorflow(options.gpu)
+    start_backend(options.gpu)
+    import keras
+
+    policy = keras.config.dtype_policy()
+    if options.mixed_precision:
+        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
+    try:
+        _train_network(options)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _train_network(options):
     import keras
 
     from acsgreg_tf import networks, training

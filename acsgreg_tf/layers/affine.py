@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from acsgreg_tf.layers.initializers import Normal
 from acsgreg_tf.layers.spatial import POSITIONS
 
 PACKAGE = "acsgreg_tf"
@@ -30,7 +31,7 @@ class AffineMatrix(keras.layers.Layer):
         self.initial_scale = initial_scale
         rank = len(self.inshape)
         self.dense = keras.layers.Dense(
-            rank * (rank + 1), kernel_initializer=keras.initializers.RandomNormal(stddev=initial_scale), name="dense",
+            rank * (rank + 1), kernel_initializer=Normal(initial_scale), name="dense",
             dtype=self.dtype_policy,
         )  # fmt: skip
 

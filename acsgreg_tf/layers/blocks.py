@@ -2,6 +2,9 @@
 
 import keras
 
+from acsgreg_tf.layers.initializers import HeNormal
+from acsgreg_tf.layers.normalization import InstanceNormalization
+
 PACKAGE = "acsgreg_tf"
 NORMALIZATIONS = ("batch", "instance", "none")
 
@@ -27,13 +30,13 @@ class ConvBlock(keras.layers.Layer):
         self.slope = slope
         policy = self.dtype_policy
         self.conv = keras.layers.Conv3D(
-            filters, 3, strides=strides, padding="same", kernel_initializer="he_normal", name="conv", dtype=policy
+            filters, 3, strides=strides, padding="same", kernel_initializer=HeNormal(), name="conv", dtype=policy
         )
         self.norm = None
         if normalization == "batch":
             self.norm = keras.layers.BatchNormalization(name="norm", dtype=policy)
         elif normalization == "instance":
-            self.norm = keras.layers.GroupNormalization(groups=-1, name="norm", dtype=policy)
+            self.norm = InstanceNormalization(name="norm", dtype=policy)
         self.activation = keras.layers.LeakyReLU(slope, name="activation", dtype=policy)
 
     def build(self, input_shape):

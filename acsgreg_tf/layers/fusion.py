@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from acsgreg_tf.layers.initializers import GlorotUniform
+
 PACKAGE = "acsgreg_tf"
 
 
@@ -24,8 +26,9 @@ class SumOfHalves(keras.initializers.Initializer):
         centre = tuple(side // 2 for side in window)
         for channel in range(inputs):
             kernel[(*centre, channel, channel % outputs)] = 1.0
-        noise = keras.random.normal(shape, stddev=self.stddev, dtype=dtype, seed=self.seed)
-        return noise + ops.convert_to_tensor(kernel, dtype=dtype)
+        random = np.random if self.seed is None else np.random.RandomState(self.seed)
+        kernel += random.normal(0.0, self.stddev, shape).astype("float32")
+        return ops.convert_to_tensor(kernel, dtype=dtype)
 
     def get_config(self):
         return {"stddev": self.stddev, "seed": self.seed}
@@ -49,8 +52,9 @@ class GatedFusion(keras.layers.Layer):
         components = input_shape[0][-1]
         both = (*input_shape[0][:-1], 2 * components)
         self.gate = keras.layers.Conv3D(
-            2 * components, self.kernel_size, padding="same", activation="sigmoid", name="gate", dtype=self.dtype_policy
-        )
+            2 * components, self.kernel_size, padding="same", activation="sigmoid", kernel_initializer=GlorotUniform(),
+            name="gate", dtype=self.dtype_policy,
+        )  # fmt: skip
         self.fuse = keras.layers.Conv3D(
             components, self.kernel_size, padding="same", kernel_initializer=SumOfHalves(), name="fuse",
             dtype=self.dtype_policy,

@@ -13,17 +13,20 @@ PACKAGE = "acsgreg_tf"
 POSITIONS = "float32"
 
 
+def _first_two_exchanged(values, axis):
+    return ops.take(values, [1, 0, *range(2, values.shape[axis])], axis=axis)
+
+
 def _matrix_order(displacement, indexing):
     """Components in 'ij' order; 'xy' has the first two flipped."""
     if indexing == "ij":
         return displacement
-    return ops.concatenate([displacement[..., 1::-1], displacement[..., 2:]], axis=-1)
+    return _first_two_exchanged(displacement, axis=-1)
 
 
 def _matrix_order_affine(affine):
     """An affine for 'xy' coordinates, in 'ij' order: rows and columns of the first two axes exchanged."""
-    rows = ops.concatenate([affine[:, 1::-1], affine[:, 2:]], axis=1)
-    return ops.concatenate([rows[:, :, 1::-1], rows[:, :, 2:]], axis=2)
+    return _first_two_exchanged(_first_two_exchanged(affine, axis=1), axis=2)
 
 
 def _check_indexing(indexing):

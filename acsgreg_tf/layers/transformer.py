@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from acsgreg_tf.layers.initializers import Normal, Uniform
 from acsgreg_tf.ops.attention import encoder_layer
 
 PACKAGE = "acsgreg_tf"
@@ -14,7 +15,7 @@ class PositionEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         self.embedding = self.add_weight(
-            shape=tuple(input_shape[1:]), initializer=keras.initializers.RandomNormal(stddev=0.02), name="embedding"
+            shape=tuple(input_shape[1:]), initializer=Normal(0.02), name="embedding"
         )
         self.built = True
 
@@ -58,7 +59,7 @@ class TransformerEncoder(keras.layers.Layer):
 
         def kernel(name, inputs, outputs):
             limit = (6.0 / (inputs + outputs)) ** 0.5  # Glorot's, of one layer: stacking must not change the fans
-            return weight(name, (inputs, outputs), keras.initializers.RandomUniform(-limit, limit))
+            return weight(name, (inputs, outputs), Uniform(limit))
 
         self.stacks = [
             weight("norm1_scale", (width,), "ones"),

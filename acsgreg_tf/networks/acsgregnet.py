@@ -3,6 +3,7 @@
 import keras
 
 from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
+from acsgreg_tf.layers.initializers import GlorotUniform, Normal
 from acsgreg_tf.layers.transformer import check_heads
 from acsgreg_tf.networks.base import registered
 from acsgreg_tf.networks.joint import JointNetwork, check_downsize
@@ -12,8 +13,7 @@ ATTENTION = ("self", "cross")
 
 def velocity_head(x, name):
     """Last convolution of a decoder; near zero at the start, so that training starts at the identity."""
-    small = keras.initializers.RandomNormal(stddev=1e-5)
-    return keras.layers.Conv3D(3, 3, padding="same", kernel_initializer=small, name=name, dtype="float32")(x)
+    return keras.layers.Conv3D(3, 3, padding="same", kernel_initializer=Normal(1e-5), name=name, dtype="float32")(x)
 
 
 class PairEncoder:
@@ -121,7 +121,7 @@ class ACSGRegNet(JointNetwork):
             encoder = PairEncoder(encoder_features, normalization)
             features = [encoder(image) for image in (fixed, m_a)]
             skips = list(zip(*features, strict=True))
-            project = keras.layers.Dense(width, name="projection")
+            project = keras.layers.Dense(width, kernel_initializer=GlorotUniform(), name="projection")
             embedded = []
             for image, which in zip(features, ("fixed", "moving"), strict=True):
                 sequence = keras.layers.Reshape((tokens, encoder_features[-1]), name=f"{which}_sequence")(image[-1])
@@ -143,7 +143,7 @@ class ACSGRegNet(JointNetwork):
             if len(velocities) == 1:
                 return velocities[0], study
             if fusion == "sum":
-                return keras.layers.Add(name="velocity")(velocities), study
+                return keras.layers.Add(name="velocity", dtype="float32")(velocities), study
             velocity, study["w_s"], study["w_c"] = GatedFusion(name="gfm", dtype="float32")(velocities)
             return velocity, study
 

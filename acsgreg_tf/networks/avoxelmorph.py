@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf.layers.initializers import HeNormal
 from acsgreg_tf.networks.acsgregnet import velocity_head
 from acsgreg_tf.networks.base import registered
 from acsgreg_tf.networks.joint import JointNetwork, check_downsize
@@ -43,7 +44,7 @@ class AVoxelMorph(JointNetwork):
             raise ValueError(f"decoder_features needs at least {levels} entries, got {len(decoder_features)}")
 
         def convolve(x, filters, name):
-            x = keras.layers.Conv3D(filters, 3, padding="same", kernel_initializer="he_normal", name=name)(x)
+            x = keras.layers.Conv3D(filters, 3, padding="same", kernel_initializer=HeNormal(), name=name)(x)
             return keras.layers.LeakyReLU(0.2, name=f"{name}_activation")(x)
 
         def velocity_of(fixed, m_a):

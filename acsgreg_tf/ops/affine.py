@@ -21,6 +21,7 @@ def center(shape):
 def transform_points(affine, points, about):
     """Apply [B, N, N+1] to points [B (or 1), ..., N] about the point `about` [N]."""
     rank = affine.shape[-2]
+    about = ops.convert_to_tensor(about, dtype="float32")
     spread = (-1,) + (1,) * (len(points.shape) - 2)
     moved = ops.reshape(affine[:, :, rank], (*spread, rank))
     for axis in range(rank):
@@ -51,7 +52,7 @@ def _sampled_by_affine(volume, affine, upstream, *, fill_value, shift_center):
     locations = transform_points(affine, grid, about)
     _, slope = _linear_by_location(volume, locations, upstream, fill_value=fill_value)
     # A matrix product, since XLA would compute the slope again for each of the sums that it stands for.
-    centred = ops.reshape(grid - about, (-1, len(shape)))
+    centred = ops.reshape(grid - ops.convert_to_tensor(about), (-1, len(shape)))
     lever = ops.concatenate([centred, ops.ones_like(centred[:, :1])], axis=-1)
     slope = ops.reshape(slope, (-1, lever.shape[0], len(shape)))
     return None, ops.matmul(ops.transpose(slope, (0, 2, 1)), lever)
@@ -67,7 +68,7 @@ def warp_affine(image, affine, method="linear", fill_value=None, shift_center=Tr
     """
     check_batches(image, affine)
     if constant and method == "linear":
-        image, affine = ops.cast(ops.stop_gradient(image), "float32"), ops.cast(affine, "float32")
+        image, affine = ops.stop_gradient(ops.cast(image, "float32")), ops.cast(affine, "float32")
         return _warp_constant(image, affine, fill_value=fill_value, shift_center=shift_center)
     return warp(image, to_displacement(affine, image.shape[1:-1], shift_center), method, fill_value, constant)
 
@@ -119,6 +120,7 @@ def warp_jointly(image, affine, displacement, fill_value=None):
 
 def after_displacement(affine, displacement):
     """Displacement of the whole transform x -> A(x + phi(x)) (p_fixed -> phi -> A -> moving), [B, X, Y, Z, N]."""
+    affine, displacement = ops.convert_to_tensor(affine), ops.convert_to_tensor(displacement)
     shape = displacement.shape[1:-1]
     grid = identity_grid(shape)
     return transform_points(affine, grid + displacement, center(shape)) - grid

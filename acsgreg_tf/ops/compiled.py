@@ -1,16 +1,71 @@
-"""The one place where TensorFlow-only speed lives: XLA on pure tensor functions, with gradients written by hand.
+"""The one place that knows the backends: pure tensor functions compiled, and given gradients written by hand.
 
-XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here, function
-by function, and never to a whole model. On the JAX and PyTorch backends both helpers hand the plain function back.
+On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here,
+function by function, and never to a whole model. JAX is XLA throughout: a function that is compiled here is one program
+outside a compiled model too, rather than a hundred small ones. PyTorch runs the functions as they are.
 """
 
 import functools
 import math
 
 import keras
+from keras import ops
 
-# Below this many elements in the first argument a compilation (0.3 to 1 s) never pays.
+# Below this many elements in the first argument a compilation by TensorFlow (0.3 to 1 s) never pays.
 WORTH_COMPILING = 2**15
+
+
+def compiled(function):
+    """Compile a pure function of tensors (positional) and static options (keywords); of arrays too, which are converted.
+
+    On TensorFlow, the tensors may have an unknown batch size; the other sides must be known. Small ones are not worth the
+    compilation: they run the plain function, or inside a graph one graph function without XLA, so that repeated steps are
+    traced once.
+    """
+    make = {"tensorflow": _xla_where_large, "jax": _jitted, "torch": _converted}[keras.backend.backend()]
+    return functools.wraps(function)(make(function))
+
+
+def with_gradient(function, gradient):
+    """Give `function(*tensors, **options)` a `gradient(*tensors, upstream, **options)` by hand, its exact derivative.
+
+    Both are compiled apart, and the backward pass recomputes the cheap intermediate values instead of storing them.
+    """
+    make = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch": _torch_gradient}[keras.backend.backend()]
+    return functools.wraps(function)(make(function, gradient))
+
+
+def traced_once(function):
+    """Make a pure function of tensors and static options one compiled function, shared by all its callers.
+
+    A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. On
+    TensorFlow, XLA is not used.
+    """
+    make = {"tensorflow": _graph_function, "jax": _jitted, "torch": _converted}[keras.backend.backend()]
+    return functools.wraps(function)(make(function))
+
+
+def without_gradients(function):
+    """The function for use alone: PyTorch else keeps what a backward pass would need, of every layer."""
+    if keras.backend.backend() != "torch":
+        return function
+    import torch
+
+    return torch.no_grad()(function)
+
+
+def _static(options):
+    return tuple(sorted(options.items()))
+
+
+def _converted(function):
+    def call(*tensors, **options):
+        return function(*(ops.convert_to_tensor(t) for t in tensors), **options)
+
+    return call
+
+
+# === TensorFlow ===
 
 
 def _is_large(tensor):
@@ -18,15 +73,7 @@ def _is_large(tensor):
     return size >= WORTH_COMPILING
 
 
-def compiled(function):
-    """Compile a pure function of tensors (positional) and static options (keywords) with XLA, on TensorFlow only.
-
-    The tensors may have an unknown batch size; the other sides must be known. Small ones are not worth the compilation:
-    they run the plain function, or inside a graph one graph function without XLA, so that repeated steps are traced
-    once.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _xla_where_large(function):
     import tensorflow as tf
 
     @functools.cache
@@ -41,31 +88,22 @@ def compiled(function):
             autograph=False,
         )
 
-    @functools.wraps(function)
     def call(*tensors, **options):
         large = _is_large(tensors[0])
         if not large and tf.executing_eagerly():
             return function(*tensors, **options)
         tensors = [tf.convert_to_tensor(t) for t in tensors]
         signature = tuple((tuple(t.shape), t.dtype) for t in tensors)
-        return build(tuple(sorted(options.items())), signature, large)(*tensors)
+        return build(_static(options), signature, large)(*tensors)
 
     return call
 
 
-def with_gradient(function, gradient):
-    """Give `function(*tensors, **options)` a `gradient(*tensors, upstream, **options)` by hand, on TensorFlow only.
-
-    Both are compiled apart, so that the backward pass recomputes the cheap intermediate values instead of storing them.
-    The other backends differentiate the plain function themselves, so `gradient` must be its exact derivative.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _tensorflow_gradient(function, gradient):
     import tensorflow as tf
 
     forward, backward = compiled(function), compiled(gradient)
 
-    @functools.wraps(function)
     def call(*tensors, **options):
         @tf.custom_gradient
         def differentiable(*args):
@@ -76,22 +114,80 @@ def with_gradient(function, gradient):
     return call
 
 
-def traced_once(function):
-    """Make a pure function of tensors and static options one TensorFlow graph function, shared by all its callers.
-
-    A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. XLA
-    is not used.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return function
+def _graph_function(function):
     import tensorflow as tf
 
     @functools.cache
     def build(options):
         return tf.function(functools.partial(function, **dict(options)), autograph=False, reduce_retracing=False)
 
-    @functools.wraps(function)
     def call(*tensors, **options):
-        return build(tuple(sorted(options.items())))(*(tf.convert_to_tensor(t) for t in tensors))
+        return build(_static(options))(*(tf.convert_to_tensor(t) for t in tensors))
 
     return call
+
+
+# === JAX ===
+
+
+def _jitted(function):
+    import jax
+
+    @functools.cache
+    def build(options):
+        return jax.jit(functools.partial(function, **dict(options)))
+
+    def call(*tensors, **options):
+        return build(_static(options))(*(ops.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+def _jax_gradient(function, gradient):
+    import jax
+
+    forward, backward = compiled(function), compiled(gradient)
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def differentiable(options, *tensors):
+        return forward(*tensors, **dict(options))
+
+    def keep(options, *tensors):
+        return forward(*tensors, **dict(options)), tensors
+
+    def pull(options, tensors, upstream):
+        return _as_tuple(backward(*tensors, upstream, **dict(options)))
+
+    differentiable.defvjp(keep, pull)
+
+    def call(*tensors, **options):
+        return differentiable(_static(options), *(ops.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+# === PyTorch ===
+
+
+def _torch_gradient(function, gradient):
+    import torch
+
+    class Differentiable(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, options, *tensors):
+            ctx.options = options
+            ctx.save_for_backward(*tensors)
+            return function(*tensors, **options)
+
+        @staticmethod
+        def backward(ctx, upstream):
+            return None, *_as_tuple(gradient(*ctx.saved_tensors, upstream, **ctx.options))
+
+    def call(*tensors, **options):
+        return Differentiable.apply(options, *(ops.convert_to_tensor(t) for t in tensors))
+
+    return call
+
+
+def _as_tuple(gradients):
+    return tuple(gradients) if isinstance(gradients, (tuple, list)) else (gradients,)

@@ -27,7 +27,7 @@ def warp(image, displacement, method="linear", fill_value=None, constant=False):
 
 def compose(outer, inner):
     """The displacement of x -> outer(inner(x)): u = inner + outer(x + inner(x)); both [B, X, Y, Z, N]."""
-    return inner + warp(outer, inner)
+    return ops.convert_to_tensor(inner) + warp(outer, inner)
 
 
 def _square(field):

@@ -376,12 +376,23 @@ def test_the_script_from_another_folder_prints_nothing_else(cases, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["moved.nii.gz"]
 
 
-def test_a_gpu_that_is_not_there(monkeypatch):
-    tf = pytest.importorskip("tensorflow")
+@pytest.mark.tensorflow
+def test_a_gpu_that_is_not_there(monkeypatch, tf):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # put back afterwards
     with pytest.raises(ValueError, match="--gpu 3: TensorFlow finds 0 GPUs of that number"):
-        common.start_tensorflow("3")
+        common.start_backend("3")
+
+
+@pytest.mark.parametrize("backend", ["nonesuch", "torch"])
+def test_a_backend_that_is_not_there_is_one_line(cases, tmp_path, backend):
+    # An empty place of a module stands for one that is not installed.
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n", encoding="utf-8")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, SCRIPT, *crops(cases, moved=tmp_path / "moved.nii.gz")]
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert found.returncode == 2 and len(found.stderr.strip().splitlines()) == 1
+    assert found.stderr.startswith(f"error: KERAS_BACKEND={backend}: ") and "torch" in found.stderr
 
 
 def test_json_has_no_numbers_that_json_lacks(tmp_path):

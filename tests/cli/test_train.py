@@ -1,11 +1,14 @@
 """The command line of train.py: options that do what they say, and faults in one line."""
 
+import keras
 import nibabel as nib
 import numpy as np
 import pytest
 
 from acsgreg_tf.cli.train import main
 from acsgreg_tf.networks import load
+
+pytestmark = pytest.mark.trains
 
 SHAPE = (32, 32, 32)
 
@@ -43,6 +46,7 @@ def test_trains_and_leaves_a_network(lists, tmp_path, capsys):
     assert main(arguments(lists, tmp_path / "run", "--resume")) == 0
 
 
+@pytest.mark.tensorflow
 def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
     options = [
         o
@@ -84,3 +88,12 @@ def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, caps
     (odd / "img.txt").write_text("0.nii.gz\n1.nii.gz\n")
     assert main(["--img-list", str(odd / "img.txt"), "--size", "tiny", "--model-dir", str(tmp_path / "run")]) == 2
     assert "divisible by 32" in capsys.readouterr().err
+
+
+def test_mixed_precision_reaches_the_network_and_leaves_nothing_behind(lists, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("acsgreg_tf.training.train", lambda network, *args, **options: seen.append(network))
+    assert main(arguments(lists, tmp_path / "run", "--mixed-precision", "bfloat16")) == 0
+    assert seen[0].get_layer("encoder_0").conv.compute_dtype == "bfloat16"
+    assert seen[0].get_layer("m_d").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"

@@ -49,7 +49,9 @@ def randomise(network, scale=0.05, seed=0):
 
 def outputs_of(network, inputs=None):
     found = network(inputs or pair())
-    return {k: np.array(v) for k, v in found.items()} if isinstance(found, dict) else {"affine": np.array(found)}
+    found = network(inputs or pair())
+    found = found if isinstance(found, dict) else {"affine": found}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
 
 
 def assert_same_outputs(network, other, **tolerance):

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from helpers import policy
+from helpers import in_graph, losses_of_steps, policy, weight_slopes
 from network_cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
 
+from acsgreg_tf.data.pairs import batch_of
 from acsgreg_tf.losses import LNCC, Diffusion
 from acsgreg_tf.networks import SIZES
 from acsgreg_tf.ops.affine import to_displacement
@@ -74,7 +74,7 @@ def test_samples_of_a_batch_do_not_mix(moved):
 
 def test_in_a_graph_it_gives_the_same(moved):
     network, found = moved
-    for name, value in tf.function(network)(smooth_pair()).items():
+    for name, value in in_graph(network)(smooth_pair()).items():
         np.testing.assert_allclose(value, found[name], atol=1e-4, err_msg=name)
 
 
@@ -100,33 +100,27 @@ def test_a_gradient_reaches_every_weight(which):
     network, inputs = make(which, normalization="none"), pair()
     # The heads start at nearly nothing; where they do something, all that is behind them must get its share.
     randomise(network, 0.02)
-    with tf.GradientTape() as tape:
-        loss = losses_of(network(inputs, training=True), inputs["fixed"])
-    for weight, slope in zip(
-        network.trainable_weights, tape.gradient(loss, network.trainable_weights), strict=True
-    ):
+    found = weight_slopes(network, inputs, lambda outputs: losses_of(outputs, inputs["fixed"]))
+    for weight, slope in zip(network.trainable_weights, found, strict=True):
         assert slope is not None, weight.path
-        slope = tf.convert_to_tensor(slope)
         assert np.isfinite(slope).all() and np.abs(slope).max() > 0, weight.path
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("which", JOINT)
 def test_the_loss_falls(which):
     keras.utils.set_random_seed(3)
     # Most of the time goes to tracing.
     small = {"layers": 1, "normalization": "none", "affine_normalization": "batch"} if which == "acsgregnet" else {}
     network, inputs = make(which, encoder_features=(4, 5), int_steps=3, **small), pair()
-    optimizer = keras.optimizers.Adam(3e-3)
-
-    @tf.function
-    def step():
-        with tf.GradientTape() as tape:
-            loss = losses_of(network(inputs, training=True), inputs["fixed"])
-        optimizer.apply(tape.gradient(loss, network.trainable_weights), network.trainable_weights)
-        return loss
-
-    optimizer.build(network.trainable_weights)
-    losses = [float(step()) for _ in range(15)]
+    outputs = network.outputs_by_name
+    model = keras.Model(network.inputs_by_name, {name: outputs[name] for name in ("m_a", "m_d", "phi")})
+    model.compile(
+        keras.optimizers.Adam(3e-3), {"m_a": LNCC(5), "m_d": LNCC(5), "phi": Diffusion()},
+        loss_weights={"m_a": 0.3, "m_d": 0.7, "phi": 0.001}, jit_compile=False,
+    )  # fmt: skip
+    _, targets = batch_of(inputs)
+    losses = losses_of_steps(model, inputs, targets, 15)
     assert np.isfinite(losses).all()
     assert losses[-1] < losses[0] - 0.05 and np.mean(losses[-5:]) < np.mean(losses[:5])
 

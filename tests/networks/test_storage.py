@@ -105,6 +105,7 @@ def test_a_path_may_be_text_and_have_capitals_and_a_long_ending(saved, tmp_path)
         assert_same_outputs(network, load(str(tmp_path / name)))
 
 
+@pytest.mark.trains
 def test_a_loaded_network_can_be_trained_on(saved):
     network = load(saved / "affine.h5")
     before = outputs_of(network)["affine"]

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import ops
 
 from acsgreg_tf.ops.compiled import WORTH_COMPILING, compiled, traced_once, with_gradient
@@ -21,7 +20,8 @@ def counted():
     return scaled, calls
 
 
-def test_small_tensors_run_plainly_and_large_ones_are_traced_once():
+@pytest.mark.tensorflow
+def test_small_tensors_run_plainly_and_large_ones_are_traced_once(tf):
     function, calls = counted()
     fast = compiled(function)
     for _ in range(3):
@@ -32,7 +32,8 @@ def test_small_tensors_run_plainly_and_large_ones_are_traced_once():
     assert len(calls) == 4
 
 
-def test_each_set_of_options_is_compiled_apart():
+@pytest.mark.tensorflow
+def test_each_set_of_options_is_compiled_apart(tf):
     function, calls = counted()
     fast = compiled(function)
     for factor in (2.0, 3.0, 2.0):
@@ -40,8 +41,9 @@ def test_each_set_of_options_is_compiled_apart():
     assert calls == [2.0, 3.0]
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("values", [TOO_SMALL, LARGE_ENOUGH], ids=["plain", "compiled"])
-def test_the_hand_written_gradient_is_used(values):
+def test_the_hand_written_gradient_is_used(tf, values):
     # A false gradient on purpose, 7 instead of 2, shows which one was taken.
     function = with_gradient(
         lambda x, y, *, factor: factor * x + y, lambda x, y, upstream, *, factor: (7.0 * upstream, None)
@@ -54,7 +56,8 @@ def test_the_hand_written_gradient_is_used(values):
     np.testing.assert_array_equal(tape.gradient(total, x), np.full_like(values, 7.0))
 
 
-def test_a_batch_of_unknown_size_can_be_compiled():
+@pytest.mark.tensorflow
+def test_a_batch_of_unknown_size_can_be_compiled(tf):
     function = with_gradient(lambda x: x * x, lambda x, upstream: 2.0 * x * upstream)
 
     @tf.function(input_signature=[tf.TensorSpec((None, WORTH_COMPILING), tf.float32)])
@@ -70,7 +73,8 @@ def test_a_batch_of_unknown_size_can_be_compiled():
         assert np.all(value == 9.0) and np.all(gradient == 6.0)
 
 
-def test_a_repeated_block_is_traced_once_whoever_calls_it():
+@pytest.mark.tensorflow
+def test_a_repeated_block_is_traced_once_whoever_calls_it(tf):
     function, calls = counted()
     block = traced_once(function)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from helpers import LARGE, SMALL, gradients, noise, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,10 +163,16 @@ def test_one_voxel_spreads_to_all():
     np.testing.assert_array_equal(found, np.full((1, 4, 2, 1), 3.0))
 
 
-def test_resizing_agrees_with_scipy_and_neurite():
+def test_resizing_agrees_with_scipy():
     values = noise((1, *SMALL, 2))
     found = np.array(fields.resize(values, tuple(2 * side for side in SMALL)))
     np.testing.assert_allclose(found, ndimage.zoom(values, (1, 2, 2, 2, 1), order=1), atol=1e-5)
+
+
+@pytest.mark.tensorflow
+def test_resizing_agrees_with_neurite(tf):
+    values = noise((1, *SMALL, 2))
+    found = fields.resize(values, tuple(2 * side for side in SMALL))
     np.testing.assert_allclose(found[0], neurite.utils.resize(tf.constant(values[0]), 2.0), atol=1e-5)
 
 
