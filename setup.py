@@ -41,6 +41,7 @@ setup(
         "test": [
             "antspyx>=0.5",  # the real tool that transforms are handed to
             "hypothesis>=6.80",
+            "medpy>=0.5",  # an oracle of the tests alone: it is GPL
             "pillow",
             "pytest>=7.4",
             "ruff>=0.6",
