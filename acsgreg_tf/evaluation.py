@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from acsgreg_tf import metrics
+from acsgreg_tf.data.cohort import ordered_pairs, read_split
 from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.registration import STAGES, load_model, register
@@ -44,6 +45,21 @@ def read_pairs(path):
          "label": row.get("label") or ""}
         for row in rows
     ]  # fmt: skip
+
+
+def split_pairs(path, part="test"):
+    """As `read_pairs`, all ordered pairs of one part of a split file (`cohort.write_split`): 90 a level for ten people.
+
+    Raises:
+        InputError: as `cohort.read_split`, or the part holds no pair.
+    """
+    pairs = ordered_pairs(getattr(read_split(path), part))
+    if not pairs:
+        raise InputError(f"{path}: holds no pair in its part {part}")
+    return [
+        {"fixed": f.image, "fixed_seg": f.label, "moving": m.image, "moving_seg": m.label, "level": f.level, "label": ""}
+        for f, m in pairs
+    ]
 
 
 def measure(result):

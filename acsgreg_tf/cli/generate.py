@@ -1,6 +1,5 @@
 """Write a cohort of generated vertebrae: real shapes varied, or the parametric phantom."""
 
-import csv
 import json
 import multiprocessing
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from acsgreg_tf.cli import common
+from acsgreg_tf.data.cohort import Sample, read_manifest, write_manifest
 from acsgreg_tf.data.cohort_generator import LEVELS, CohortGenerator, Unvaried, read_list
 from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
@@ -45,13 +45,14 @@ def generate(options):
     missing = [
         index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))
     ]
+    measures = _known(out / "manifest.csv")
     if missing:
         generator.load()
         with multiprocessing.Pool(options.processes, _start, (generator, out)) as pool:
             done = pool.imap_unordered(_write_one, missing)
-            for _ in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
-                pass
-    _write_lists(out, records)
+            for index, measure in tqdm(done, total=count, initial=count - len(missing), unit="vertebra"):
+                measures[_files(out, records[index])[0].name] = measure
+    _write_lists(out, records, measures)
 
 
 def _parser():
@@ -124,6 +125,25 @@ def _write_one(index):
     image_path, label_path = _files(_out, _generator.describe(index))
     _write(image_path, np.rint(image * 255), _SLOPE)
     _write(label_path, label, 1)
+    return index, _measure(label)
+
+
+def _measure(label):
+    """(volume in ml, "yes" or "cut") of a label (X, Y, Z) with 1 mm voxels; cut is what touches the grid's border."""
+    inside = np.asarray(label) > 0
+    border = any(inside.take(end, axis).any() for axis in range(3) for end in (0, -1))
+    return inside.sum() / 1000, "cut" if border else "yes"
+
+
+def _known(manifest):
+    """{image's name: what `_measure` found} of an earlier run."""
+    if not manifest.exists():
+        return {}
+    try:
+        samples = read_manifest(manifest, check_files=False)
+    except InputError:  # of an older version, or damaged: measured anew
+        return {}
+    return {Path(s.image).name: (s.volume_ml, s.whole) for s in samples if s.volume_ml and s.whole}
 
 
 def _write(path, data, slope):
@@ -134,13 +154,19 @@ def _write(path, data, slope):
         nib.save(image, temporary)
 
 
-def _write_lists(out, records):
+def _write_lists(out, records, measures):
     """img-list.txt and seg-list.txt (paths relative to their folder, same order) and manifest.csv."""
     for which, name in enumerate(("img-list.txt", "seg-list.txt")):
         with atomic_path(out / name) as path:
             names = "".join(f"{_files(out, record)[which].name}\n" for record in records)
             path.write_text(names, encoding="utf-8")
-    with atomic_path(out / "manifest.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["id", "person", "level", "seed", "source"])
-        writer.writeheader()
-        writer.writerows(records)
+    samples = []
+    for record in records:
+        image, label = _files(out, record)
+        if image.name not in measures:
+            measures[image.name] = _measure(nib.load(label).dataobj)
+        volume, whole = measures[image.name]
+        samples.append(
+            Sample(record["person"], record["level"], str(image), str(label), record["source"], volume, whole, "generated")
+        )
+    write_manifest(out / "manifest.csv", samples, [{name: r[name] for name in ("id", "seed")} for r in records])

@@ -15,10 +15,11 @@ def main(arguments=None):
 def _parser():
     parser = common.Parser(prog="test.py", description=__doc__)
     parser.add_argument("--model", metavar="H5", help="network; default: the one that comes with the package")
-    parser.add_argument(
-        "--pairs", required=True, metavar="CSV",
-        help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file",
-    )  # fmt: skip
+    pairs = parser.add_mutually_exclusive_group(required=True)
+    pairs.add_argument(
+        "--pairs", metavar="CSV", help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file"
+    )
+    pairs.add_argument("--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)")
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     parser.add_argument("--json", metavar="OUT", help="means and standard deviations by level")
     common.add_gpu(parser)
@@ -28,8 +29,10 @@ def _parser():
 def _test(options):
     from acsgreg_tf import evaluation
 
-    pairs = evaluation.read_pairs(options.pairs)
-    common.check_outputs({"--out": options.out, "--json": options.json}, [options.pairs, options.model])
+    pairs = evaluation.split_pairs(options.split) if options.split else evaluation.read_pairs(options.pairs)
+    common.check_outputs(
+        {"--out": options.out, "--json": options.json}, [options.pairs, options.split, options.model]
+    )
     common.start_tensorflow(options.gpu)
     with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from acsgreg_tf.data.cohort import ordered_pairs
 from acsgreg_tf.data.images import read_image, read_label
 from acsgreg_tf.errors import InputError
 
@@ -35,13 +36,14 @@ class Vertebrae:
         labels: paths of their masks in the same order, or None.
         groups: a word for each (its level, say): pairs are drawn within a word only. None pairs all with all.
         inshape: the shape that every file must have; None takes the first file's.
+        chosen: (fixed, moving) index pairs to use instead of all ordered ones (`cohort.mixed_pairs`, say).
 
     Raises:
         InputError: lists of different lengths, fewer than two vertebrae to pair; on reading, whatever `read_image` refuses,
             another shape, or intensities outside [0, 1].
     """
 
-    def __init__(self, images, labels=None, groups=None, inshape=None):
+    def __init__(self, images, labels=None, groups=None, inshape=None, chosen=None):
         for name, others in (("labels", labels), ("groups", groups)):
             if others is not None and len(others) != len(images):
                 raise InputError(f"{len(images)} images but {len(others)} {name}: the lists must go together")
@@ -51,13 +53,36 @@ class Vertebrae:
         self.images, self.labels = list(images), list(labels) if labels is not None else None
         self.groups = list(groups) if groups is not None else ["all"] * len(images)
         self.inshape = tuple(inshape) if inshape is not None else read_image(images[0]).data.shape
+        self.chosen = None if chosen is None else np.array(chosen, int).reshape(-1, 2)
         self._kept, self._lock = {}, threading.Lock()
+
+    @classmethod
+    def from_samples(cls, samples, pairs=None, inshape=None):
+        """The Vertebrae of `cohort.Sample`s, grouped by level.
+
+        Args:
+            samples: Samples that show a vertebra.
+            pairs: (fixed, moving) Samples among them; None pairs all different people of a level.
+            inshape: as above.
+        """
+        samples = list(samples)
+        if not samples:
+            raise InputError("no samples: the cohort holds no vertebra to use")
+        places = {sample.image: index for index, sample in enumerate(samples)}
+        pairs = ordered_pairs(samples) if pairs is None else pairs
+        chosen = [(places[fixed.image], places[moving.image]) for fixed, moving in pairs]
+        images, labels, levels = zip(*((s.image, s.label, s.level) for s in samples), strict=True)
+        return cls(list(images), list(labels), list(levels), inshape, chosen)
 
     def __len__(self):
         return len(self.images)
 
     def pairs(self):
-        """All ordered pairs (fixed, moving) of different vertebrae within a group: int [P, 2]."""
+        """The pairs (fixed, moving), all ordered ones of different vertebrae within a group unless chosen: int [P, 2]."""
+        if self.chosen is not None:
+            if not len(self.chosen):
+                raise InputError(f"no pairs: {len(self)} vertebrae, and a pair needs two people at one level")
+            return self.chosen
         members = {}
         for index, group in enumerate(self.groups):
             members.setdefault(group, []).append(index)

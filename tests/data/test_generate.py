@@ -11,6 +11,7 @@ import pytest
 
 from acsgreg_tf.cli.generate import main
 from acsgreg_tf.data import shapes
+from acsgreg_tf.data.cohort import read_manifest, usable
 from acsgreg_tf.data.cohort_generator import CohortGenerator, read_list
 from acsgreg_tf.data.phantom import vertebra
 from acsgreg_tf.errors import InputError
@@ -69,6 +70,14 @@ def test_a_cohort_is_masked_images_labels_lists_and_a_manifest(cohort):
         assert 20_000 < inside.sum() < 110_000
 
 
+def test_its_manifest_is_that_of_any_cohort(cohort):
+    samples = read_manifest(cohort / "manifest.csv")
+    assert len(usable(samples)) == 3
+    for sample in samples:
+        inside = np.asarray(nib.load(sample.label).dataobj) > 0
+        assert sample.volume_ml == pytest.approx(inside.sum() / 1000, abs=0.01)
+
+
 def test_two_processes_make_the_same_cohort_as_one(cohort, real, tmp_path):
     options = ["--count", 3, "--seed", 5, "--levels", "L1,L2", "--shapes", real / "list.csv"]
     assert generate(tmp_path, *options, "--processes", 2) == 0
@@ -80,7 +89,7 @@ def test_two_processes_make_the_same_cohort_as_one(cohort, real, tmp_path):
 
 
 def test_a_second_run_makes_only_what_is_missing(cohort, real):
-    before = arrays(cohort)
+    before, manifest = arrays(cohort), (cohort / "manifest.csv").read_text(encoding="utf-8")
     lost = sorted(cohort.glob("*_seg.nii.gz"))[1]
     lost.unlink()
     for path in cohort.glob("*.nii.gz"):
@@ -93,6 +102,7 @@ def test_a_second_run_makes_only_what_is_missing(cohort, real):
     after = arrays(cohort)
     for name in before:
         np.testing.assert_array_equal(before[name], after[name])
+    assert (cohort / "manifest.csv").read_text(encoding="utf-8") == manifest
     assert not list(cohort.glob(".*"))  # nothing half-written is left
 
 

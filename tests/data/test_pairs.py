@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from acsgreg_tf.data.cohort import Sample, mixed_pairs
 from acsgreg_tf.data.pairs import PairBatches, Vertebrae, batch_of, read_list
 from acsgreg_tf.errors import InputError
 
@@ -46,6 +47,20 @@ def test_pairs_are_all_ordered_pairs_within_a_group(files):
     assert len(pairs) == 2 * 3 * 2
     assert len({tuple(pair) for pair in pairs}) == len(pairs)
     assert all(groups[f] == groups[m] and f != m for f, m in pairs)
+
+
+def test_samples_of_a_cohort_with_chosen_pairs(files):
+    images, labels, groups = files
+    samples = [Sample(f"p{i % 3}", *entry) for i, entry in enumerate(zip(groups, images, labels))]
+    vertebrae = Vertebrae.from_samples(samples)
+    assert {tuple(pair) for pair in vertebrae.pairs()} == {tuple(pair) for pair in Vertebrae(*files).pairs()}
+    few = mixed_pairs(samples, 1, seed=2)
+    vertebrae = Vertebrae.from_samples(samples, few)
+    assert [(samples[f], samples[m]) for f, m in vertebrae.pairs()] == few
+    with pytest.raises(InputError, match="no pairs: 1 vertebrae, and a pair needs two people"):
+        Vertebrae.from_samples(samples[:1]).pairs()
+    with pytest.raises(InputError, match="no samples"):
+        Vertebrae.from_samples([])
 
 
 def test_batch_holds_what_its_targets_say(files):
