@@ -36,6 +36,8 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        # Other registration tools, measured beside the networks by test.py --method.
+        "peers": ["antspyx>=0.5", "itk-elastix>=0.20"],
         # Surfaces (STL, PLY, VTK) in warp.py; large, so only where it is wanted.
         "surfaces": ["vtk>=9.3"],
         "test": [
