@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-COMMANDS = ("register", "warp", "train", "test", "generate")
+COMMANDS = ("register", "warp", "train", "test", "generate", "studies")
 
 setup(
     name="acsgreg_tf",
