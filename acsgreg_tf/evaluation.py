@@ -8,6 +8,7 @@ import csv
 import hashlib
 import multiprocessing
 import os
+import signal
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -279,9 +280,13 @@ def _labels(pair):
     return found
 
 
-@lru_cache(maxsize=4)
 def _network(path):
-    """Each process reads a network once."""
+    """Each process reads a network once, and again if its file has changed."""
+    return _read_network(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else None)
+
+
+@lru_cache(maxsize=4)
+def _read_network(path, written):
     return load_model(path)
 
 
@@ -361,7 +366,9 @@ def _work(tasks, processes):
 
 
 def _start(threads):
-    """Share the processor; what the user has set stays."""
+    """Of each process: its share of the processor, unless the user has set one; Ctrl-C and talking are the first one's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # TensorFlow's first lines heed no setting; faults are in the rows
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ.setdefault(name, str(threads))
 
