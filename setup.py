@@ -9,7 +9,7 @@ BASE = [
     for line in Path(__file__).with_name("requirements-base.txt").read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
-COMMANDS = ("register", "warp", "train", "test", "generate", "prepare")
+COMMANDS = ("register", "warp", "train", "test", "generate", "prepare", "studies")
 
 setup(
     name="acsgreg_tf",
@@ -34,11 +34,14 @@ setup(
         "tensorboard",  # train.py writes its logs; TensorFlow no longer brings it
     ],
     extras_require={
+        # Other registration tools, measured beside the networks by test.py --method.
+        "peers": ["antspyx>=0.5", "itk-elastix>=0.20"],
         # Surfaces (STL, PLY, VTK) in warp.py; large, so only where it is wanted.
         "surfaces": ["vtk>=9.3"],
         "test": [
             "antspyx>=0.5",  # the real tool that transforms are handed to
             "hypothesis>=6.80",
+            "medpy>=0.5",  # an oracle of the tests alone: it is GPL
             "pillow",
             "pytest>=7.4",
             "ruff>=0.6",

@@ -1,4 +1,4 @@
-"""Pictures of one registration, for the eye to judge (after the paper's Figure 6).
+"""Pictures of registrations, for the eye to judge (after the paper's Figure 6), and of their training (its Figure 5).
 
 matplotlib is imported when a figure is drawn, and its pyplot state and chosen backend are left alone.
 """
@@ -10,7 +10,7 @@ import numpy as np
 from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
 
-__all__ = ["registration_figure", "save_figure"]
+__all__ = ["comparison_figure", "loss_figure", "registration_figure", "save_figure"]
 
 # Shown as a radiologist sees them, the patient's right and front on the left of the picture:
 # name, axis that is cut, (horizontal, vertical) axes; both horizontal axes run from right to left.
@@ -118,6 +118,108 @@ def registration_figure(
         frameon=False,
     )
     figure.supxlabel(note, x=0.02, ha="left", fontsize=7)
+    if title is not None:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def comparison_figure(fixed, moving, answers, spacing=(1.0, 1.0, 1.0), label=None, title=None):
+    """What several methods make of one pair: the paper's Figure 6.
+
+    Two rows a method, the middle transversal and the middle sagittal plane, placed as in `registration_figure`. Columns: the
+    moving image m, the fixed image f, m after the affine (m_a), m after both (m_d), phi as RGB, phi as a deformed grid. All
+    images share one grey window, all phi one range of colours.
+
+    Args:
+        fixed, moving: (X, Y, Z) images on one RAS-oriented grid.
+        answers: {method's name: (m_a, m_d, phi)}, images (X, Y, Z) and a displacement (X, Y, Z, 3) in voxels of that grid.
+        spacing: size of a voxel in mm, three numbers.
+        label: optional (X, Y, Z) label of the fixed vertebra, through whose centre of mass the planes then go.
+        title: optional heading.
+
+    Returns:
+        matplotlib Figure; write it with `save_figure`.
+
+    Raises:
+        InputError: shapes differ, no method, or no finite value is to be seen.
+    """
+    fixed, moving = np.asarray(fixed, np.float32), np.asarray(moving, np.float32)
+    answers = {name: tuple(np.asarray(part, np.float32) for part in parts) for name, parts in answers.items()}
+    spacing = np.asarray(spacing, float)
+    if not answers:
+        raise InputError("answers: no method to show")
+    for name, (m_a, m_d, phi) in {"moving": (moving, moving, None), **answers}.items():
+        if fixed.ndim != 3 or m_a.shape != fixed.shape or m_d.shape != fixed.shape:
+            raise InputError(f"images: those of {name} are not of the fixed image's shape {fixed.shape}")
+        if phi is not None and phi.shape != (*fixed.shape, 3):
+            raise InputError(f"displacement: {name} has shape {phi.shape}, not the images' {(*fixed.shape, 3)}")
+
+    from matplotlib.figure import Figure
+
+    images = [fixed, moving, *(image for m_a, m_d, _ in answers.values() for image in (m_a, m_d))]
+    region = _occupied(images if label is None else [fixed, moving, label], spacing)
+    middle = np.add(fixed.shape, -1) // 2
+    if label is not None and np.any(label):
+        middle = np.rint(np.mean(np.nonzero(label), axis=1)).astype(int)
+    views = [_View(fixed.shape, spacing, plane, middle, region) for plane in _PLANES]
+    heights = [view.height / view.width for view in views] * len(answers)
+    width = 1.9  # inches a panel
+    figure = Figure(
+        figsize=(6 * width + 1.2, sum(heights) * width + 0.6 * len(answers) + 0.9), dpi=150, layout="constrained"
+    )
+    window = _window(images, views)
+    reach = max(_reach(phi * spacing) for *_, phi in answers.values())
+    note = ""
+    for part, (name, (m_a, m_d, phi)) in zip(figure.subfigures(len(answers), 1, squeeze=False)[:, 0], answers.items()):
+        part.suptitle(name, fontsize=9, x=0.01, ha="left", fontweight="bold")
+        axes = part.subplots(2, 6, squeeze=False, gridspec_kw={"height_ratios": heights[:2]})
+        shown = (("m (moving)", moving), ("f (fixed)", fixed), ("m_a (affine)", m_a), ("m_d (final)", m_d))
+        for view, row in zip(views, axes):
+            for ax, (head, image) in zip(row, shown):
+                ax.imshow(view.cut(image), cmap="gray", vmin=window[0], vmax=window[1], **view.placed)
+                ax.set_facecolor("black")
+                ax.set_title(head)
+        note = _draw_displacement(axes[:, 4:], views, phi, spacing, reach)
+        for view, row in zip(views, axes):
+            for column, ax in enumerate(row):
+                view.frame(ax, first=column == 0, dark=column < 5)
+        for ax in axes[1]:
+            ax.set_title("")
+    figure.supxlabel(f"grey window {window[0]:.4g} to {window[1]:.4g}; {note}; red dots are folds", x=0.02, ha="left", fontsize=7)
+    if title is not None:
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def loss_figure(curves, title=None):
+    """Loss against epoch of several networks, the affine part left and the deformable part right: the paper's Figure 5.
+
+    Args:
+        curves: {network's name: {"affine": values, "deformable": values}}, one value an epoch, from the first.
+        title: optional heading.
+
+    Returns:
+        matplotlib Figure; write it with `save_figure`.
+
+    Raises:
+        InputError: no curve, or one without a value.
+    """
+    if not curves or not all(len(values) for parts in curves.values() for values in parts.values()):
+        raise InputError("curves: no loss to show")
+
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 3.8), dpi=150, layout="constrained")
+    for ax, part in zip(figure.subplots(1, 2), ("affine", "deformable")):
+        for (name, parts), style in zip(curves.items(), ("-", "--", "-.", ":")):
+            epochs = np.arange(1, len(parts[part]) + 1)
+            # A line through one value is not to be seen, and neither are the epochs of a short run.
+            ax.plot(epochs, parts[part], style, marker="o" if len(epochs) < 30 else None, markersize=3, label=name)
+        ax.set(title=f"{part} part", xlabel="epoch", ylabel="loss, −LNCC")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(alpha=0.3)
+        ax.legend()
     if title is not None:
         figure.suptitle(title, fontsize=10)
     return figure
@@ -243,12 +345,17 @@ def _draw_overlay(ax, view, images, labels, window, other):
     ax.imshow(np.clip(np.nan_to_num(both), 0, 1), **view.placed)
 
 
-def _draw_displacement(axes, views, displacement, spacing):
+def _reach(mm):
+    """The displacement in mm that gets the fullest colour."""
+    return max(float(np.percentile(np.abs(mm), 99.9)), 1e-3)
+
+
+def _draw_displacement(axes, views, displacement, spacing, reach=None):
     """phi as RGB and as a grid into the last two columns; returns the key to the colours."""
     from matplotlib.collections import LineCollection
 
     mm = displacement * spacing
-    reach = max(float(np.percentile(np.abs(mm), 99.9)), 1e-3)
+    reach = _reach(mm) if reach is None else reach
     colours = np.clip(0.5 + mm / (2 * reach), 0, 1)
     folded = metrics.folds(displacement)
     determinant = metrics.jacobian_determinant(displacement)

@@ -24,6 +24,7 @@ __all__ = [
     "FoldedVolume",
     "Folds",
     "InverseConsistency",
+    "SurfaceDistance",
     "assd",
     "dice",
     "folded_cells",
@@ -35,9 +36,17 @@ __all__ = [
     "precision",
     "recall",
     "std_log_jacobian",
+    "surface_distance",
     "surface_distances",
     "target_registration_error",
 ]
+
+
+class SurfaceDistance(NamedTuple):
+    """Average symmetric surface distance and 95th percentile of the border distances, mm."""
+
+    assd: float
+    hd95: float
 
 
 class Folds(NamedTuple):
@@ -81,7 +90,8 @@ def dice(fixed, moved):
 
 
 def precision(fixed, moved):
-    """Precision |F and W| / |W|: the part of the warped label that is right (the paper's PREC).
+    """Precision |F and W| / |W|: the part of the warped label that is right (the paper's PREC; van Rijsbergen,
+    Information Retrieval, 1979).
 
     Args, Raises: as `dice`. Returns a float in [0, 1]; NaN if both labels are empty, 0 if one is.
     """
@@ -90,7 +100,8 @@ def precision(fixed, moved):
 
 
 def recall(fixed, moved):
-    """Recall |F and W| / |F|: the part of the fixed label that was found (the paper's REC).
+    """Recall |F and W| / |F|: the part of the fixed label that was found (the paper's REC; van Rijsbergen,
+    Information Retrieval, 1979).
 
     Args, Raises: as `dice`. Returns a float in [0, 1]; NaN if both labels are empty, 0 if one is.
     """
@@ -116,7 +127,7 @@ def surface_distances(fixed, moved, *, spacing):
     """Distances from each border voxel of one label to the nearest of the other, both ways, pooled.
 
     A border voxel is an object voxel with a face neighbour that is background or outside the volume, as in
-    MedPy. `assd` and `hd95` are its mean and its 95th percentile; take those of this list if you need both.
+    MedPy. `assd` and `hd95` are its mean and its 95th percentile (Heimann et al., IEEE TMI 2009).
 
     Args:
         fixed, moved: (X, Y, Z) labels, nonzero is the object.
@@ -141,6 +152,20 @@ def surface_distances(fixed, moved, *, spacing):
     return np.concatenate([there, back])
 
 
+def surface_distance(fixed, moved, *, spacing):
+    """`assd` and `hd95` from one list of border distances, which is what takes the time.
+
+    Args, Raises: as `surface_distances`. Returns a `SurfaceDistance` (assd, hd95) in mm; both NaN if both
+    labels are empty, infinity if one is.
+    """
+    distances = surface_distances(fixed, moved, spacing=spacing)
+    if not distances.size:
+        return SurfaceDistance(float("nan"), float("nan"))
+    # interpolating between infinities would give NaN
+    hd95 = np.percentile(distances, 95) if np.isfinite(distances).all() else np.inf
+    return SurfaceDistance(float(distances.mean()), float(hd95))
+
+
 def assd(fixed, moved, *, spacing):
     """Average symmetric surface distance, mm: the mean of the two pooled directed lists of border distances.
 
@@ -149,20 +174,17 @@ def assd(fixed, moved, *, spacing):
 
     Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
     """
-    distances = surface_distances(fixed, moved, spacing=spacing)
-    return float(distances.mean()) if distances.size else float("nan")
+    return surface_distance(fixed, moved, spacing=spacing).assd
 
 
 def hd95(fixed, moved, *, spacing):
-    """95th percentile of the pooled border distances, mm (MedPy's ``hd95``).
+    """95th percentile of the pooled border distances, mm: a Hausdorff distance (Huttenlocher et al., IEEE TPAMI
+    1993) that a few outlying voxels cannot decide (MedPy's ``hd95``; other libraries take the larger of two
+    directed percentiles).
 
     Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
     """
-    distances = surface_distances(fixed, moved, spacing=spacing)
-    if not distances.size:
-        return float("nan")
-    # interpolating between infinities would give NaN
-    return float(np.percentile(distances, 95)) if np.isfinite(distances).all() else float("inf")
+    return surface_distance(fixed, moved, spacing=spacing).hd95
 
 
 def _border(label):
@@ -235,9 +257,8 @@ def folds(displacement, scheme="forward", mask=None):
 def std_log_jacobian(displacement, scheme="forward", mask=None):
     """Standard deviation of log |J|: how unevenly volume changes (Leow et al., IEEE TMI 2007).
 
-    The logarithm exists where |J| > 0 alone, so folded points are left out; read it beside `folds`.
-    (Scripts that
-    report Learn2Reg's SDlogJ clip |J| + 3 instead, which gives other numbers.)
+    The logarithm exists where |J| > 0 alone, so folded points are left out; read it beside `folds`. (Scripts
+    that report Learn2Reg's SDlogJ clip |J| + 3 instead, which gives other numbers.)
 
     Args, Raises: as `folds`.
 

@@ -280,7 +280,7 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
     steps = PairBatches(train, recipe.batch_size, recipe.steps_per_epoch).steps
     if not affine:
         position.step = max(position.step, recipe.initial_epoch * steps)
-    if position.step >= epochs * steps:
+    if position.step >= epochs * steps and weights is None:
         return
     model = training_model(network, train.labels is not None, position.stage, recipe.warp_once)
     compile_for(model, recipe, rate, epochs * steps)
@@ -289,6 +289,8 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
             model.load_weights(weights)
         except (ValueError, OSError, KeyError) as error:
             raise InputError(f"{weights}: does not fit this network; start again without --resume") from error
+    if position.step >= epochs * steps:  # stopped between two stages: what this one learned is loaded all the same
+        return
     names = list(model.output_names)
     held_out, monitor = None, "loss"
     if validation is not None:

@@ -161,6 +161,12 @@ def test_distance_of_empty_labels(measure):
     assert measure(full, empty, spacing=(1, 1, 1)) == measure(empty, full, spacing=(1, 1, 1)) == np.inf
 
 
+def test_both_distances_from_one_list():
+    a, b = cube((4, 4, 4)), cube((6, 5, 4))
+    both = metrics.surface_distance(a, b, spacing=(1, 2, 1))
+    assert both == (metrics.assd(a, b, spacing=(1, 2, 1)), metrics.hd95(a, b, spacing=(1, 2, 1))) and 0 < both.assd < both.hd95
+
+
 def test_labels_are_checked():
     a = cube((2, 2, 2))
     for bad, rule in [
@@ -416,6 +422,15 @@ def test_folded_volume_agrees_with_tetrahedra_one_by_one(masked):
     ours = metrics.non_diffeomorphic_volume(u, mask if masked else None)
     domain = mask.sum() if masked else 3 * 4 * 3
     assert total > 0.1 and ours == pytest.approx((total, 100 * total / domain))
+
+
+def test_folded_volume_agrees_with_the_authors_program():
+    """What digital-diffeomorphism (Liu et al.; GPL, needs another NumPy) gave for this field within this mask."""
+    u = rough_field((12, 10, 11), 2.0, sigma=0.7, seed=3)
+    mask = np.zeros(u.shape[:3])
+    mask[2:-2, 2:-2, 2:-2] = 1
+    ours = metrics.non_diffeomorphic_volume(u, mask)
+    assert ours == pytest.approx((9.050065527970103, 2.6934718833244355), abs=1e-9)
 
 
 # properties

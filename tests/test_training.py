@@ -151,6 +151,25 @@ def test_affine_stage_comes_first_and_leaves_the_rest(vertebrae, tmp_path):
     assert len(rows(tmp_path / "run" / "log-affine.csv")) == 2
 
 
+def test_a_run_stopped_between_the_stages_keeps_the_first(vertebrae, tmp_path, monkeypatch):
+    recipe = Recipe(**{**RECIPE.__dict__, "epochs": 1, "steps_per_epoch": 1, "affine_epochs": 1, "affine_lr": 1e-2, "lr": 1e-9})
+    stage = training._run_stage
+
+    def stopped(net, train, validation, recipe, folder, position, *others):
+        if position.stage == "joint":
+            raise KeyboardInterrupt
+        stage(net, train, validation, recipe, folder, position, *others)
+
+    monkeypatch.setattr(training, "_run_stage", stopped)
+    learned = network()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", vertebrae, learned, recipe)
+    monkeypatch.setattr(training, "_run_stage", stage)
+    resumed = run(tmp_path / "run", vertebrae, network(seed=9), recipe, resume=True)
+    for ours, theirs in zip(resumed.affine_net.weights, learned.affine_net.weights):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 def test_validation_chooses_the_best(vertebrae, tmp_path):
     run(tmp_path / "run", vertebrae, validation=vertebrae)
     assert all("val_loss" in row for row in rows(tmp_path / "run" / "log-joint.csv"))

@@ -1,10 +1,12 @@
-"""Measure a network on a list of pairs: Dice, precision, recall, ASSD and folds at each stage, by level."""
+"""Measure networks and other tools on a list of pairs: Dice, precision, recall, distances and folds, by level."""
 
+import os
 import sys
 
 from tqdm import tqdm
 
 from acsgreg_tf.cli import common
+from acsgreg_tf.errors import InputError
 
 
 def main(arguments=None):
@@ -14,38 +16,87 @@ def main(arguments=None):
 
 def _parser():
     parser = common.Parser(prog="test.py", description=__doc__)
-    parser.add_argument("--model", metavar="H5", help="network; default: the one that comes with the package")
+    parser.add_argument(
+        "--model", action="append", metavar="H5",
+        help="network; may be given several times; default: the one that comes with the package",
+    )  # fmt: skip
     pairs = parser.add_mutually_exclusive_group(required=True)
     pairs.add_argument(
         "--pairs", metavar="CSV", help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file"
     )
     pairs.add_argument("--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)")
+    parser.add_argument("--manifest", metavar="CSV", help="the split's manifest, if it is not where the split says")
+    parser.add_argument(
+        "--method", nargs="+", default=["network"], metavar="NAME",
+        help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
+        "ants-syn-cc, ants-registration-syn, elastix-bspline (default: network)",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
-    parser.add_argument("--json", metavar="OUT", help="means and standard deviations by level")
+    parser.add_argument("--json", metavar="OUT", help="means and standard deviations by method and level")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes that work side by side; seconds are comparable with 1 (the default)"
+    )
     common.add_gpu(parser)
     return parser
 
 
-def _test(options):
-    from acsgreg_tf import evaluation
+def _methods(options):
+    from acsgreg_tf.evaluation import Network, Peer
 
-    pairs = evaluation.split_pairs(options.split) if options.split else evaluation.read_pairs(options.pairs)
-    common.check_outputs(
-        {"--out": options.out, "--json": options.json}, [options.pairs, options.split, options.model]
+    # What `register` is given beside the files; a refinement's number of steps belongs here: {"refine": options.refine}.
+    register_options = {}
+    methods = []
+    for name in options.method:
+        if name == "network":
+            methods += [Network(model, tuple(register_options.items())) for model in options.model or [None]]
+        else:
+            methods.append(Peer(name))
+    if options.model and "network" not in options.method:
+        raise InputError("--model: goes with --method network")
+    return methods
+
+
+def _test(options):
+    if options.processes < 1:
+        raise InputError(f"--processes {options.processes}: must be at least 1")
+    if options.manifest and not options.split:
+        raise InputError("--manifest: goes with --split")
+    from acsgreg_tf import evaluation, peers
+
+    for name in options.method:
+        if name != "network":
+            peers.check_peer(name)
+    pairs = (
+        evaluation.split_pairs(options.split, manifest=options.manifest)
+        if options.split
+        else evaluation.read_pairs(options.pairs)
     )
-    common.start_backend(options.gpu)
-    with tqdm(total=len(pairs), unit="pair", disable=None) as bar:
+    read = [options.pairs, options.split, options.manifest, *(options.model or [])]
+    common.check_outputs({"--out": options.out, "--json": options.json}, read)
+    if "network" in options.method:
+        common.start_backend(options.gpu)
+    methods = _methods(options)
+    with tqdm(total=len(pairs) * len(methods), unit="pair", disable=None) as bar:
 
         def progress(row):
             bar.update()
             if row["fault"]:
                 tqdm.write(f"warning: {row['fault']}", file=sys.stderr)
 
-        rows = evaluation.evaluate(options.model, pairs, options.out, progress)
+        rows = evaluation.evaluate(methods, pairs, options.out, options.processes, progress)
     summary = evaluation.summarise(rows)
-    print(evaluation.table(summary))
-    faults = sum(bool(row["fault"]) for row in rows)
+    print(evaluation.tables(summary))
+    faults = [row for row in rows if row["fault"]]
     if faults:
-        print(f"{faults} of {len(rows)} pairs failed; their reasons are in {options.out}")
+        print(f"\n{len(faults)} of {len(rows)} pairs failed; their reasons are in {options.out}")
     if options.json:
-        evaluation.write_summary(options.json, summary)
+        common.write_json(options.json, {
+            "methods": summary,
+            "pairs": options.pairs or options.split,
+            "processes": options.processes,
+            "processors": os.cpu_count(),
+            "labels": "moving label map as given, sampled once, linearly, cut at 0.5, on the fixed vertebra's grid",
+            "folds": "non-positive Jacobian determinants by forward differences; central_folds by central ones",
+        })  # fmt: skip
+    if len(faults) == len(rows):
+        raise InputError(f"no pair could be registered; the first: {faults[0]['fault']}")

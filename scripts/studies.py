@@ -1,0 +1,11 @@
+"""The paper's studies from one command: `python scripts/studies.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from acsgreg_tf.cli.studies import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())
