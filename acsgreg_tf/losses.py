@@ -177,4 +177,30 @@ class SoftDice(keras.losses.Loss):
         return ops.mean(1.0 - (overlap + 1e-6) / (size + 1e-6), axis=-1)
 
 
+@compiled
+def rounded_difference(a, b):
+    """sqrt(1/4 + (a - b)^2) - 1/2: squared for small misses, absolute for those of more than half a voxel."""
+    return ops.sqrt(0.25 + ops.square(a - b)) - 0.5
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SurfaceDistance(keras.losses.Loss):
+    """How far the warped surface is from the fixed one, in voxels, from signed distances (negative inside).
+
+    The rounded difference of the two distances, a mean over the voxels near the fixed surface. It pulls wherever the surfaces
+    miss each other, and as far as the distances reach, where the overlap of masks (`SoftDice`) pulls at their edges only.
+    """
+
+    # A voxel is near the surface within so many voxels.
+    NEAR = 2.0
+
+    def __init__(self, name="surface_distance", **kwargs):
+        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+
+    def call(self, y_true, y_pred):
+        near = _mean_per_sample(ops.cast(ops.abs(y_true) < self.NEAR, "float32"))
+        return _mean_per_sample(rounded_difference(y_true, y_pred)) / ops.maximum(near, 1e-6)
+
+
+LABEL_LOSSES = {"dice": SoftDice, "distance": SurfaceDistance}
 IMAGE_LOSSES = {"lncc": LNCC, "ncc": LNCC, "mse": MeanSquaredDifference}

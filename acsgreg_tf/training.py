@@ -18,7 +18,7 @@ from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.data.pairs import PairBatches
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
-from acsgreg_tf.losses import IMAGE_LOSSES, PAPER_LAMBDAS, Diffusion, SoftDice
+from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, PAPER_LAMBDAS, Diffusion
 
 STATE = "state.json"
 
@@ -33,6 +33,7 @@ class Recipe:
         lambdas: the five weights of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
         image_loss: "lncc" (alias "ncc") or "mse".
         window: side of LNCC's window.
+        label_loss: "dice" (the paper), or "distance": of the surfaces, from signed distances in place of the masks.
         affine_epochs: epochs in which AffineNet is trained alone first, with `affine_lr`; 0 is the paper's.
         schedule: "constant", or "cosine" (to zero at the last step).
         warmup_steps: steps over which the learning rate rises from 0.
@@ -52,6 +53,7 @@ class Recipe:
     lambdas: tuple = PAPER_LAMBDAS
     image_loss: str = "lncc"
     window: int = 9
+    label_loss: str = "dice"
     affine_epochs: int = 0
     affine_lr: float = 1e-3
     schedule: str = "constant"
@@ -77,6 +79,7 @@ class Recipe:
             "window": self.window >= 3 and self.window % 2 == 1,
             "lambdas": len(self.lambdas) == 5 and all(weight >= 0 for weight in self.lambdas),
             "image_loss": self.image_loss in IMAGE_LOSSES,
+            "label_loss": self.label_loss in LABEL_LOSSES,
             "schedule": self.schedule in ("constant", "cosine"),
         }
         for name, good in checks.items():
@@ -122,8 +125,8 @@ def losses_of(recipe, names):
         "m_a": (image(), l_a),
         "m_d": (image(), l_d),
         "phi": (Diffusion(), l_smooth),
-        "m_a_seg": (SoftDice(), l_a_seg),
-        "m_d_seg": (SoftDice(), l_d_seg),
+        "m_a_seg": (LABEL_LOSSES[recipe.label_loss](), l_a_seg),
+        "m_d_seg": (LABEL_LOSSES[recipe.label_loss](), l_d_seg),
     }
     if not any(terms[name][1] for name in names):
         raise InputError(f"lambdas: {recipe.lambdas} leave no loss for the outputs {', '.join(names)}")
@@ -292,10 +295,11 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
     if position.step >= epochs * steps:  # stopped between two stages: what this one learned is loaded all the same
         return
     names = list(model.output_names)
-    held_out, monitor = None, "loss"
+    held_out, monitor, distances = None, "loss", recipe.label_loss == "distance"
     if validation is not None:
         size = min(recipe.batch_size, len(validation.pairs()))
-        held_out, monitor = _as_data(PairBatches(validation, size, seed=recipe.seed, outputs=names)), "val_loss"
+        held_out = _as_data(PairBatches(validation, size, seed=recipe.seed, outputs=names, distances=distances))
+        monitor = "val_loss"
     progress = Progress(folder, network, recipe, position, steps, save_every, monitor)
     callbacks = [progress, keras.callbacks.TerminateOnNaN()]
     if tensorboard and _can_write_tensorboard():
@@ -307,8 +311,9 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
             until = epoch + 1 if within else epochs
             last = until * steps
             batches = PairBatches(
-                train, recipe.batch_size, steps, recipe.seed, position.step, last, recipe.flip, names, recipe.augment
-            )
+                train, recipe.batch_size, steps, recipe.seed, position.step, last, recipe.flip, names, recipe.augment,
+                distances,
+            )  # fmt: skip
             model.fit(
                 _as_data(batches),
                 shuffle=False,

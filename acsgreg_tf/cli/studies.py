@@ -50,7 +50,7 @@ def _studies(options):
         raise InputError("--manifest: needs the --split that goes with it")
     if options.split and (options.people or options.test_people):
         raise InputError("--people, --test-people: are for a generated cohort")
-    common.start_tensorflow(options.gpu)
+    common.start_backend(options.gpu)
     from acsgreg_tf import studies, study_report
 
     ablations = () if options.ablations is None else options.ablations or tuple(studies.ABLATIONS)

@@ -42,6 +42,10 @@ def parser():
     out.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
     out.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
     out.add_argument(
+        "--label-loss", choices=("dice", "distance"), default="dice",
+        help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
+    )  # fmt: skip
+    out.add_argument(
         "--lambdas", type=float, nargs=5, default=(0.3, 0.7, 0.001, 0.01, 0.1), metavar="L",
         help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
     )  # fmt: skip
@@ -90,6 +94,7 @@ def _train_network(options):
         lambdas=tuple(options.lambdas),
         image_loss=options.image_loss,
         window=options.window,
+        label_loss=options.label_loss,
         affine_epochs=options.affine_epochs,
         affine_lr=options.affine_lr,
         schedule=options.lr_schedule,

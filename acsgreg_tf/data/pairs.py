@@ -11,6 +11,7 @@ from acsgreg_tf.data.augment import Augment
 from acsgreg_tf.data.cohort import ordered_pairs
 from acsgreg_tf.data.generated import ordered_indices
 from acsgreg_tf.data.images import read_image, read_label
+from acsgreg_tf.data.shapes import from_crop
 from acsgreg_tf.errors import InputError
 
 
@@ -154,11 +155,16 @@ class PairBatches(keras.utils.PyDataset):
         flip: mirror both images of a pair left-right, at random.
         outputs: names of the outputs to give targets for; None gives all.
         augment: an `augment.Augment` that changes every vertebra each time it is used, or True for the usual one.
+        distances: give labels as signed distances to their surfaces in mm (float, negative inside, cut at REACH) rather than
+            as masks, for `losses.SurfaceDistance`.
     """
 
+    REACH = 6.0
+
     def __init__(
-        self, vertebrae, batch_size, steps=None, seed=0, first=0, last=None, flip=False, outputs=None, augment=None
-    ):
+        self, vertebrae, batch_size, steps=None, seed=0, first=0, last=None, flip=False, outputs=None, augment=None,
+        distances=False,
+    ):  # fmt: skip
         super().__init__(workers=_readers(), use_multiprocessing=False, max_queue_size=4)
         self.vertebrae = vertebrae
         self.batch_size = batch_size
@@ -170,6 +176,8 @@ class PairBatches(keras.utils.PyDataset):
         self.augment = Augment() if augment is True else augment or None
         self.flip = flip or bool(self.augment and self.augment.flip)
         self.outputs = outputs
+        self.distances = distances
+        self._distances = {}
         self._order, self._told, self._lock = (None, None), False, threading.Lock()
 
     def __len__(self):
@@ -202,6 +210,18 @@ class PairBatches(keras.utils.PyDataset):
                 break
         self.vertebrae.expect(wanted)
 
+    def _distance(self, which, label):
+        """The label as a signed distance; kept for each vertebra, unless it is another every time."""
+        distance = self._distances.get(which)
+        if distance is None:
+            distance = from_crop(label > 0)
+            if distance is None:
+                raise InputError(f"vertebra {which} of the list: its mask is empty or fills the box, so it has no surface")
+            distance = np.clip(distance, -self.REACH, self.REACH).astype("float16")
+            if self.augment is None:
+                self._distances[which] = distance
+        return distance
+
     def volumes(self, index):
         """{"fixed", "moving"[, "fixed_seg", "moving_seg"]} of batch `index`."""
         self._tell()
@@ -216,6 +236,8 @@ class PairBatches(keras.utils.PyDataset):
                 if self.augment is not None:
                     rng = np.random.default_rng([self.seed, step, 2, place, name == "moving"])
                     image, label = self.augment(image, label, rng)
+                if self.distances and label is not None:
+                    label = self._distance(which, label)
                 for key, volume in ((name, image), (f"{name}_seg", label)):
                     if volume is not None:
                         found.setdefault(key, []).append(volume[::-1] if self.flip and mirror else volume)

@@ -14,11 +14,10 @@ import numpy as np
 from keras import ops
 from scipy import ndimage
 
-from acsgreg_tf.data.shapes import from_probability
-from acsgreg_tf.losses import Diffusion, fixed_sums, foreground_windows, local_correlation
+from acsgreg_tf.data.shapes import from_crop
+from acsgreg_tf.losses import Diffusion, SurfaceDistance, fixed_sums, foreground_windows, local_correlation, rounded_difference
 from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
-from acsgreg_tf.ops.compiled import compiled
 from acsgreg_tf.ops.gradients import value_and_gradients
 
 WINDOW = 7
@@ -27,8 +26,6 @@ DISTANCE_WEIGHT = 6.0
 FOLD_WEIGHT = 0.003
 # A Jacobian determinant below this is pushed up.
 FOLD_MARGIN = 0.2
-# Surface voxels, over which the distance is a mean, lie nearer than this.
-NEAR = 2.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,7 @@ class Subject:
     @classmethod
     def of(cls, image, mask):
         """From a masked image and its mask (bool). A mask without a surface (all or nothing) gives no distance."""
-        image = np.asarray(image, "float32")
-        if not mask.any() or mask.mean() > 0.98:
-            return cls(image, None)
-        # A little smoothing takes the voxels' steps off the surface.
-        return cls(image, from_probability(ndimage.gaussian_filter(mask.astype("float32"), 0.6)))
+        return cls(np.asarray(image, "float32"), from_crop(mask))
 
     def volume(self, blur, reach):
         """[X, Y, Z, 2]: the image, blurred, and the distance cut at `reach` (0 without one)."""
@@ -54,16 +47,10 @@ class Subject:
         return np.stack([image, distance.astype("float32")], axis=-1)
 
 
-@compiled
-def _rounded_difference(a, b):
-    # Half a voxel's miss is where the square turns into the absolute value.
-    return ops.sum(ops.sqrt(0.25 + ops.square(a - b)) - 0.5)
-
-
 def _compare(fixed, warped, sums, count, near, weights):
     """(value, [LNCC, distance]) of a window against the warped moving volume, both [1, x, y, z, 2]."""
     lncc = ops.sum(local_correlation(fixed[..., :1], warped[..., :1], WINDOW, sums=sums)) / count
-    distance = _rounded_difference(fixed[..., 1:], warped[..., 1:]) / near
+    distance = ops.sum(rounded_difference(fixed[..., 1:], warped[..., 1:])) / near
     return -weights[0] * lncc + weights[1] * distance, [lncc, distance]
 
 
@@ -113,7 +100,7 @@ class Objective:
         image = ops.convert_to_tensor(target[..., :1])
         surface = fixed.distance is not None and moving.distance is not None
         count = max(float(ops.sum(foreground_windows(image, WINDOW))), 1.0)
-        near = max(float((np.abs(target[..., 1]) < NEAR).sum()), 1.0)
+        near = max(float((np.abs(target[..., 1]) < SurfaceDistance.NEAR).sum()), 1.0)
         weights = np.float32([lncc, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
         self.window = window
         self._function = _function(squarings)
