@@ -28,7 +28,7 @@ from acsgreg_tf.data.levels import TABLES
 from acsgreg_tf.data.vertebrae import BOX, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Composite, affine_from_network, field_from_network, resample_label
-from acsgreg_tf.registration import STAGES, _run, default_model, load_model, register
+from acsgreg_tf.registration import NO_MODEL, STAGES, default_model, load_model, register, run_network
 
 MEASURES = ("dice", "precision", "recall", "assd_mm", "hd95_mm")
 SHOWN = {"before": "Initial", "affine": "Affine", "deformable": "Final"}
@@ -136,7 +136,7 @@ def measure(result):
         "folded_volume_percent": metrics.non_diffeomorphic_volume(result.displacement).percent,
         "std_log_jacobian": metrics.std_log_jacobian(result.displacement),
         "inverse_error_mm": result.summary["inverse_error_mm"],
-        "seconds": result.summary["seconds"]["registering"],
+        "seconds": sum(result.summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
     }
 
 
@@ -148,7 +148,7 @@ class Network:
     """`acsgreg_tf.register` with one model.
 
     Args:
-        model: path of the network; None is the one that comes with the package.
+        model: path of the network; None is the one that comes with the package, "none" refines from nothing.
         options: what `register` is given besides, as (name, value) pairs, such as a number of refinement steps.
         name: what tables call it; None makes one of the model's file name and the options.
     """
@@ -205,7 +205,7 @@ class Crops:
                 raise InputError(f"{seg.name}: does not lie on the grid of {image.name}")
         network = _network(self.model)
         begun = time.perf_counter()
-        found = _run(network, fixed.data, moving.data)
+        found = run_network(network, fixed.data, moving.data)
         seconds = time.perf_counter() - begun
         fixed = SimpleNamespace(image=fixed.data, label=fixed_seg.data > 0, grid=fixed.grid, notes=())
         moving = SimpleNamespace(image=moving.data, grid=moving.grid, number=pick_label(moving_seg), notes=())
@@ -282,7 +282,7 @@ def _labels(pair):
 
 def _network(path):
     """Each process reads a network once, and again if its file has changed."""
-    return _read_network(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else None)
+    return NO_MODEL if path == NO_MODEL else _read_network(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else None)
 
 
 @lru_cache(maxsize=4)

@@ -26,7 +26,7 @@ from acsgreg_tf.geometry import (
     resample_label,
 )
 
-__all__ = ["Result", "default_model", "load_model", "register"]
+__all__ = ["NO_MODEL", "Result", "default_model", "load_model", "register", "run_network"]
 
 _SHIPPED = "acsgreg_lumbar.h5"
 STAGES = ("before", "affine", "deformable")
@@ -293,6 +293,11 @@ def _answer(network, fixed, moving):
     if not all(np.isfinite(value).all() for value in found.values()):
         raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
     return found
+
+
+def run_network(network, fixed, moving):
+    """What a network finds on two crops (X, Y, Z): {"affine", "velocity", "phi", "inverse"}, numpy, without the batch axis."""
+    return _with_fields(_answer(network, fixed, moving), network.inshape, network.arguments["int_steps"])
 
 
 def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):

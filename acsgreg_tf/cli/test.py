@@ -18,7 +18,7 @@ def _parser():
     parser = common.Parser(prog="test.py", description=__doc__)
     parser.add_argument(
         "--model", action="append", metavar="H5",
-        help="network; may be given several times; default: the one that comes with the package",
+        help="network; may be given several times; none refines from nothing; default: the one that comes with the package",
     )  # fmt: skip
     pairs = parser.add_mutually_exclusive_group(required=True)
     pairs.add_argument(
@@ -30,6 +30,10 @@ def _parser():
         "--method", nargs="+", default=["network"], metavar="NAME",
         help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
         "ants-syn-cc, ants-registration-syn, elastix-bspline (default: network)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refine", type=int, nargs="+", default=[0], metavar="N",
+        help="steps of refinement after each network; several are measured one after the other (default: 0, one shot)",
     )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     parser.add_argument("--json", metavar="OUT", help="means and standard deviations by method and level")
@@ -43,12 +47,14 @@ def _parser():
 def _methods(options):
     from acsgreg_tf.evaluation import Network, Peer
 
-    # What `register` is given beside the files; a refinement's number of steps belongs here: {"refine": options.refine}.
-    register_options = {}
     methods = []
     for name in options.method:
         if name == "network":
-            methods += [Network(model, tuple(register_options.items())) for model in options.model or [None]]
+            methods += [
+                Network(model, (("refine", steps),) if steps or model == "none" else ())
+                for model in options.model or [None]
+                for steps in options.refine
+            ]
         else:
             methods.append(Peer(name))
     if options.model and "network" not in options.method:
@@ -59,6 +65,8 @@ def _methods(options):
 def _test(options):
     if options.processes < 1:
         raise InputError(f"--processes {options.processes}: must be at least 1")
+    if min(options.refine) < 0:
+        raise InputError(f"--refine {min(options.refine)}: must not be negative")
     if options.manifest and not options.split:
         raise InputError("--manifest: goes with --split")
     from acsgreg_tf import evaluation, peers
