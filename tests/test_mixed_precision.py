@@ -19,7 +19,7 @@ pytestmark = pytest.mark.trains
 
 SHAPE = (16, 16, 16)
 # Of a field that reaches 5 voxels. Numbers of 11 and of 8 bits.
-APART = {"float16": 0.02, "bfloat16": 0.2}
+APART = {"float16": 0.1, "bfloat16": 0.4}
 
 
 def network():
