@@ -139,7 +139,7 @@ class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def compile_for(model, recipe, rate, total):
-    """Compile a training model for `total` steps; the optimiser's variables are made at once, which halves the tracing."""
+    """Compile a training model for `total` steps; all variables are made at once, so that the first step is traced once."""
     losses, weights = losses_of(recipe, model.output_names)
     schedule = WarmCosine(rate, total, recipe.warmup_steps, recipe.schedule == "cosine")
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=recipe.clip_norm)
@@ -147,6 +147,11 @@ def compile_for(model, recipe, rate, total):
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
     optimizer.build(model.trainable_variables)
+    # So are the losses' running means, which Keras makes at their first use: TensorFlow traces a step that made one again.
+    side = [recipe.window] * 3
+    blank = {name: ops.zeros((1, *side, 3 if name == "phi" else 1)) for name in model.output_names}
+    model.compute_loss(y=blank, y_pred=blank)
+    model.reset_metrics()
 
 
 @dataclass
