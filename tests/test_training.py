@@ -62,8 +62,10 @@ def test_total_is_the_weighted_sum_of_the_paper(vertebrae):
     net = network()
     model = training_model(net, labels=True)
     training.compile_for(model, RECIPE, 1e-3, 10)
+    made = len(model.metrics_variables)
     inputs, targets = PairBatches(vertebrae, 2)[0]
     found = model.evaluate(inputs, targets, verbose=0, return_dict=True)
+    assert len(model.metrics_variables) == made  # one that the first step makes would have it traced twice
     names = ("m_a", "m_d", "phi", "m_a_seg", "m_d_seg")
     parts = [found[f"{name}_loss"] for name in names]
     assert found["loss"] == pytest.approx(np.dot(parts, RECIPE.lambdas), abs=1e-5)
