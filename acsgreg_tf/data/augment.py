@@ -71,7 +71,7 @@ class Augment:
         shape = np.array(mask.shape)
         low, high = (np.array([getattr(side, end) for side in box], float) for end in ("start", "stop"))
         centre = (low + high - 1) / 2
-        surface = np.argwhere(mask[box])[:: max(mask[box].size // 4000, 1)] + low - centre
+        voxels = (np.argwhere(mask[box]) + low - centre).astype(np.float32)
         drawn = [_normal(rng, n) for n in (3, 1, 3, 3)]
         # The lattice covers the vertebra with room around, whatever becomes of its pose.
         room = 12
@@ -82,7 +82,7 @@ class Augment:
         waves = size * np.clip(waves, -2.5, 2.5)
         for mildness in (1.0, 0.5, 0.25, 0.0):
             matrix = self._matrix(*(mildness * d for d in drawn[:3]))
-            placed = surface @ matrix.T + centre
+            placed = voxels @ matrix.T.astype(np.float32) + centre
             reach = mildness * np.abs(waves).max(axis=(1, 2, 3), initial=0) + 1
             first, last = placed.min(axis=0) - reach, placed.max(axis=0) + reach
             if (last - first <= shape - 1).all():

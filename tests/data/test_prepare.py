@@ -101,7 +101,7 @@ def test_labels_are_resampled_as_probabilities(tmp_path):
 
 
 def test_the_split_goes_to_training_and_to_evaluation(cohort):
-    _, out, _ = cohort
+    data, out, _ = cohort
     split = read_split(out / "split-person.json")
     assert len(split.test) == 6 and not {s.person for s in split.test} & {s.person for s in split.train}
     pairs = evaluation.read_pairs(out / "test-pairs-person.csv")
@@ -110,6 +110,8 @@ def test_the_split_goes_to_training_and_to_evaluation(cohort):
     places = [[tuple(str(Path(p[k]).resolve()) if k != "level" else p[k] for k in key) for p in each]
               for each in (pairs, evaluation.split_pairs(out / "split-person.json"))]  # fmt: skip
     assert places[0] == places[1]
+    assert prepare(data, out, "--split", "level", "--test-per-level", 3, "--seed", 8) == 0, "another split of the same crops"
+    assert read_split(out / "split-level.json").seed == 8
     vertebrae = Vertebrae.from_samples(split.train)
     assert vertebrae.inshape == SHAPE and len(vertebrae.pairs()) == 12
     image, label = vertebrae.get(0)
