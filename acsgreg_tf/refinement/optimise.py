@@ -23,6 +23,8 @@ AFFINE_STEPS = 60
 SQUARINGS = 6
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
 VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
+# A stage ends early when so many steps together lower its objective by less than this.
+PATIENCE, TOLERANCE = 12, 1e-3
 # Smoothing of the gradient, in voxels of the velocity's grid, coarse and fine.
 COARSE_SIGMA, FINE_SIGMA = 1.0, 0.6
 
@@ -141,7 +143,7 @@ def refine(
         fixed_mask, moving_mask: (X, Y, Z) bool; None takes where the image is not 0.
         affine, velocity: the start, as a network gives them ([3, 4]; [x, y, z, 3]). Without a velocity it starts at zero, at half
             resolution; without an affine that is fitted first, in AFFINE_STEPS steps more.
-        steps: of the deformable part, half of them coarse. 0 fits the affine only, where there is none.
+        steps: of the deformable part, half of them coarse; fewer are taken where it converges before. 0 fits the affine only, where there is none.
         smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it costs
             overlap in the last tenths of a millimetre and gives gentler Jacobians and a more exact inverse.
         int_steps: squarings with which the answer is checked for folds.
@@ -219,10 +221,14 @@ class _Run:
     def _descend(self, objective, steps, sigma, keep):
         by_velocity, by_affine = _Adam(VELOCITY_RATE), _Adam(AFFINE_RATE)
         scale, inside, taper = _half_sides(self.box.full), self.box.inside, self.box.taper()
+        least, since = np.inf, 0
         for i in range(steps):
             value, terms, affine_gradient, gradient = objective(self.affine, self.velocity[inside])
             if keep:
                 self._keep(value, terms)
+            least, since = (value, 0) if value < least - TOLERANCE else (least, since + 1)
+            if since >= PATIENCE:
+                break
             rate = _fall(i / steps)
             gradient = ndimage.gaussian_filter(gradient, (sigma, sigma, sigma, 0), mode="nearest")
             self.velocity[inside] -= taper * (rate * by_velocity.step(gradient)).astype("float32")
