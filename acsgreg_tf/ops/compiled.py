@@ -51,7 +51,11 @@ def without_gradients(function):
         return function
     import torch
 
-    return torch.no_grad()(function)
+    def call(*arguments, **options):
+        with torch.no_grad():
+            return function(*arguments, **options)
+
+    return call
 
 
 def _static(options):

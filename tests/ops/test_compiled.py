@@ -1,10 +1,12 @@
 """The helpers that compile: what is compiled when, and that a hand-written gradient is the one that is used."""
 
+import keras
 import numpy as np
 import pytest
+from helpers import is_no_gradient, slopes
 from keras import ops
 
-from acsgreg_tf.ops.compiled import WORTH_COMPILING, compiled, traced_once, with_gradient
+from acsgreg_tf.ops.compiled import WORTH_COMPILING, compiled, traced_once, with_gradient, without_gradients
 
 LARGE_ENOUGH = np.ones((2, WORTH_COMPILING // 2), "float32")
 TOO_SMALL = np.ones((2, WORTH_COMPILING // 2 - 1), "float32")
@@ -41,19 +43,31 @@ def test_each_set_of_options_is_compiled_apart(tf):
     assert calls == [2.0, 3.0]
 
 
-@pytest.mark.tensorflow
 @pytest.mark.parametrize("values", [TOO_SMALL, LARGE_ENOUGH], ids=["plain", "compiled"])
-def test_the_hand_written_gradient_is_used(tf, values):
+def test_the_hand_written_gradient_is_used(values):
     # A false gradient on purpose, 7 instead of 2, shows which one was taken.
     function = with_gradient(
         lambda x, y, *, factor: factor * x + y, lambda x, y, upstream, *, factor: (7.0 * upstream, None)
     )
-    x = tf.constant(values)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        total = tf.reduce_sum(function(x, tf.zeros_like(x), factor=2.0))
-    assert float(total) == 2 * values.size
-    np.testing.assert_array_equal(tape.gradient(total, x), np.full_like(values, 7.0))
+    total, (by_x, by_y) = slopes(lambda x, y: ops.sum(function(x, y, factor=2.0)), values, np.zeros_like(values))
+    assert total == 2 * values.size
+    np.testing.assert_array_equal(by_x, np.full_like(values, 7.0))
+    assert is_no_gradient(by_y)
+
+
+@pytest.mark.parametrize("make", [compiled, traced_once, lambda function: with_gradient(function, None)])
+def test_arrays_are_as_good_as_tensors(make):
+    function = make(lambda x, y, *, factor: x * factor - y)
+    for factor in (2.0, 3.0):
+        np.testing.assert_array_equal(function(LARGE_ENOUGH, LARGE_ENOUGH, factor=factor), (factor - 1) * LARGE_ENOUGH)
+
+
+@pytest.mark.trains
+def test_without_gradients_the_value_is_the_same_and_bare():
+    weight = keras.Variable(np.float32([2.0]))
+    found = without_gradients(lambda x: x * weight)(ops.convert_to_tensor(TOO_SMALL))
+    np.testing.assert_array_equal(found, 2 * TOO_SMALL)
+    assert not getattr(found, "requires_grad", False)
 
 
 @pytest.mark.tensorflow
