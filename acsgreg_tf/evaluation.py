@@ -165,7 +165,8 @@ class Network:
 
     def made_by(self):
         """What a kept row must have been made by: the content of the model's file, and the options."""
-        return " ".join(["no network" if self.model == NO_MODEL else f"network {_digest(self.model)}", *(f"{name}={value}" for name, value in self.options)])
+        network = "no network" if self.model == NO_MODEL else f"network {_digest(self.model)}"
+        return " ".join([network, *(f"{name}={value}" for name, value in self.options)])
 
     def check(self):
         """Raise InputError if the model cannot be used."""

@@ -163,7 +163,8 @@ def refine(
         raise InputError(f"smoothness must be a number and not negative, got {smoothness}")
     if fixed.shape != moving.shape:
         raise InputError(f"refine: fixed and moving must have one shape, got {fixed.shape} and {moving.shape}")
-    masks = [image != 0 if mask is None else np.asarray(mask) != 0 for image, mask in ((fixed, fixed_mask), (moving, moving_mask))]
+    pairs = (fixed, fixed_mask), (moving, moving_mask)
+    masks = [image != 0 if mask is None else np.asarray(mask) != 0 for image, mask in pairs]
     for mask in masks:
         if mask.shape != fixed.shape:
             raise InputError(f"refine: a mask must have the images' shape {fixed.shape}, got {mask.shape}")
