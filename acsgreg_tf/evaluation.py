@@ -165,7 +165,8 @@ class Network:
 
     def made_by(self):
         """What a kept row must have been made by: the content of the model's file, and the options."""
-        return " ".join([f"network {_digest(self.model)}", *(f"{name}={value}" for name, value in self.options)])
+        network = "no network" if self.model == NO_MODEL else f"network {_digest(self.model)}"
+        return " ".join([network, *(f"{name}={value}" for name, value in self.options)])
 
     def check(self):
         """Raise InputError if the model cannot be used."""
@@ -173,10 +174,13 @@ class Network:
 
     def run(self, pair):
         fixed_seg, moving_seg = _labels(pair)
-        return register(
+        result = register(
             pair["fixed"], pair["moving"], model=_network(self.model), fixed_seg=fixed_seg, moving_seg=moving_seg,
             **dict(self.options),
         )  # fmt: skip
+        if result.summary.get("refinement", {}).get("stopped"):
+            raise KeyboardInterrupt  # Ctrl-C ends the run: a refinement cut short is no measure of the method
+        return result
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 keras is imported when a network is needed, not before.
 """
 
+import numbers
 import os
 import time
 import warnings
@@ -151,6 +152,10 @@ def register(
         InputError: in one line that names the file or the value: whatever `data.images`, `data.levels`,
             `data.vertebrae` or the model's file refuse, or options that contradict each other.
     """
+    if not isinstance(refine, numbers.Integral) or refine < 0:
+        raise InputError(f"refine {refine}: must be a whole number of steps, and not negative")
+    if smoothness is not None and not refine:
+        raise InputError(f"smoothness {smoothness}: goes with refine")
     clock = _Clock(progress)
     with clock("reading"):
         fixed, moving = as_image(fixed), as_image(moving)

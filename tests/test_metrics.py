@@ -457,3 +457,35 @@ def test_digital_diffeomorphism_implies_no_folds(seed, amplitude):
     u = rough_field((6, 6, 6), amplitude, seed)
     least = min(metrics.jacobian_determinant(u, scheme).min() for scheme in ("forward", "central"))
     assert least >= 0 or metrics.non_diffeomorphic_volume(u).volume > 0
+
+
+# where it folds
+
+
+def test_folded_cells_of_known_fields():
+    assert not metrics.folded_cells(np.zeros((4, 5, 6, 3))).any()
+    assert metrics.folded_cells(np.zeros((4, 5, 6, 3))).shape == (3, 4, 5)
+    assert metrics.folded_cells(linear_field(np.diag([-2, 0, 0]))).all()
+    assert metrics.folded_cells(linear_field(np.diag([-1, 0, 0]))).all()  # collapsed: no volume, and no diffeomorphism
+    one = np.zeros((6, 6, 6, 3))
+    one[3, 2, 2, 0] = -1.5  # voxel 3 lands behind voxel 2
+    expected = np.zeros((5, 5, 5), bool)
+    expected[2, 1:3, 1:3] = True  # the four cells round the edge between them
+    np.testing.assert_array_equal(metrics.folded_cells(one), expected)
+    with pytest.raises(InputError, match="displacement"):
+        metrics.folded_cells(np.zeros((4, 5, 6)))
+
+
+@given(st.integers(0, 2**16), st.floats(0.05, 1.5))
+@settings(max_examples=40, deadline=None)
+def test_folded_cells_are_those_of_the_volume_and_of_both_differences(seed, amplitude):
+    u = rough_field((7, 6, 5), amplitude, seed)
+    cells = metrics.folded_cells(u)
+    assert cells.any() == (metrics.non_diffeomorphic_volume(u).volume > 0)
+    forward = metrics.jacobian_determinant(u) <= 0
+    # Backward differences are forward ones of the field seen in a mirror.
+    mirrored = u[::-1, ::-1, ::-1] * -1
+    backward = metrics.jacobian_determinant(mirrored)[::-1, ::-1, ::-1] <= 0
+    assert np.all(cells[forward]) and np.all(cells[backward])
+    for cell in np.argwhere(cells)[:5]:  # a folded cell folds on its own
+        assert metrics.folded_cells(u[tuple(slice(c, c + 2) for c in cell)]).all()

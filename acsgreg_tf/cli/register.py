@@ -262,9 +262,10 @@ def _report(summary):
     )
     if "refinement" in summary:
         found = summary["refinement"]
-        lines.append(
-            f"refined in {found['steps']} steps: objective {found['objective']['start']:.4f} -> {found['objective']['end']:.4f}"
-        )
+        start, end = found["objective"]["start"], found["objective"]["end"]
+        # Without deformable steps (none asked for, or stopped before) there is no objective to tell.
+        shown = f": objective {start:.4f} -> {end:.4f}" if math.isfinite(start) else ""
+        lines.append(f"refined in {found['steps']} steps{shown}")
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")

@@ -89,9 +89,11 @@ class Box:
         if self.lattice == self.full:
             return self.coarse()
         first = np.ceil(self.first * self.step - 1e-6).astype(int)
-        # The steps are a little longer than 2, so that so many full voxels always lie between the box's ends.
-        factor = [round(f / n) for f, n in zip(self.full, self.lattice, strict=True)]
-        shape = tuple(k * (n - 1) for k, n in zip(factor, self.shape, strict=True))
+        # So many full voxels lie between the box's ends wherever it is; a box from border to border is all of that axis.
+        shape = tuple(
+            f if n == side else int((n - 1) * step + 1e-6)
+            for f, n, side, step in zip(self.full, self.shape, self.lattice, self.step, strict=True)
+        )
         matrices = tuple(
             linear_matrix(old, new)[a : a + n, b : b + m]
             for old, new, a, n, b, m in zip(self.lattice, self.full, first, shape, self.first, self.shape, strict=True)

@@ -95,7 +95,10 @@ class Objective:
 
     def __init__(self, fixed, moving, window, smoothness=0.0, squarings=None, blur=0.0, reach=4.0, lncc=1.0):
         sides = tuple(round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True))
-        volumes = [np.array(fields.resize(subject.volume(blur, reach)[None], sides)) for subject in (fixed, moving)]
+        volumes = [
+            ops.convert_to_numpy(fields.resize(ops.convert_to_tensor(subject.volume(blur, reach)[None]), sides))
+            for subject in (fixed, moving)
+        ]
         target = window.crop(volumes[0][0])[None]
         image = ops.convert_to_tensor(target[..., :1])
         surface = fixed.distance is not None and moving.distance is not None

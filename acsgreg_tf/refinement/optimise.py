@@ -5,6 +5,7 @@ gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration 
 along the stage.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,8 @@ class Refined:
     Attributes:
         affine: [3, 4] float32, voxels about the full grid's centre.
         velocity: [x, y, z, 3] float32, stationary, voxels of its own grid.
-        start, end: the objective on the full images, before and after; end <= start unless folds had to be smoothed out.
+        start, end: the objective on the full images, before and after; end <= start unless folds had to be smoothed out. NaN
+            where no deformable step was asked for, or Ctrl-C came before the first.
         terms: the objective's parts at the end, by name.
         steps: how many steps were taken.
         stopped: Ctrl-C ended it early; this is the best so far.
@@ -85,7 +87,7 @@ def fit_affine(fixed, moving, lattice, steps=AFFINE_STEPS, tick=None):
         fixed, moving: Subjects.
         lattice: sides of the grid to compare on.
         steps: half of them with distances that reach across the vertebra, the others with near ones and LNCC.
-        tick: called with the objective after each step.
+        tick: called with the objective and the affine after each step.
     """
     full = fixed.image.shape
     affine = _first_guess(fixed, moving)
@@ -103,7 +105,7 @@ def fit_affine(fixed, moving, lattice, steps=AFFINE_STEPS, tick=None):
                 best, kept = value, affine
             affine = affine - scale * adam.step(gradient * scale) * _fall(i / count)
             if tick is not None:
-                tick(value)
+                tick(value, affine)
         if count:
             affine = kept if objective(affine)[0] > best else affine
     return affine.astype("float32")
@@ -158,13 +160,21 @@ def refine(
     Raises:
         InputError: a step count or smoothness below 0, or shapes that do not go together.
     """
-    if steps < 0 or int(steps) != steps:
+    if not (np.isfinite(steps) and steps >= 0 and int(steps) == steps):
         raise InputError(f"refine: the number of steps must be a whole number and not negative, got {steps}")
     if not (np.isfinite(smoothness) and smoothness >= 0):
         raise InputError(f"smoothness must be a number and not negative, got {smoothness}")
     if fixed.shape != moving.shape:
         raise InputError(f"refine: fixed and moving must have one shape, got {fixed.shape} and {moving.shape}")
-    masks = [image != 0 if mask is None else mask for image, mask in ((fixed, fixed_mask), (moving, moving_mask))]
+    pairs = (fixed, fixed_mask), (moving, moving_mask)
+    masks = [image != 0 if mask is None else np.asarray(mask) != 0 for image, mask in pairs]
+    for mask in masks:
+        if mask.shape != fixed.shape:
+            raise InputError(f"refine: a mask must have the images' shape {fixed.shape}, got {mask.shape}")
+    if affine is not None and np.shape(affine) != (3, 4):
+        raise InputError(f"refine: an affine must be (3, 4), got {np.shape(affine)}")
+    if velocity is not None and (np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3):
+        raise InputError(f"refine: a velocity must be (x, y, z, 3), got {np.shape(velocity)}")
     fixed, moving = (Subject.of(image, mask) for image, mask in zip((fixed, moving), masks, strict=True))
     if velocity is None:
         velocity = np.zeros((*(max(side // 2, 2) for side in fixed.image.shape), 3), "float32")
@@ -172,7 +182,7 @@ def refine(
     try:
         run.fit(affine)
     except KeyboardInterrupt:
-        run.stopped = True
+        run.stop()
     return run.answer(int_steps)
 
 
@@ -184,10 +194,12 @@ class _Run:
         self.box = Box(mask, velocity.shape[:3])
         self.steps, self.smoothness, self.progress = steps, smoothness, progress
         self.taken, self.total, self.stopped = 0, steps, False
-        self.affine = self.start = self.best = None
+        self.affine = self.start = self.best = self.fine = None
 
-    def _tick(self, value):
+    def _tick(self, value, affine=None):
         self.taken += 1
+        if affine is not None:
+            self.affine = affine
         if self.progress is not None:
             self.progress(self.taken, self.total, value)
 
@@ -195,23 +207,29 @@ class _Run:
         return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur)
 
     def fit(self, affine):
-        self.affine = np.eye(3, 4) if affine is None else np.array(affine, float)
+        self.affine = _first_guess(self.fixed, self.moving) if affine is None else np.array(affine, float)
         if affine is None:
             self.total += AFFINE_STEPS
             self.affine = fit_affine(self.fixed, self.moving, self.velocity.shape[:3], tick=self._tick).astype(float)
         if not self.steps:
             return
-        fine = self._objective(self.box.fine(), 0.0)
-        self.start = self._see(fine)
+        self.fine = self._objective(self.box.fine(), 0.0)
+        self.start = self._see()
         coarse_steps = self.steps // 2 if self.box.lattice != self.box.full else 0
         if coarse_steps:
             self._descend(self._objective(self.box.coarse(), 1.0), coarse_steps, COARSE_SIGMA, False)
-        self._descend(fine, self.steps - coarse_steps, FINE_SIGMA, True)
-        self._see(fine)
+        self._descend(self.fine, self.steps - coarse_steps, FINE_SIGMA, True)
+        self._see()
 
-    def _see(self, objective):
+    def stop(self):
+        """End early; the coarse steps, which compare other images, count too."""
+        self.stopped = True
+        if self.start is not None:
+            self._see()
+
+    def _see(self):
         """The objective where the run is; kept if it is the least so far."""
-        value, terms, _, _ = objective(self.affine, self.velocity[self.box.inside])
+        value, terms, _, _ = self.fine(self.affine, self.velocity[self.box.inside])
         self._keep(value, terms)
         return value
 
@@ -240,8 +258,9 @@ class _Run:
         value, terms, affine, velocity = self.best or (np.nan, np.full(4, np.nan), self.affine, self.velocity)
         velocity, smoothed = without_folds(velocity, self.box.full, int_steps)
         if smoothed and self.steps:
-            window = self._objective(self.box.fine(), 0.0)
-            value, terms, _, _ = window(affine, velocity[self.box.inside])
+            if self.fine is None:
+                self.fine = self._objective(self.box.fine(), 0.0)
+            value, terms, _, _ = self.fine(affine, velocity[self.box.inside])
         return Refined(
             affine=affine.astype("float32"),
             velocity=velocity,
@@ -256,10 +275,11 @@ class _Run:
 def without_folds(velocity, full, int_steps=7, rounds=40):
     """A velocity [x, y, z, 3] whose exp(v), on the full grid, folds nowhere; (velocity, whether it had to be changed).
 
-    Where a determinant is not positive the velocity is smoothed, in a neighbourhood that grows from round to round.
+    Where a determinant is not positive the velocity is smoothed, in a neighbourhood that grows from round to round; what
+    still folds after so many rounds is weakened as a whole too.
     """
     changed = False
-    for i in range(rounds):
+    for i in itertools.count():
         phi = fields.resize_displacement(fields.integrate(ops.convert_to_tensor(velocity[None]), int_steps), full)
         folded = metrics.folded_cells(ops.convert_to_numpy(phi)[0])
         if not folded.any():
@@ -273,4 +293,6 @@ def without_folds(velocity, full, int_steps=7, rounds=40):
         weight = ndimage.gaussian_filter(near.astype("float32"), 1.0)[..., None]
         smooth = ndimage.gaussian_filter(velocity, (0.7, 0.7, 0.7, 0), mode="nearest")
         velocity = velocity + weight * (smooth - velocity)
+        if i >= rounds:
+            velocity = 0.8 * velocity
     return velocity, changed

@@ -6,7 +6,7 @@ from helpers import LARGE, SMALL, gradients, is_no_gradient, noise, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acsgreg_tf.ops import affine
+from acsgreg_tf.ops import affine, sampling
 from acsgreg_tf.ops.fields import compose, identity_grid
 
 IDENTITY = np.eye(3, 4, dtype="float32")[None]
@@ -109,3 +109,56 @@ def test_whole_transform_agrees_with_composition_of_fields_inside():
 def test_identity_affine_leaves_the_displacement():
     phi = smooth_field(SMALL, 2.0)
     np.testing.assert_allclose(affine.after_displacement(IDENTITY, phi), phi, atol=1e-6)
+
+
+# === through phi and the affine at once ===
+
+
+def near_identity(batch=2, scale=0.05, seed=0):
+    return (np.eye(3, 4) + noise((batch, 3, 4), scale, seed)).astype("float32")
+
+
+@pytest.mark.parametrize("shape, fill", [(SMALL, None), (SMALL, 0.5), (LARGE, None)], ids=["plain", "filled", "compiled"])
+def test_warped_jointly_is_sampled_at_the_whole_transform_with_its_gradients(shape, fill):
+    image, matrix, phi = noise((2, *shape, 2)), near_identity(), smooth_field(shape, 2.0, batch=2)
+
+    def in_two_steps(i, a, u):
+        return sampling._linear(i, identity_grid(shape) + affine.after_displacement(a, u), fill_value=fill)
+
+    expected, (_, by_affine, by_phi) = gradients(in_two_steps, image, matrix, phi)
+    value, (none, found_affine, found_phi) = gradients(
+        lambda i, a, u: affine.warp_jointly(i, a, u, fill_value=fill), image, matrix, phi
+    )
+    assert is_no_gradient(none)
+    np.testing.assert_allclose(value, expected, atol=2e-4)
+    np.testing.assert_allclose(found_affine, by_affine, rtol=1e-3, atol=2e-4 * np.abs(by_affine).max())
+    # Where a point lies on a voxel to the last digit the slope may be that of either side.
+    apart = np.abs(found_phi - by_phi) > 1e-3 * np.abs(by_phi).max()
+    assert apart.mean() < 1e-3
+
+
+def test_the_displacement_may_have_another_grid_than_the_volume():
+    """A window 4 voxels into the volume: the affine about the window's centre takes its voxels to the volume's."""
+    volume, shape = noise((2, 14, 12, 10, 1)), (5, 4, 6)
+    phi, matrix = noise((2, *shape, 3), 0.3), np.repeat(IDENTITY, 2, axis=0)
+    matrix[:, :, 3] = [4, 3, 2]
+    found = np.array(affine.warp_jointly(volume, matrix, phi))
+    assert found.shape == (2, *shape, 1)
+    expected = sampling.sample(volume, identity_grid(shape) + phi + np.float32([4, 3, 2]))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    def in_two_steps(a, u):
+        about = affine.center(shape)
+        return sampling.sample(volume, affine.transform_points(a, identity_grid(shape) + u, about))
+
+    matrix = matrix + noise((2, 3, 4), 0.05)
+    expected, slopes = gradients(in_two_steps, matrix, phi)
+    value, found = gradients(lambda a, u: affine.warp_jointly(volume, a, u), matrix, phi)
+    np.testing.assert_allclose(value, expected, atol=1e-4)
+    for got, want in zip(found, slopes, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
+
+
+def test_warping_jointly_refuses_batches_of_different_sizes():
+    with pytest.raises(ValueError, match="one batch size, got 2 and 1"):
+        affine.warp_jointly(noise((2, *SMALL, 1)), IDENTITY, noise((2, *SMALL, 3)))

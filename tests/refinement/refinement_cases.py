@@ -1,0 +1,76 @@
+"""What the refinement tests share: a textured body, the same body moved by a known map, and small phantoms."""
+
+import numpy as np
+from helpers import smooth_field
+from scipy import ndimage
+
+from acsgreg_tf.data import phantom
+from acsgreg_tf.ops import affine as affine_ops
+from acsgreg_tf.ops import fields
+
+# Small enough that nothing is worth a compilation by XLA; shapes are shared, so that they are traced once.
+SHAPE, LATTICE = (24, 24, 16), (12, 12, 8)
+# For the phantoms: a lumbar vertebra at 2.7 mm.
+COARSE, SPACING = (48, 48, 24), 2.7
+IDENTITY = np.eye(3, 4)
+
+
+def about_centre(shape):
+    return np.moveaxis(np.indices(shape), 0, -1) - (np.array(shape) - 1) / 2
+
+
+def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
+    """(image, mask) of an ellipsoid with a bump and a smooth texture, at points (X, Y, Z, 3) about its middle, in voxels."""
+    points = about_centre(SHAPE) if points is None else points
+    rng = np.random.default_rng(seed)
+    depth = 1 - np.linalg.norm(points / half, axis=-1)
+    depth = np.maximum(depth, 0.5 - np.linalg.norm((points - (0, -7, 1)) / (5, 6, 4), axis=-1))
+    texture = 0.0
+    for _ in range(12):
+        direction = rng.normal(size=3)
+        direction *= rng.uniform(0.7, 1.3) / np.linalg.norm(direction)  # waves of 5 to 9 voxels
+        texture = texture + np.sin(points @ direction + rng.uniform(0, 2 * np.pi))
+    return (np.clip(0.5 + 0.1 * texture, 0.05, 1) * (depth > 0)).astype("float32"), depth > 0
+
+
+def known(peak=1.2, seed=3):
+    """A velocity [x, y, z, 3] on the lattice, and exp(v) [X, Y, Z, 3] on the full grid."""
+    velocity = smooth_field(LATTICE, peak, sigma=2.5, seed=seed)
+    return velocity[0], np.array(fields.resize_displacement(fields.integrate(velocity), SHAPE))[0]
+
+
+def displacement(refined, shape, int_steps=7):
+    """phi = exp(v) of an answer, (X, Y, Z, 3)."""
+    return np.array(fields.resize_displacement(fields.integrate(refined.velocity[None], int_steps), shape))[0]
+
+
+def whole(refined, shape):
+    """The displacement of an answer's phi and affine together, (X, Y, Z, 3)."""
+    return np.array(affine_ops.after_displacement(refined.affine[None], displacement(refined, shape)[None]))[0]
+
+
+def moved(refined, mask):
+    """A mask through phi and the affine, sampled linearly and cut at 0.5."""
+    phi = displacement(refined, mask.shape)[None]
+    return np.array(affine_ops.warp_jointly(mask[None, ..., None].astype("float32"), refined.affine[None], phi))[0, ..., 0] > 0.5
+
+
+def turned(angles):
+    """Rotation (3, 3) by angles in degrees about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = (f(np.deg2rad(angles)) for f in (np.cos, np.sin))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
+def vertebra(seed, level, angles=(0, 0, 0), scale=1.0, wedge=0.0):
+    """(image, mask) of a phantom, turned, scaled, and wedged: higher in front by that part of its height, lower behind."""
+    sdf = phantom.vertebra(seed, level, COARSE, SPACING) / SPACING
+    points = about_centre(COARSE) @ turned(angles) / scale
+    points[..., 2] *= 1 - wedge * np.clip(2 * points[..., 1] / COARSE[1], -1, 1)
+    centre = (np.array(COARSE) - 1) / 2
+    sdf = ndimage.map_coordinates(sdf, np.moveaxis(points + centre, -1, 0), order=1, mode="nearest") * scale
+    shell = np.exp(-np.clip(-sdf, 0, None) / 0.7)
+    noise = 0.05 * np.random.default_rng(seed).standard_normal(COARSE)
+    return np.where(sdf <= 0, np.clip(0.35 + 0.4 * shell + noise, 0.05, 1), 0).astype("float32"), sdf <= 0
