@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from acsgreg_tf import losses
 from acsgreg_tf._voxelmorph import voxelmorph
-from acsgreg_tf.losses import LNCC, Diffusion, MeanSquaredDifference, SoftDice, local_correlation
+from acsgreg_tf.losses import LNCC, Diffusion, MeanSquaredDifference, SoftDice, SurfaceDistance, local_correlation
 
 SHAPE = (16, 16, 12)
 MIDDLE = (slice(None), *[slice(6, -6)] * 2, slice(5, -5))
@@ -244,6 +244,52 @@ def test_dice_pulls_a_label_towards_the_other():
     assert np.all(slope[:, :4] < 0) and np.all(slope[:, 4:] > 0)
 
 
+# === distance between surfaces ===
+
+
+def plane(at, reach=6.0, slope=(1.0, 0.0, 0.0), shape=(24, 6, 5)):
+    """The signed distance [1, *shape, 1] to the plane x = at (for another slope through there), cut at `reach`."""
+    points = np.moveaxis(np.indices(shape), 0, -1) - np.array([at, 0, 0])
+    return np.clip(points @ np.array(slope), -reach, reach)[None, ..., None].astype("float32")
+
+
+def test_a_surface_on_itself_is_at_no_distance():
+    assert float(SurfaceDistance()(plane(11.5), plane(11.5))) == 0
+
+
+def test_a_plane_shifted_by_2_voxels():
+    """Where neither distance is cut each voxel counts sqrt(1/4 + 4) - 1/2; the mean is taken over those near the surface."""
+    each = np.sqrt(0.25 + 4) - 0.5
+    np.testing.assert_allclose(losses.rounded_difference(plane(11.5, 99), plane(13.5, 99)), each, rtol=1e-5)
+    fixed, warped = plane(11.5), plane(13.5)
+    near = np.abs(fixed) < SurfaceDistance.NEAR  # 10 to 13: four planes
+    assert near[0, :, 0, 0, 0].sum() == 4
+    total = losses.rounded_difference(fixed, warped)
+    np.testing.assert_allclose(np.array(total)[near], each, rtol=1e-5)
+    # Cut at 6: 12 planes of 2 voxels' miss (6 to 17), and on either side one each of 1.5 and 0.5 less.
+    along = np.array(total)[0, :, 0, 0, 0]
+    assert float(SurfaceDistance()(fixed, warped)) == pytest.approx(along.sum() / 4, rel=1e-5)
+    assert np.count_nonzero(along) == 14
+
+
+def test_small_misses_count_squared_and_large_ones_absolute():
+    one = np.ones((1,), "float32")
+    assert float(losses.rounded_difference(one * 0.01, 0 * one)[0]) == pytest.approx(0.01**2, rel=1e-2)
+    assert float(losses.rounded_difference(one * 100, 0 * one)[0]) == pytest.approx(99.5, rel=1e-4)
+
+
+def test_distance_grows_with_the_miss_and_pulls_the_surface_back():
+    found = [float(SurfaceDistance()(plane(11.5), plane(11.5 + by))) for by in (0, 0.5, 1, 2, 4, 8)]
+    assert np.all(np.diff(found) > 0)  # far beyond where masks overlap
+    _, (slope,) = slopes(lambda w: SurfaceDistance()(plane(11.5), w), plane(13.5))
+    assert np.all(slope[0, 9:14] < 0)  # the warped distance is too small there: downhill raises it
+
+
+def test_without_a_surface_near_the_distance_is_finite():
+    assert float(SurfaceDistance()(plane(-100), plane(-100))) == 0
+    assert np.isfinite(float(SurfaceDistance()(plane(-100), plane(11.5))))
+
+
 # === all of them ===
 
 
@@ -254,7 +300,9 @@ def test_mean_squared_difference_of_a_shift_is_its_square(shift, seed):
     assert float(MeanSquaredDifference()(image, image + np.float32(shift))) == pytest.approx(shift**2, abs=1e-4)
 
 
-EACH = [LNCC(7, foreground=False, signed=True), MeanSquaredDifference(), Diffusion(), SoftDice(reduction="sum")]
+EACH = [
+    LNCC(7, foreground=False, signed=True), MeanSquaredDifference(), Diffusion(), SoftDice(reduction="sum"), SurfaceDistance()
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("loss", EACH, ids=lambda loss: loss.name)
@@ -263,7 +311,9 @@ def test_config_round_trip(loss):
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
 
 
-@pytest.mark.parametrize("loss", [LNCC(5), MeanSquaredDifference(), Diffusion(), SoftDice()], ids=lambda x: x.name)
+@pytest.mark.parametrize(
+    "loss", [LNCC(5), MeanSquaredDifference(), Diffusion(), SoftDice(), SurfaceDistance()], ids=lambda loss: loss.name
+)
 def test_a_batch_is_the_mean_of_its_samples(loss):
     fixed, warped = texture(batch=2), texture(batch=2, seed=1)
     if loss.name == "diffusion":

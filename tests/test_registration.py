@@ -24,7 +24,10 @@ from acsgreg_tf import metrics
 from acsgreg_tf.data.images import Image
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, resample, to_sitk, to_sitk_transform, write_transform
-from acsgreg_tf.registration import default_model, load_model, register
+from acsgreg_tf.ops import fields
+from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS
+from acsgreg_tf.refinement.optimise import AFFINE_STEPS
+from acsgreg_tf.registration import STEPS, default_model, load_model, register, run_network
 
 SPINES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "spines"
 FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
@@ -287,6 +290,90 @@ def test_figure():
     figure = run(bending(), one_millimetre(), one_millimetre()).figure("a title")
     assert figure.get_suptitle() == "a title"
     assert len(figure.axes) == 16
+
+
+# refinement
+
+
+SMALL_BOX = (24, 24, 16)
+
+
+def refined(monkeypatch, model, **options):
+    monkeypatch.setattr("acsgreg_tf.registration.BOX", SMALL_BOX)
+    return run(model, oblique_fixed(), oblique_moving(), **options)
+
+
+@pytest.mark.trains
+def test_refinement_betters_the_networks_answer(monkeypatch):
+    told, network = [], KnownNetwork(inshape=SMALL_BOX)
+    plain = refined(monkeypatch, network)
+    result = refined(monkeypatch, network, refine=16, refine_progress=lambda *step: told.append(step))
+    assert "refinement" not in plain.summary and "refining" not in plain.summary["seconds"]
+    found = result.summary["refinement"]
+    assert found["steps"] == 16 and not found["stopped"] and found["smoothness"] == DEFAULT_SMOOTHNESS
+    assert found["objective"]["end"] < found["objective"]["start"] - 0.1
+    assert set(found["terms"]) == {"lncc", "distance", "roughness", "folds"}
+    assert [step[:2] for step in told] == [(i + 1, 16) for i in range(16)]
+    assert result.summary["dice"]["deformable"] > max(plain.summary["dice"]["deformable"], 0.9)
+    assert result.summary["folds"]["count"] == 0 and result.summary["inverse_error_mm"] < 0.1
+    assert json.loads(json.dumps(result.summary)) == result.summary
+    assert list(result.summary["seconds"]) == [*STEPS, "total"]
+    assert result.velocity.shape == (12, 12, 8, 3) and result.summary["model"] == "known"
+    # What is written is what was measured.
+    np.testing.assert_allclose(
+        result.images["deformable"], resample(result.moving.image, result.moving.grid, result.fixed.grid, result.transform)
+    )
+
+
+@pytest.mark.trains
+def test_without_a_network(monkeypatch):
+    alone = refined(monkeypatch, "none", refine=16, smoothness=1.0)
+    assert alone.summary["model"] == "none" and alone.summary["refinement"]["smoothness"] == 1
+    assert alone.summary["refinement"]["steps"] == 16 + AFFINE_STEPS
+    dice = alone.summary["dice"]
+    assert dice["before"] < dice["affine"] < dice["deformable"] and dice["deformable"] > 0.9
+    assert alone.summary["folds"]["count"] == 0
+    affine = refined(monkeypatch, "none")
+    assert not affine.velocity.any() and affine.summary["dice"]["affine"] == affine.summary["dice"]["deformable"] > 0.8
+    assert affine.summary["refinement"]["steps"] == AFFINE_STEPS
+
+
+@pytest.mark.trains
+def test_a_refinement_that_is_stopped_leaves_a_whole_result(monkeypatch):
+    def stop(done, total, objective):
+        if done == 10:
+            raise KeyboardInterrupt
+
+    result = refined(monkeypatch, KnownNetwork(inshape=SMALL_BOX), refine=16, refine_progress=stop)
+    assert result.summary["refinement"]["stopped"] and result.summary["refinement"]["steps"] == 10
+    assert result.summary["dice"]["deformable"] > result.summary["dice"]["before"]
+    assert result.moved_seg.data.any() and result.figure() is not None
+
+
+def test_bad_numbers_of_refinement_are_refused():
+    ct, label = one_millimetre()
+    both = {"fixed_seg": label, "moving_seg": label, "label": NUMBER, "model": KnownNetwork()}
+    assert refused(ct, ct, **both, refine=-3) == "refine -3: must be a whole number of steps, and not negative"
+    assert refused(ct, ct, **both, refine=2.5).startswith("refine 2.5: must be a whole number")
+    assert refused(ct, ct, **both, smoothness=2.0) == "smoothness 2.0: goes with refine"
+    assert "smoothness must be a number and not negative, got -1" in refused(ct, ct, **both, refine=3, smoothness=-1)
+
+
+def test_run_network_gives_what_register_uses():
+    network = bending()
+    result = run(network, oblique_fixed(), oblique_moving())
+    found = run_network(network, result.fixed.image, result.moving.image)
+    assert set(found) == {"affine", "velocity", "phi", "inverse"}
+    np.testing.assert_array_equal(found["phi"], result.displacement)
+    np.testing.assert_array_equal(found["velocity"], result.velocity)
+    exp_minus = fields.resize_displacement(fields.integrate(-network.velocity[None]), BOX)
+    error, plain = (
+        metrics.inverse_consistency_error(found["phi"], inverse, spacing=(1, 1, 1), mask=result.fixed.label).mean
+        for inverse in (found["inverse"], np.array(exp_minus)[0])
+    )
+    assert error == result.summary["inverse_error_mm"] and 0 < error < plain
+    with pytest.raises(InputError, match="answer holds a NaN"):
+        run_network(KnownNetwork(np.full((3, 4), np.nan)), result.fixed.image, result.moving.image)
 
 
 # networks

@@ -7,12 +7,13 @@ import keras
 import nibabel as nib
 import numpy as np
 import pytest
-from helpers import ball
+from helpers import ball, noise
 
 from acsgreg_tf import training
 from acsgreg_tf.data.pairs import PairBatches, Vertebrae
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, load
+from acsgreg_tf.ops.affine import warp_jointly
 from acsgreg_tf.training import Recipe, WarmCosine, training_model
 
 pytestmark = pytest.mark.trains
@@ -198,8 +199,9 @@ def test_a_loss_that_became_nan_is_said(vertebrae, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fault", [{"epochs": 0}, {"window": 4}, {"lr": -1.0}, {"lambdas": (1, 2)}, {"schedule": "step"}, {"initial_epoch": 99}]
-)
+    "fault", [{"epochs": 0}, {"window": 4}, {"lr": -1.0}, {"lambdas": (1, 2)}, {"schedule": "step"}, {"initial_epoch": 99},
+              {"label_loss": "hausdorff"}],
+)  # fmt: skip
 def test_recipe_refuses_what_it_cannot_use(fault):
     with pytest.raises(InputError, match=next(iter(fault))):
         Recipe(**fault)
@@ -212,3 +214,33 @@ def test_learning_rate_schedule():
     assert float(schedule(60)) == pytest.approx(0.5, abs=1e-6)
     assert float(schedule(110)) == pytest.approx(0.0, abs=1e-6)
     assert float(WarmCosine(1.0, 110, 0, cosine=False)(100)) == 1.0
+
+
+def test_warped_once_and_pulled_by_the_distance_the_loss_falls(vertebrae, tmp_path):
+    recipe = Recipe(
+        epochs=4, batch_size=4, lr=5e-3, steps_per_epoch=5, window=5, lambdas=(0.1, 0.7, 0.001, 0.1, 1), warp_once=True,
+        label_loss="distance",
+    )  # fmt: skip
+    run(tmp_path / "run", vertebrae, recipe=recipe, validation=vertebrae)
+    log = rows(tmp_path / "run" / "log-joint.csv")
+    for name in ("loss", "m_d_seg_loss"):
+        assert float(log[-1][name]) < float(log[0][name]) - 0.05
+    # Held-out pairs are measured by the same distance: not as masks, of which no sum is so large.
+    assert float(log[0]["val_m_d_seg_loss"]) == pytest.approx(float(log[0]["m_d_seg_loss"]), rel=0.5)
+    with pytest.raises(InputError, match="another warp_once"):
+        run(tmp_path / "run", vertebrae, recipe=Recipe(**{**recipe.__dict__, "warp_once": False}), resume=True)
+
+
+def test_warped_once_the_moved_pair_is_sampled_as_register_samples_it(vertebrae):
+    net = network()
+    model = training_model(net, labels=True, warp_once=True)
+    twice = training_model(net, labels=True)
+    assert set(model.output_names) == set(twice.output_names)
+    inputs, _ = PairBatches(vertebrae, 2)[0]
+    net.set_weights([weight + noise(weight.shape, 0.05, seed) for seed, weight in enumerate(net.get_weights())])
+    found, other, answer = model(inputs), twice(inputs), net({k: inputs[k] for k in ("fixed", "moving")})
+    for name, given in (("m_d", "moving"), ("m_d_seg", "moving_seg")):
+        expected = warp_jointly(inputs[given], answer["affine"], answer["phi"])
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
+        assert np.abs(np.array(found[name]) - np.array(other[name])).max() > 1e-3  # sampled once, not twice
+    np.testing.assert_array_equal(found["m_a"], other["m_a"])

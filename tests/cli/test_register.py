@@ -14,6 +14,7 @@ from acsgreg_tf.cli import common
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.data.images import Image
 from acsgreg_tf.geometry import read_transform
+from acsgreg_tf.refinement.optimise import _Run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "register.py"
 FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
@@ -352,6 +353,80 @@ def test_sform_and_qform_that_disagree(cases, tmp_path, capsys):
     np.testing.assert_allclose(nib.load(moved).affine, nib.load(cases["fixed_crop"]).affine, atol=1e-4)
 
 
+# refinement
+
+
+@pytest.fixture
+def small_box(monkeypatch):
+    """Without a network, the box that the made-up vertebra just fits."""
+    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+
+
+def without_network(cases, *options, moved):
+    arguments = scans(cases, *options, moved=moved)
+    arguments[arguments.index(cases["model"])] = "none"
+    return arguments
+
+
+@pytest.mark.trains
+def test_refinement_without_a_network(cases, tmp_path, capsys, small_box):
+    options = ("--level", "L3", "--refine", 10, "--smoothness", 2, "--metrics", tmp_path / "m.json")
+    assert main(without_network(cases, *options, "--warp", tmp_path / "warp.h5", moved=tmp_path / "moved.nii.gz")) == 0
+    shown = capsys.readouterr()
+    assert shown.err == "" and "refined in 70 steps: objective " in shown.out
+    measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    assert measures["model"] == "none" and measures["refinement"]["smoothness"] == 2
+    assert measures["dice"]["deformable"] > 0.9 and measures["folds"]["count"] == 0
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.trains
+def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, small_box, monkeypatch):
+    """On the first of two levels: its files are whole, the second is not begun."""
+    tick = _Run._tick
+
+    def interrupted(self, *values):
+        tick(self, *values)
+        if self.taken == 64:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Run, "_tick", interrupted)
+    options = ("--levels", "L3,L2", "--refine", 10, "--metrics", tmp_path / "m.json", "--figure", tmp_path / "f.png")
+    options += ("--moved-seg", tmp_path / "seg.nii.gz", "--inverse-warp", tmp_path / "inverse.nii.gz")
+    assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 130
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == ["stopped: the best so far is written", "stopped"]
+    (level,) = [line.split(":")[0] for line in shown.out.splitlines() if "moving_ct" in line]
+    endings = ("f", "inverse", "m", "moved", "seg")
+    assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [f"{name}_{level}" for name in endings]
+    measures = json.loads((tmp_path / f"m_{level}.json").read_text(encoding="utf-8"))
+    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 64
+    assert nib.load(tmp_path / f"moved_{level}.nii.gz").get_fdata().any()
+    assert read_transform(tmp_path / f"inverse_{level}.nii.gz").grid.shape == nib.load(cases["moving"]).shape
+
+
+@pytest.mark.trains
+def test_the_affine_alone_has_no_objective_to_tell(cases, tmp_path, capsys, small_box):
+    options = ("--level", "L3", "--metrics", tmp_path / "m.json")
+    assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+    shown = capsys.readouterr().out
+    assert "refined in 60 steps\n" in shown and "nan" not in shown
+    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["refinement"]["objective"]["start"] is None
+
+
+def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
+    moved = tmp_path / "moved.nii.gz"
+    for options, words in (
+        (("--refine", -1), "--refine -1: must not be negative"),
+        (("--refine", "some"), "argument --refine: invalid int value: 'some'"),
+        (("--smoothness", 2), "--smoothness 2: goes with --refine"),
+        (("--refine", 5, "--smoothness", -2), "--smoothness -2.0: must be a number and not negative"),
+        (("--refine", 5, "--smoothness", "nan"), "--smoothness nan: must be a number"),
+    ):
+        assert words in fails(crops(cases, *options, moved=moved), capsys)
+    assert not list(tmp_path.iterdir())
+
+
 # as a command
 
 
@@ -363,7 +438,8 @@ def test_help_starts_without_tensorflow():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parent.parent)
     assert found.stdout.endswith("[]\n") and found.returncode == 0
-    for option in ("--fixed", "--moving", "--moved", "--fixed-seg", "--levels", "--inverse-warp", "--gpu"):
+    options = ("--fixed", "--moving", "--moved", "--fixed-seg", "--levels", "--inverse-warp", "--gpu", "--refine", "--smoothness")
+    for option in options:
         assert option in found.stdout
 
 

@@ -8,6 +8,7 @@ from registration_cases import grid_about, save, save_network, scan
 
 from acsgreg_tf.cli.test import main
 from acsgreg_tf.data.cohort import Sample, make_split, write_manifest, write_split
+from acsgreg_tf.refinement.optimise import _Run
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,34 @@ def test_table_json_and_a_second_run(cases, tmp_path, capsys):
     assert out.stat().st_mtime_ns == before and capsys.readouterr().out == shown
 
 
+@pytest.mark.trains
+def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+    out = tmp_path / "out.csv"
+    options = ["--pairs", str(cases / "pairs.csv"), "--out", str(out), "--model", "none", "--refine", "0", "6"]
+    assert main(options) == 0
+    shown = capsys.readouterr().out
+    assert "### none refine 0" in shown and "### none refine 6" in shown and "Methods, all pairs" in shown
+    with open(out, newline="", encoding="utf-8") as file:
+        alone, more = csv.DictReader(file)
+    assert float(more["dice_deformable"]) >= float(alone["dice_deformable"]) > 0.8 and float(more["folds_count"]) == 0
+    assert alone["made_by"] == "no network refine=0" and more["made_by"] == "no network refine=6"
+    assert main(options) == 0 and capsys.readouterr().out == shown  # nothing is done again
+
+
+@pytest.mark.trains
+def test_ctrl_c_while_refining_leaves_no_row_of_a_refinement_cut_short(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+
+    def interrupted(self, *values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_Run, "_tick", interrupted)
+    options = ["--pairs", str(cases / "pairs.csv"), "--out", str(tmp_path / "out.csv"), "--model", "none", "--refine", "6"]
+    assert main(options) == 130
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_another_tool_beside_the_network(cases, tmp_path, capsys, monkeypatch):
     pytest.importorskip("ants", reason="antspyx (extra: peers) is not installed")
     monkeypatch.setattr("acsgreg_tf.evaluation.BOX", (40, 40, 40))
@@ -73,6 +102,7 @@ def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
     "more, words",
     [
         (["--processes", "0"], "--processes 0"),
+        (["--refine", "10", "-1"], "--refine -1: must not be negative"),
         (["--method", "syn"], "method 'syn': must be one of"),
         (["--method", "ants-affine"], "--model: goes with"),
         (["--manifest", "m.csv"], "--manifest: goes with --split"),

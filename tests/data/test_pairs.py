@@ -6,6 +6,7 @@ import pytest
 
 from acsgreg_tf.data.cohort import Sample, mixed_pairs
 from acsgreg_tf.data.pairs import PairBatches, Vertebrae, batch_of, read_list
+from acsgreg_tf.data.shapes import from_crop
 from acsgreg_tf.errors import InputError
 
 SHAPE = (8, 6, 4)
@@ -143,6 +144,43 @@ def test_augmented_batches_follow_from_the_seed_and_the_step(files):
     for i, (inputs, _) in enumerate(batches().as_tf_dataset(readers=3)):
         for name, volume in inputs.items():
             np.testing.assert_array_equal(volume, batches().volumes(i)[name])
+
+
+def test_labels_as_distances(files):
+    vertebrae = Vertebrae(*files)
+    plain, found = (PairBatches(vertebrae, 4, distances=given).volumes(0) for given in (False, True))
+    np.testing.assert_array_equal(found["fixed"], plain["fixed"])
+    for name in ("fixed_seg", "moving_seg"):
+        assert found[name].shape == plain[name].shape and found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name] < 0, plain[name] > 0)
+        assert -3 < found[name].min() < -0.3 and 2 < found[name].max() <= PairBatches.REACH
+        expected = np.clip(from_crop(plain[name][0, ..., 0] > 0), -PairBatches.REACH, PairBatches.REACH)
+        np.testing.assert_allclose(found[name][0, ..., 0], expected, atol=5e-3)  # kept in half precision
+    targets = PairBatches(vertebrae, 4, distances=True)[0][1]
+    np.testing.assert_array_equal(targets["m_d_seg"], found["fixed_seg"])
+    assert set(PairBatches(Vertebrae(files[0]), 2, distances=True).volumes(0)) == {"fixed", "moving"}
+
+
+def test_distances_are_mirrored_and_follow_the_augmentation(files):
+    vertebrae = Vertebrae(*files)
+    options = {"batch_size": 12, "steps": 1, "seed": 1, "flip": True}
+    mirrored = PairBatches(vertebrae, **options, distances=True).volumes(0)
+    masks = PairBatches(vertebrae, **options).volumes(0)
+    np.testing.assert_array_equal(mirrored["moving_seg"] < 0, masks["moving_seg"] > 0)
+    options = {"batch_size": 2, "steps": 2, "seed": 1, "augment": True}
+    for step in (0, 1):  # a vertebra is another every time
+        found = PairBatches(vertebrae, **options, distances=True).volumes(step)
+        masks = PairBatches(vertebrae, **options).volumes(step)
+        # Rounding the mask's corners may take a voxel off.
+        assert np.mean((found["fixed_seg"] < 0) != (masks["fixed_seg"] > 0)) < 0.05
+
+
+def test_a_mask_without_a_surface_has_no_distances(files, tmp_path):
+    images, labels, _ = files
+    path = str(tmp_path / "nothing.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(SHAPE, "uint8"), np.eye(4)), path)
+    with pytest.raises(InputError, match="vertebra [01] of the list: its mask is empty or fills the box"):
+        PairBatches(Vertebrae(images[:2], [labels[0], path]), 2, distances=True).volumes(0)
 
 
 @pytest.mark.parametrize(

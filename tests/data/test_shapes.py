@@ -300,3 +300,20 @@ def test_a_coarser_grid_is_varied_by_the_same_millimetres():
         )  # fmt: skip
         away.append((np.argwhere(moved <= 0).mean(axis=0) - np.argwhere(sdf <= 0).mean(axis=0)) * 2)
     assert 1.5 < np.std(away) < 4.0  # normal, cut at two standard deviations, 3 mm
+
+
+def test_the_distance_of_a_crop_lies_where_the_mask_lies():
+    middle = (3.3, -4.2, 1.6)
+    truth = ball(14, middle)
+    found = shapes.from_crop(truth <= 0)
+    near = np.abs(truth) < 4
+    assert found.shape == SMALL and found.dtype == np.float32
+    assert np.abs(found - truth)[near].mean() < 0.2 and np.abs(found - truth)[near].max() < 0.8
+    np.testing.assert_allclose(np.argwhere(found < 0).mean(axis=0), np.array(middle) + (np.array(SMALL) - 1) / 2, atol=0.1)
+    # Cut by the grid's edge it stays open there: no surface between the last voxel and nothing.
+    cut = shapes.from_crop(ball(14, (-30, 0, 0)) <= 0)
+    assert cut[0, 32, 24] < -8
+
+
+def test_a_mask_without_a_surface_has_no_distance():
+    assert shapes.from_crop(np.zeros(SMALL, bool)) is None and shapes.from_crop(np.ones(SMALL, bool)) is None

@@ -8,7 +8,9 @@ import pytest
 from helpers import LARGE, SMALL, check_layer, dtype_of, gradients, is_no_gradient, noise, smooth_field
 
 from acsgreg_tf._voxelmorph import voxelmorph
-from acsgreg_tf.layers import SpatialTransformer, VecInt
+from acsgreg_tf.layers import JointTransformer, SpatialTransformer, VecInt
+from acsgreg_tf.ops import affine as affine_ops
+from acsgreg_tf.ops import fields
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 OPTIONS = [
@@ -221,3 +223,27 @@ def test_gradients_flow_inside_a_compiled_training_step(tf):
 def test_what_cannot_work_is_refused_with_the_value_and_the_rule(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# === both at once ===
+
+
+@pytest.mark.parametrize("shape", [(12, 9), SMALL], ids=["2-D", "3-D"])
+def test_joint_transformer_samples_once_through_phi_and_the_affine(shape):
+    image, phi = noise((2, *shape, 2)), smooth_field(shape, 1.5, batch=2)
+    matrix = affines(len(shape), scale=0.05)
+    layer = check_layer(JointTransformer, [image, matrix, phi], field=True)
+    expected = fields.warp(image, affine_ops.after_displacement(matrix, phi))
+    np.testing.assert_allclose(layer([image, matrix, phi]), expected, atol=1e-4)
+    _, found = gradients(lambda *t: layer(list(t)), image, matrix, phi)
+    assert is_no_gradient(found[0]) and np.any(found[1]) and np.any(found[2])
+
+
+def test_joint_transformer_is_the_two_transformers_where_those_blur_nothing():
+    """Whole-voxel shifts: sampling twice is sampling once."""
+    image, matrix = noise((1, *SMALL, 1)), np.eye(3, 4, dtype="float32")[None]
+    matrix[0, :, 3] = [1, 0, -1]
+    phi = np.full((1, *SMALL, 3), [0, 2, 1], "float32")
+    twice = SpatialTransformer()([SpatialTransformer()([image, matrix]), phi])
+    middle = (slice(None), *[slice(2, -2)] * 3)
+    np.testing.assert_allclose(JointTransformer()([image, matrix, phi])[middle], np.array(twice)[middle], atol=1e-5)

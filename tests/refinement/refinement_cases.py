@@ -33,6 +33,26 @@ def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
     return (np.clip(0.5 + 0.1 * texture, 0.05, 1) * (depth > 0)).astype("float32"), depth > 0
 
 
+def textured(points):
+    """(image, mask) of an ellipsoid on the phantoms' grid with a soft edge and a texture of 4.5 to 6 voxels."""
+    rng, half = np.random.default_rng(0), np.array([17.0, 14.0, 9.0])
+    depth = (1 - np.linalg.norm(points / half, axis=-1)) * half.min()
+    texture = 0.0
+    for _ in range(12):
+        direction = rng.normal(size=3)
+        direction *= rng.uniform(1.0, 1.4) / np.linalg.norm(direction)
+        texture = texture + np.sin(points @ direction + rng.uniform(0, 2 * np.pi))
+    image = np.clip(0.5 + 0.16 * texture, 0.05, 1) * np.clip(depth / 1.5 + 0.5, 0, 1)
+    return image.astype("float32"), depth > 0
+
+
+def twisted(points, degrees, at=9.0):
+    """Points (X, Y, Z, 3) turned about z, by so many degrees at that height: a diffeomorphism that is known exactly."""
+    angle = np.deg2rad(degrees) * points[..., 2] / at
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y, z], axis=-1)
+
+
 def known(peak=1.2, seed=3):
     """A velocity [x, y, z, 3] on the lattice, and exp(v) [X, Y, Z, 3] on the full grid."""
     velocity = smooth_field(LATTICE, peak, sigma=2.5, seed=seed)

@@ -7,7 +7,22 @@ import pytest
 from helpers import noise, smooth_field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from refinement_cases import COARSE, IDENTITY, LATTICE, SHAPE, about_centre, body, displacement, known, moved, vertebra
+from refinement_cases import (
+    COARSE,
+    IDENTITY,
+    LATTICE,
+    SHAPE,
+    about_centre,
+    body,
+    displacement,
+    known,
+    moved,
+    textured,
+    turned,
+    twisted,
+    vertebra,
+    whole,
+)
 
 from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
@@ -68,10 +83,23 @@ def test_an_object_on_itself_stays():
     assert found.terms["lncc"] == pytest.approx(1, abs=0.01) and found.terms["distance"] == 0
 
 
+def test_a_known_diffeomorphism_is_recovered():
+    """Turned, moved by 2 voxels and twisted; the map found is 0.25 voxel away from the true one on average inside."""
+    points = about_centre(COARSE)
+    truth = twisted(points, 7) @ turned((3, -4, 8)).T + (1.5, -1, 0.5)
+    (fixed, fixed_mask), (moving, moving_mask) = textured(truth), textured(points)
+    found = refine(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+    best = points + found.affine[:, 3] + points @ (found.affine[:, :3] - np.eye(3)).T
+    start, affine, end = (
+        np.linalg.norm(tried - truth, axis=-1)[fixed_mask].mean() for tried in (points, best, points + whole(found, COARSE))
+    )
+    assert start > 2 and affine > 0.5
+    assert end < 0.25
+    does_not_fold(found, COARSE)
+
+
 def test_the_affine_from_nothing():
     """Turned by 12 degrees, 10 % larger, 1.5 voxels off."""
-    from refinement_cases import turned
-
     truth = np.c_[turned((0, 4, 12)) * 1.1, (1.5, -1, 0.5)]
     points = about_centre(SHAPE)
     fixed, moving = body(points @ truth[:, :3].T + truth[:, 3]), body()
@@ -103,7 +131,7 @@ def test_the_numbers_told_are_those_of_the_answer(pair, solved):
     assert solved.end == pytest.approx(objective_of(pair, solved.affine, solved.velocity), abs=1e-4)
     assert solved.end < solved.start - 1 and solved.steps == 30
     dice = [metrics.dice(pair["fixed_mask"], mask) for mask in (pair["moving_mask"], moved(solved, pair["moving_mask"]))]
-    assert dice[0] < 0.85 and dice[1] > 0.97
+    assert dice[0] < 0.92 and dice[1] > 0.97
     does_not_fold(solved, SHAPE)
 
 
@@ -158,22 +186,18 @@ def test_hard_phantoms_do_not_fold(name):
     assert metrics.dice(fixed_mask, moved(found, moving_mask)) > 0.95
 
 
-@pytest.mark.parametrize("kind", ["noise", "one spike", "steep shear", "huge"])
+@pytest.mark.parametrize("kind", ["noise", "a patch of noise", "far too strong"])
 def test_folds_are_smoothed_out_of_any_velocity(kind):
-    velocity = np.zeros((*LATTICE, 3), "float32")
-    if kind == "noise":
-        velocity = noise(velocity.shape, 1.5)
-    elif kind == "one spike":
-        velocity[5, 6, 4] = [6, -5, 4]
-    elif kind == "steep shear":
-        velocity[:, 6:, :, 0] = 8
-    else:
-        velocity = noise(velocity.shape, 60.0)
-    found, changed = without_folds(velocity, SHAPE)
-    assert changed
+    velocity = noise((*LATTICE, 3), 1.5)
+    if kind == "a patch of noise":
+        velocity = np.zeros((*LATTICE, 3), "float32")
+        velocity[4:7, 5:8, 3:6] = noise((3, 3, 3, 3), 4.0)
+    # With two rounds of smoothing only, the rest has to be weakened.
+    found, changed = without_folds(*((20 * velocity, SHAPE, 7, 2) if kind == "far too strong" else (velocity, SHAPE)))
+    assert changed and metrics.folded_cells(displacement(SimpleNamespace(velocity=velocity), SHAPE)).any()
     phi = displacement(SimpleNamespace(velocity=found), SHAPE)
     assert not metrics.folded_cells(phi).any() and metrics.folds(phi).count == 0
-    if kind == "one spike":  # far from it nothing changed
+    if kind == "a patch of noise":  # far from it nothing changed
         np.testing.assert_array_equal(found[0], velocity[0])
 
 
