@@ -89,7 +89,7 @@ def _sampled_jointly_gradient(volume, affine, displacement, upstream, *, fill_va
     rank = len(about)
     _, slope = _linear_by_location(volume, locations, upstream, fill_value=fill_value)
     slope = ops.reshape(slope, (-1, math.prod(displacement.shape[1:-1]), rank))
-    centred = ops.reshape(before - about, (ops.shape(slope)[0], slope.shape[1], rank))
+    centred = ops.reshape(before - ops.convert_to_tensor(about), (ops.shape(slope)[0], slope.shape[1], rank))
     lever = ops.concatenate([centred, ops.ones_like(centred[..., :1])], axis=-1)
     by_affine = ops.matmul(ops.transpose(slope, (0, 2, 1)), lever)
     by_displacement = ops.reshape(ops.matmul(slope, affine[..., :rank]), ops.shape(displacement))
@@ -113,7 +113,7 @@ def warp_jointly(image, affine, displacement, fill_value=None):
     """
     check_batches(image, affine)
     check_batches(image, displacement)
-    image = ops.cast(ops.stop_gradient(image), "float32")
+    image = ops.stop_gradient(ops.cast(image, "float32"))
     affine, displacement = ops.cast(affine, "float32"), ops.cast(displacement, "float32")
     return _warp_jointly(image, affine, displacement, fill_value=fill_value)
 

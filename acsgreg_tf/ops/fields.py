@@ -92,6 +92,7 @@ def resize_displacement(displacement, shape):
     The scale is (new - 1) / (old - 1) an axis, exact for grids whose corner voxels coincide, so that exp(v) and exp(-v)
     stay each other's inverse after resizing.
     """
+    displacement = ops.convert_to_tensor(displacement)
     old = displacement.shape[1:-1]
     scale = [(new - 1) / (was - 1) if was > 1 else 1.0 for new, was in zip(shape, old, strict=True)]
     return resize(displacement, shape) * ops.convert_to_tensor(scale, dtype=displacement.dtype)
