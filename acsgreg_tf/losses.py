@@ -187,8 +187,9 @@ def rounded_difference(a, b):
 class SurfaceDistance(keras.losses.Loss):
     """How far the warped surface is from the fixed one, in voxels, from signed distances (negative inside).
 
-    The rounded difference of the two distances, a mean over the voxels near the fixed surface. It pulls wherever the surfaces
-    miss each other, and as far as the distances reach, where the overlap of masks (`SoftDice`) pulls at their edges only.
+    The rounded difference of the two distances, summed over all voxels and divided by the number near the fixed surface. It pulls
+    wherever the surfaces miss each other, and as far as the distances reach, where the overlap of masks (`SoftDice`) pulls at
+    their edges only.
     """
 
     # A voxel is near the surface within so many voxels.

@@ -3,8 +3,9 @@
     - LNCC(f, m o A o phi) + w_d distance(d_f, d_m o A o phi) + smoothness diffusion(phi) + w_f folds(phi)
 
 f, m are the masked images; d_f, d_m the signed distances in voxels to the vertebrae's surfaces, cut at `reach`; distance() is
-a rounded absolute difference, a mean over the voxels near the fixed surface. A distance pulls from as far as it reaches and in
-proportion to the miss, where the overlap of two masks pulls at their edges only: few steps are needed.
+a rounded absolute difference, summed over the window and divided by the number of voxels near the fixed surface. It pulls from as
+far as the distances reach and in proportion to the miss, where the overlap of two masks pulls at their edges only: few steps are
+needed.
 """
 
 import functools

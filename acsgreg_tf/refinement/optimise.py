@@ -26,6 +26,9 @@ SQUARINGS = 6
 VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
 # A stage ends early when so many steps together lower its objective by less than this.
 PATIENCE, TOLERANCE = 12, 1e-3
+# How far distances reach, in full voxels, coarse and fine: far ones pull from far, near ones leave alone the voxels round a
+# surface, whose distances change with any stretch.
+COARSE_REACH, FINE_REACH = 4.0, 2.0
 # Smoothing of the gradient, in voxels of the velocity's grid, coarse and fine.
 COARSE_SIGMA, FINE_SIGMA = 1.0, 0.6
 
@@ -203,8 +206,8 @@ class _Run:
         if self.progress is not None:
             self.progress(self.taken, self.total, value)
 
-    def _objective(self, window, blur):
-        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur)
+    def _objective(self, window, blur, reach):
+        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach)
 
     def fit(self, affine):
         self.affine = _first_guess(self.fixed, self.moving) if affine is None else np.array(affine, float)
@@ -213,11 +216,11 @@ class _Run:
             self.affine = fit_affine(self.fixed, self.moving, self.velocity.shape[:3], tick=self._tick).astype(float)
         if not self.steps:
             return
-        self.fine = self._objective(self.box.fine(), 0.0)
+        self.fine = self._objective(self.box.fine(), 0.0, FINE_REACH)
         self.start = self._see()
         coarse_steps = self.steps // 2 if self.box.lattice != self.box.full else 0
         if coarse_steps:
-            self._descend(self._objective(self.box.coarse(), 1.0), coarse_steps, COARSE_SIGMA, False)
+            self._descend(self._objective(self.box.coarse(), 1.0, COARSE_REACH), coarse_steps, COARSE_SIGMA, False)
         self._descend(self.fine, self.steps - coarse_steps, FINE_SIGMA, True)
         self._see()
 
@@ -259,7 +262,7 @@ class _Run:
         velocity, smoothed = without_folds(velocity, self.box.full, int_steps)
         if smoothed and self.steps:
             if self.fine is None:
-                self.fine = self._objective(self.box.fine(), 0.0)
+                self.fine = self._objective(self.box.fine(), 0.0, FINE_REACH)
             value, terms, _, _ = self.fine(affine, velocity[self.box.inside])
         return Refined(
             affine=affine.astype("float32"),

@@ -29,7 +29,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, fit_affine, refine, without_folds
 from acsgreg_tf.refinement.box import Box
 from acsgreg_tf.refinement.objective import Objective, Subject
-from acsgreg_tf.refinement.optimise import AFFINE_STEPS, SQUARINGS
+from acsgreg_tf.refinement.optimise import AFFINE_STEPS, FINE_REACH, SQUARINGS
 
 pytestmark = pytest.mark.trains
 
@@ -61,7 +61,7 @@ def objective_of(pair, affine, velocity, smoothness=DEFAULT_SMOOTHNESS):
     """The objective on the full images as a refinement counts it, made anew."""
     sides = [Subject.of(pair[name], pair[f"{name}_mask"]) for name in ("fixed", "moving")]
     box = Box(pair["fixed_mask"], velocity.shape[:3])
-    return Objective(*sides, box.fine(), smoothness, SQUARINGS)(affine, velocity[box.inside])[0]
+    return Objective(*sides, box.fine(), smoothness, SQUARINGS, reach=FINE_REACH)(affine, velocity[box.inside])[0]
 
 
 def does_not_fold(refined, shape):
