@@ -41,7 +41,7 @@ def command(folder, script, *options):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / script, *map(str, options)],
-        cwd=folder, env=environment, capture_output=True, text=True,
+        cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done
