@@ -1,8 +1,8 @@
 """Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
 
-Coarse to fine: a little more than half of the steps compare blurred images on the velocity's own grid, the others the full images. Adam, on a
-gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with a rate that falls
-along the stage.
+Coarse to fine: a little more than half of the steps compare blurred images on the velocity's own grid, the others the full
+images. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with
+a rate that falls along the stage.
 """
 
 import itertools
@@ -150,8 +150,8 @@ def refine(
         fixed_mask, moving_mask: (X, Y, Z) bool; None takes where the image is not 0.
         affine, velocity: the start, as a network gives them ([3, 4]; [x, y, z, 3]). Without a velocity it starts at zero, at half
             resolution; without an affine that is fitted first, in AFFINE_STEPS steps more.
-        steps: of the deformable part, a little more than half of them coarse; fewer are taken where it converges before. 0 fits the affine only,
-            where there is none.
+        steps: of the deformable part, a little more than half of them coarse; fewer are taken where it converges before. 0
+            fits the affine only, where there is none.
         smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it costs
             overlap in the last tenths of a millimetre and gives gentler Jacobians and a more exact inverse.
         int_steps: squarings with which the answer is checked for folds.
