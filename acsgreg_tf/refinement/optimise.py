@@ -26,8 +26,8 @@ SQUARINGS = 5
 COARSE_SHARE = 0.55
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
 VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
-# A stage ends early when so many steps together lower its objective by less than this.
-PATIENCE, TOLERANCE = 12, 1e-3
+# In its last quarter, where the rate is low, a stage ends when so many steps together lower its objective by less than this.
+PATIENCE, TOLERANCE = 10, 1e-3
 # How far distances reach, in full voxels, coarse and fine: far ones pull from far, near ones leave alone the voxels round a
 # surface, whose distances change with any stretch.
 COARSE_REACH, FINE_REACH = 4.0, 2.0
@@ -251,7 +251,7 @@ class _Run:
             if keep:
                 self._keep(value, terms)
             least, since = (value, 0) if value < least - TOLERANCE else (least, since + 1)
-            if since >= PATIENCE:
+            if since >= PATIENCE and i >= 0.75 * steps:
                 break
             rate = _fall(i / steps)
             gradient = ndimage.gaussian_filter(gradient, (sigma, sigma, sigma, 0), mode="nearest")
