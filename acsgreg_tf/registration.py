@@ -26,6 +26,7 @@ from acsgreg_tf.geometry import (
     resample,
     resample_label,
 )
+from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS
 
 __all__ = ["NO_MODEL", "Result", "default_model", "load_model", "register", "run_network"]
 
@@ -156,6 +157,7 @@ def register(
         raise InputError(f"refine {refine}: must be a whole number of steps, and not negative")
     if smoothness is not None and not refine:
         raise InputError(f"smoothness {smoothness}: goes with refine")
+    smoothness = DEFAULT_SMOOTHNESS if smoothness is None else smoothness
     clock = _Clock(progress)
     with clock("reading"):
         fixed, moving = as_image(fixed), as_image(moving)
@@ -316,18 +318,16 @@ def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):
         affine=found["affine"],
         velocity=found["velocity"],
         steps=steps,
-        smoothness=refinement.DEFAULT_SMOOTHNESS if smoothness is None else smoothness,
+        smoothness=smoothness,
         int_steps=int_steps,
         progress=progress,
     )
 
 
 def _account(refined, smoothness):
-    from acsgreg_tf import refinement
-
     return {
         "steps": refined.steps,
-        "smoothness": refinement.DEFAULT_SMOOTHNESS if smoothness is None else smoothness,
+        "smoothness": smoothness,
         "stopped": refined.stopped,
         "objective": {"start": refined.start, "end": refined.end},
         "terms": refined.terms,
