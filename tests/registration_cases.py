@@ -115,8 +115,11 @@ class CentroidNetwork(KnownNetwork):
 
 def save_network(path, inshape=BOX, spoilt=False):
     """An untrained network that turns, shifts and bends, by about a voxel, as an .h5 file; with NaNs if `spoilt`."""
+    import keras
+
     from acsgreg_tf.networks import AVoxelMorph
 
+    keras.utils.set_random_seed(0)
     network = AVoxelMorph(
         inshape,
         affine_features=(2, 2),
