@@ -1,8 +1,9 @@
 """Other registration tools on the same two vertebrae, with the networks' answer: an affine and a displacement.
 
-The tools come with the optional extra ``acsgreg_tf[peers]`` and are imported when they are run. Each gets the crops that
-a network gets, on one common grid with the vertebrae's centres laid on each other, and nothing else: no labels, no masks.
-What it finds is taken apart as p_fixed -> phi -> A -> moving, so that one harness measures them all.
+One of them is the shipped network with voxelmorph's own layers in place of this package's. The others come with the optional
+extra ``acsgreg_tf[peers]`` and are imported when they are run. Each gets the crops that a network gets, on one common grid with
+the vertebrae's centres laid on each other, and nothing else: no labels, no masks. What it finds is taken apart as
+p_fixed -> phi -> A -> moving, so that one harness measures them all.
 """
 
 import glob
@@ -22,6 +23,7 @@ import SimpleITK as sitk
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import (
     DenseField,
+    affine_from_network,
     affine_to_network,
     field_to_network,
     from_sitk_transform,
@@ -31,7 +33,7 @@ from acsgreg_tf.geometry import (
     to_sitk,
 )
 
-__all__ = ["PEERS", "Answer", "check_peer", "register_peer", "version_of"]
+__all__ = ["PEERS", "Answer", "check_peer", "register_peer", "version_of", "voxelmorph_network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,6 +199,50 @@ def _elastix_field(vectors, fixed, grid):
     return from_sitk_transform(sitk.DisplacementFieldTransform(image))
 
 
+# voxelmorph's own layers (Dalca et al., Medical Image Analysis 2019), in place of this package's, in its network
+
+
+def _voxelmorph(fixed, moving, grid):
+    """The shipped network's weights; warps, integration and resizing by voxelmorph 0.2's own classes."""
+    from acsgreg_tf.registration import load_model
+
+    network = load_model()
+    if fixed.shape != network.inshape:
+        raise InputError(f"images: shape {fixed.shape}; the network of voxelmorph-layers takes {network.inshape}")
+    model = voxelmorph_network(network)
+    inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+    found = model.predict_on_batch(inputs)  # traces the graph, which is not the registration's time
+    begun = time.perf_counter()
+    found = model.predict_on_batch(inputs)
+    seconds = time.perf_counter() - begun
+    return affine_from_network(found["affine"][0], grid, grid), found["phi"][0], None, seconds
+
+
+def voxelmorph_network(network):
+    """A JointNetwork whose SpatialTransformers, VecInt and resizing are voxelmorph's own; weights are shared.
+
+    Outputs affine, m_a, phi and m_d, as JointNetwork's. Needs the TensorFlow backend.
+    """
+    import keras
+
+    from acsgreg_tf._voxelmorph import voxelmorph
+
+    if voxelmorph is None:
+        raise InputError(f"voxelmorph-layers: runs on TensorFlow only, not on {keras.backend.backend()}")
+    layers = voxelmorph.layers
+    inputs = network.inputs_by_name
+    affine = network.affine_net(inputs)
+    m_a = layers.SpatialTransformer(shift_center=True)([inputs["moving"], affine])
+    found = network.outputs_by_name
+    # The part between m_a and the velocity, on m_a as voxelmorph makes it.
+    velocity = keras.Model([inputs["fixed"], found["m_a"]], found["velocity"])([inputs["fixed"], m_a])
+    phi = layers.VecInt(int_steps=network.arguments["int_steps"])(velocity)
+    if network.arguments["int_downsize"] > 1:
+        phi = layers.RescaleTransform(network.arguments["int_downsize"])(phi)
+    m_d = layers.SpatialTransformer()([m_a, phi])
+    return keras.Model(inputs, {"affine": affine, "m_a": m_a, "phi": phi, "m_d": m_d})
+
+
 # name: (module that must be there, package that brings it, what runs it)
 PEERS = {
     "ants-affine": ("ants", "antspyx", _ants("Affine")),
@@ -204,4 +250,5 @@ PEERS = {
     "ants-syn-cc": ("ants", "antspyx", _ants("SyN", syn_metric="CC", syn_sampling=4)),
     "ants-registration-syn": ("ants", "antspyx", _ants("antsRegistrationSyN[s]")),
     "elastix-bspline": ("itk", "itk-elastix", _elastix),
+    "voxelmorph-layers": ("voxelmorph", "voxelmorph", _voxelmorph),
 }

@@ -4,9 +4,10 @@ import locale
 
 import numpy as np
 import pytest
-from registration_cases import NUMBER, grid_about, save, scan
+from registration_cases import BOX, NUMBER, grid_about, save, save_network, scan
+from scipy.ndimage import gaussian_filter
 
-from acsgreg_tf import evaluation, metrics, peers
+from acsgreg_tf import evaluation, metrics, networks, peers
 from acsgreg_tf.data.cohort_generator import CohortGenerator
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import Peer, evaluate
@@ -19,7 +20,7 @@ from acsgreg_tf.geometry import (
     resample,
     resample_label,
 )
-from acsgreg_tf.peers import PEERS, register_peer
+from acsgreg_tf.peers import PEERS, register_peer, voxelmorph_network
 
 SHAPE, SPACING = (64, 64, 32), 2.0
 GRID = network_grid((0, 0, 0), SHAPE, SPACING)
@@ -108,6 +109,22 @@ def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch):
     assert np.abs(ours - theirs)[inside].mean() < 0.004
     assert np.abs(bent[0] - theirs)[inside].mean() > 0.03 and np.abs(answer.displacement).max() > 0.5
     assert answer.inverse is None
+
+
+@pytest.mark.tensorflow
+def test_voxelmorphs_own_layers_in_a_network_find_what_ours_find(tmp_path):
+    """voxelmorph's RescaleTransform doubles displacements where the grid, corner to corner, grows by 31 / 15."""
+    network = networks.load(save_network(tmp_path / "small.h5"))
+    rng = np.random.default_rng(0)
+    fixed, moving = (gaussian_filter(rng.uniform(size=BOX), 2)[None, ..., None].astype("float32") for _ in range(2))
+    ours = network({"fixed": fixed, "moving": moving}, training=False)
+    theirs = {k: np.asarray(v) for k, v in voxelmorph_network(network)({"fixed": fixed, "moving": moving}).items()}
+    theirs["phi"] = theirs["phi"] * (31 / 15) / 2
+    for name, tolerance in (("affine", 1e-6), ("m_a", 1e-4), ("phi", 2e-3), ("m_d", 5e-3)):
+        np.testing.assert_allclose(theirs[name], np.asarray(ours[name]), atol=tolerance, err_msg=name)
+    assert np.abs(np.asarray(ours["phi"])).max() > 0.5
+    with pytest.raises(InputError, match=r"takes \(128, 128, 64\)"):
+        register_peer("voxelmorph-layers", fixed[0, ..., 0], moving[0, ..., 0])
 
 
 def test_importing_ants_leaves_the_locale(pair):

@@ -29,7 +29,8 @@ def _parser():
     parser.add_argument(
         "--method", nargs="+", default=["network"], metavar="NAME",
         help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
-        "ants-syn-cc, ants-registration-syn, elastix-bspline (default: network)",
+        "ants-syn-cc, ants-registration-syn, elastix-bspline; voxelmorph-layers is the network with voxelmorph's own layers "
+        "(default: network)",
     )  # fmt: skip
     parser.add_argument(
         "--refine", type=int, nargs="+", default=[0], metavar="N",
