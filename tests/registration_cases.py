@@ -20,13 +20,14 @@ def depth(points):
     return np.max(found, axis=0)
 
 
-def scan(grid, place=(0, 0, 0), transform=None, number=NUMBER, name="scan"):
-    """(CT, label map) Images of the vertebra whose middle lies at `place`, on `grid`.
+def scan(grid, place=(0, 0, 0), transform=None, number=NUMBER, name="scan", size=1):
+    """(CT, label map) Images of the vertebra whose middle lies at `place`, on `grid`, `size` times as large.
 
     HU vary smoothly inside; the neighbour above (`number` - 1) is a ball that the vertebra's label leaves out. With a
     transform it is the scan that the transform, applied to this scan's points, turns into the one without.
     """
     points = grid.points() - place if transform is None else transform.apply(grid.points()) - place
+    points = points / size
     inside = depth(points)
     texture = np.sin(points[..., 0] / 3) + np.cos(points[..., 1] / 4 + 1) + np.sin(points[..., 2] / 2.5)
     ball = np.linalg.norm(points - (0, 2, 14), axis=-1) < 5
@@ -99,8 +100,8 @@ class KnownNetwork:
 class CentroidNetwork(KnownNetwork):
     """Lays the images' centres of mass on each other: like a trained network, it follows what it is shown."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, inshape=BOX):
+        super().__init__(inshape=inshape)
         self.arguments = {"int_steps": 0}
 
     def affine_of(self, inputs):

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from registration_cases import (
     BOX,
     NUMBER,
@@ -202,14 +204,36 @@ def test_the_orientation_of_the_files_does_not_matter(number):
     assert np.linalg.norm(found - expected, axis=1).max() < 0.01
 
 
-@pytest.mark.parametrize("spacing", [(0.7, 0.7, 0.7), (1, 1, 1), (1.3, 0.9, 1.1), (1, 1, 1.5)])
-def test_spacing_changes_the_transform_little(spacing):
-    fixed = one_millimetre()
-    shape = tuple(int(48 / s) for s in spacing)
-    place = np.add(MOVING, (0.2, -0.3, 0.4))
-    reference = run(CentroidNetwork(), fixed, scan(grid_about(place, (96, 96, 96), 0.5), place))
-    result = run(CentroidNetwork(), fixed, scan(grid_about(place, shape, spacing), place))
-    assert np.linalg.norm(result.transform.apply(FIXED) - reference.transform.apply(FIXED)) < 0.2
+ORIENTATIONS = ["".join(code) for axes in itertools.permutations(("RL", "AP", "SI")) for code in itertools.product(*axes)]
+SPACINGS = st.tuples(*[st.floats(0.5, 1.5)] * 3)
+
+
+@pytest.fixture(scope="module")
+def at_half_a_millimetre():
+    """Two scans of the vertebra, twice its size, where both lie, and the transform between them at its points."""
+    scans = [scan(grid_about(place, (128, 128, 128), 0.5), place, size=2) for place in (FIXED, MOVING)]
+    points = scans[0][1].grid.index_to_points(np.argwhere(scans[0][1].data == NUMBER)[::500])
+    return points, run(CentroidNetwork((64, 64, 64)), *scans).transform.apply(points)
+
+
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(
+    spacings=st.tuples(SPACINGS, SPACINGS),
+    codes=st.tuples(*[st.sampled_from(ORIENTATIONS)] * 2),
+    seed=st.integers(0, 99),
+)
+def test_spacing_orientation_and_shape_move_the_transform_by_less_than_a_fifth_of_a_millimetre(
+    at_half_a_millimetre, spacings, codes, seed
+):
+    """The same two vertebrae saved anew, at any place between the voxels."""
+    draw = np.random.default_rng(seed)
+    points, expected = at_half_a_millimetre
+    anew = []
+    for place, spacing, code in zip((FIXED, MOVING), spacings, codes, strict=True):
+        shape = tuple(int(side / s) for side, s in zip(draw.integers(60, 72, 3), spacing, strict=True))
+        anew.append(scan(grid_about(np.add(place, draw.uniform(-1, 1, 3)), shape, spacing, axcodes=code), place, size=2))
+    found = run(CentroidNetwork((64, 64, 64)), *anew).transform.apply(points)
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.2
 
 
 def test_paths_nibabel_and_simpleitk_images_are_alike(tmp_path):
