@@ -34,7 +34,7 @@ MEASURES = ("dice", "precision", "recall", "assd_mm", "hd95_mm")
 SHOWN = {"before": "Initial", "affine": "Affine", "deformable": "Final"}
 NUMBERS = (
     *(f"{m}_{s}" for s in STAGES for m in MEASURES), "folds_count", "folds_percent", "central_folds_count",
-    "central_folds_percent", "folded_volume_percent", "std_log_jacobian", "inverse_error_mm", "seconds",
+    "central_folds_percent", "folded_volume_percent", "std_log_jacobian", "network_folds_count", "inverse_error_mm", "seconds",
 )  # fmt: skip
 KEY = ("method", "fixed", "moving", "level", "label")
 COLUMNS = (*KEY, *NUMBERS, "notes", "fault", "made_by")
@@ -110,7 +110,7 @@ def measure(result):
     """The paper's measures of one Result, and some it lacks, as a flat dict of NUMBERS.
 
     Folds are counted by forward differences (the paper's convention) and by central ones, the folded volume is Liu et
-    al.'s (IJCV 2024).
+    al.'s (IJCV 2024). network_folds_count is what the network's own field had by forward differences (NaN for other methods).
 
     Args:
         result: a `registration.Result` of a pair with labels.
@@ -135,6 +135,7 @@ def measure(result):
         "central_folds_percent": central.percent,
         "folded_volume_percent": metrics.non_diffeomorphic_volume(result.displacement).percent,
         "std_log_jacobian": metrics.std_log_jacobian(result.displacement),
+        "network_folds_count": result.summary["folds"].get("network", float("nan")),
         "inverse_error_mm": result.summary["inverse_error_mm"],
         "seconds": sum(result.summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
     }
@@ -256,6 +257,7 @@ def _outcome(fixed, moving, moving_seg, seconds, affine, phi, inverse):
         labels={s: resample_label(one, moving_seg.grid, fixed.grid, t) for s, t in zip(STAGES, transforms, strict=True)},
         displacement=phi,
         summary={
+            "folds": {},
             "inverse_error_mm": error,
             "seconds": {"registering": seconds},
             "warnings": [*fixed.notes, *moving.notes],

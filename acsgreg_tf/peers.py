@@ -204,6 +204,7 @@ def _elastix_field(vectors, fixed, grid):
 
 def _voxelmorph(fixed, moving, grid):
     """The shipped network's weights; warps, integration and resizing by voxelmorph 0.2's own classes."""
+    from acsgreg_tf.ops.compiled import without_gradients
     from acsgreg_tf.registration import load_model
 
     network = load_model()
@@ -211,11 +212,13 @@ def _voxelmorph(fixed, moving, grid):
         raise InputError(f"images: shape {fixed.shape}; the network of voxelmorph-layers takes {network.inshape}")
     model = voxelmorph_network(network)
     inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-    found = model.predict_on_batch(inputs)  # traces the graph, which is not the registration's time
+    call = without_gradients(model)  # as register calls a network
+    call(inputs, training=False)  # what is made once is not the registration's time
     begun = time.perf_counter()
-    found = model.predict_on_batch(inputs)
+    found = call(inputs, training=False)
+    affine, phi = (np.asarray(found[name])[0] for name in ("affine", "phi"))
     seconds = time.perf_counter() - begun
-    return affine_from_network(found["affine"][0], grid, grid), found["phi"][0], None, seconds
+    return affine_from_network(affine, grid, grid), phi, None, seconds
 
 
 def voxelmorph_network(network):

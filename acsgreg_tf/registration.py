@@ -61,7 +61,7 @@ class Result:
         inverse: its inverse, moving RAS mm -> fixed RAS mm, from exp(-v), corrected for the
             grid's interpolation (`ops.fields.correct_inverse`), and the inverse affine.
         affine: the affine part alone, fixed RAS mm -> moving RAS mm.
-        velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, as the network gave it.
+        velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, as the network gave it, smoothed where it folded.
         displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
         fixed, moving: each Vertebra as the network saw it.
         images: {"before", "affine", "deformable"}: the moving Vertebra's image (X, Y, Z) on the fixed
@@ -142,7 +142,8 @@ def register(
         with both labels dice and assd_mm likewise, and dice_on_fixed_grid (moved_seg against the fixed label
         as it was given). Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are
         taken on the fixed vertebra's 1 mm grid. folds (count, percent) are those of phi by forward
-        differences; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
+        differences, none; its network counts those of the network's own field, before its velocity was smoothed where
+        it folds; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
         misses; seconds goes by stage. With refinement: refinement (steps, smoothness, stopped, objective before and after,
         and its terms).
 
@@ -175,11 +176,11 @@ def register(
     notes = [*vertebra_f.notes, *vertebra_m.notes]
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    found, refined = {"affine": None, "velocity": None}, None
+    found, refined, network_folds = {"affine": None, "velocity": None}, None, None
     int_steps = INT_STEPS if network is None else network.arguments["int_steps"]
     with clock("registering"):
         if network is not None:
-            found = _answer(network, vertebra_f.image, vertebra_m.image)
+            found, network_folds = _unfolded(_answer(network, vertebra_f.image, vertebra_m.image), inshape, int_steps)
     if refine or network is None:
         with clock("refining"):
             refined = _refined(vertebra_f, vertebra_m, found, refine, smoothness, int_steps, refine_progress)
@@ -201,6 +202,8 @@ def register(
         transforms = dict(zip(STAGES, (start, affine, transform), strict=True))
         images, labels = _stages(transforms, vertebra_f, vertebra_m, moving_seg if fixed_seg is not None else None)
         measures = _measures(vertebra_f, images, labels, found)
+        if network_folds is not None:
+            measures["folds"]["network"] = network_folds
         if labels is not None:
             target = fixed_seg.data == vertebra_f.number
             if not fixed_seg.grid.isclose(fixed.grid):
@@ -307,6 +310,17 @@ def run_network(network, fixed, moving):
     return _with_fields(_answer(network, fixed, moving), network.inshape, network.arguments["int_steps"])
 
 
+def _unfolded(found, inshape, int_steps):
+    """The network's answer with its velocity smoothed where exp(v) folds, and how many folds there were (forward differences)."""
+    from acsgreg_tf import refinement
+
+    phi = _exp(found["velocity"], inshape, int_steps)
+    count = metrics.folds(phi).count
+    if metrics.folded_cells(phi).any():
+        found = {**found, "velocity": refinement.without_folds(found["velocity"], inshape, int_steps)[0]}
+    return found, count
+
+
 def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):
     from acsgreg_tf import refinement
 
@@ -340,12 +354,21 @@ def _with_fields(found, inshape, int_steps):
 
     from acsgreg_tf.ops import fields
 
-    velocity = ops.convert_to_tensor(found["velocity"][None])
-    phi, inverse = (fields.integrate(v, int_steps) for v in (velocity, -velocity))
+    phi, inverse = (_exp(v, inshape, int_steps) for v in (found["velocity"], -found["velocity"]))
+    corrected = fields.correct_inverse(ops.convert_to_tensor(inverse[None]), ops.convert_to_tensor(phi[None]))
+    return {**found, "phi": phi, "inverse": ops.convert_to_numpy(corrected)[0]}
+
+
+def _exp(velocity, inshape, int_steps):
+    """exp(v) of a velocity [x, y, z, 3] as a displacement [X, Y, Z, 3], numpy."""
+    from keras import ops
+
+    from acsgreg_tf.ops import fields
+
+    phi = fields.integrate(ops.convert_to_tensor(velocity[None]), int_steps)
     if tuple(phi.shape[1:4]) != tuple(inshape):
-        phi, inverse = (fields.resize_displacement(field, inshape) for field in (phi, inverse))
-    inverse = fields.correct_inverse(inverse, phi)
-    return {**found, "phi": ops.convert_to_numpy(phi)[0], "inverse": ops.convert_to_numpy(inverse)[0]}
+        phi = fields.resize_displacement(phi, inshape)
+    return ops.convert_to_numpy(phi)[0]
 
 
 def _stages(transforms, fixed, moving, moving_seg):

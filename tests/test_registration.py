@@ -73,7 +73,7 @@ def test_an_image_registered_to_itself_by_the_identity_stays():
     assert summary["dice"] == {"before": 1, "affine": 1, "deformable": 1}
     assert summary["assd_mm"]["deformable"] == 0
     assert summary["dice_on_fixed_grid"] == 1
-    assert summary["folds"] == {"count": 0, "percent": 0}
+    assert summary["folds"] == {"count": 0, "percent": 0, "network": 0}
     assert summary["inverse_error_mm"] == 0
     assert summary["ncc"]["deformable"] == pytest.approx(1)
 
@@ -185,6 +185,18 @@ def test_the_inverse_undoes_the_transform_inside_the_vertebra():
     assert back.TransformPoint((moved[0] * (-1, -1, 1)).tolist()) == pytest.approx(
         result.inverse.apply(moved[0]) * (-1, -1, 1), abs=1e-4
     )
+
+
+def test_a_network_whose_field_folds_gives_a_transform_that_does_not():
+    """The velocity is smoothed where it folds, and left alone far from there."""
+    velocity = smooth_velocity((16, 16, 16), 1.5)
+    velocity[7:10, 7:10, 7:10] += np.random.default_rng(0).normal(scale=3, size=(3, 3, 3, 3)).astype("float32")
+    network = KnownNetwork(velocity=velocity)
+    result = run(network, oblique_fixed(), oblique_moving())
+    raw = np.asarray(network({}, training=False)["phi"])[0]
+    assert result.summary["folds"] == {"count": 0, "percent": 0, "network": metrics.folds(raw).count}
+    assert metrics.folds(raw).count > 0 and not metrics.folded_cells(result.displacement).any()
+    np.testing.assert_array_equal(result.velocity[:2], velocity[:2])
 
 
 # any input

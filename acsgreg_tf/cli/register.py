@@ -257,9 +257,8 @@ def _report(summary):
         if name in summary:
             lines.append(f"{title:12}" + "".join(f"{value:12.3f}" for value in summary[name].values()))
     folds = summary["folds"]
-    lines.append(
-        f"folds {folds['count']} ({folds['percent']:.3g} %), inverse error {summary['inverse_error_mm']:.3f} mm"
-    )
+    smoothed = f" ({folds['network']} in the network's own field, smoothed away)" if folds.get("network") else ""
+    lines.append(f"folds {folds['count']}{smoothed}, inverse error {summary['inverse_error_mm']:.3f} mm")
     if "refinement" in summary:
         found = summary["refinement"]
         start, end = found["objective"]["start"], found["objective"]["end"]

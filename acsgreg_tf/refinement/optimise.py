@@ -1,8 +1,8 @@
 """Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
 
-Coarse to fine: a little more than half of the steps compare blurred images on the velocity's own grid, the others the full
-images. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with
-a rate that falls along the stage.
+Coarse to fine: a little more than half of the steps, and 27 at most, compare blurred images on the velocity's own grid, the
+others the full images. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and
+Fletcher 2019), with a rate that falls along the stage.
 """
 
 import itertools
@@ -22,8 +22,9 @@ from acsgreg_tf.refinement.objective import Objective, Subject
 AFFINE_STEPS = 60
 # Squarings while optimising; a step of v / 32 is short enough, and the answer is integrated with the network's own number.
 SQUARINGS = 5
-# Share of the steps that are coarse; they cost less than half as much.
-COARSE_SHARE = 0.55
+# Share of the steps that are coarse (they cost less than half as much), and how many at most: more of them, which compare
+# blurred images, leave a rougher field than the fine ones can smooth again.
+COARSE_SHARE, COARSE_MOST = 0.55, 27
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
 VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
 # In its last quarter, where the rate is low, a stage ends when so many steps together lower its objective by less than this.
@@ -150,8 +151,8 @@ def refine(
         fixed_mask, moving_mask: (X, Y, Z) bool; None takes where the image is not 0.
         affine, velocity: the start, as a network gives them ([3, 4]; [x, y, z, 3]). Without a velocity it starts at zero, at half
             resolution; without an affine that is fitted first, in AFFINE_STEPS steps more.
-        steps: of the deformable part, a little more than half of them coarse; fewer are taken where it converges before. 0
-            fits the affine only, where there is none.
+        steps: of the deformable part, a little more than half of them coarse (27 at most); fewer are taken where it converges
+            before. 0 fits the affine only, where there is none.
         smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it costs
             overlap in the last tenths of a millimetre and gives gentler Jacobians and a more exact inverse.
         int_steps: squarings with which the answer is checked for folds.
@@ -220,7 +221,7 @@ class _Run:
             return
         self.fine = self._objective(self.box.fine(), 0.0, FINE_REACH)
         self.start = self._see()
-        coarse_steps = int(COARSE_SHARE * self.steps) if self.box.lattice != self.box.full else 0
+        coarse_steps = min(int(COARSE_SHARE * self.steps), COARSE_MOST) if self.box.lattice != self.box.full else 0
         if coarse_steps:
             self._descend(self._objective(self.box.coarse(), 1.0, COARSE_REACH), coarse_steps, COARSE_SIGMA, False)
         self._descend(self.fine, self.steps - coarse_steps, FINE_SIGMA, True)
