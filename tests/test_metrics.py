@@ -462,6 +462,16 @@ def test_digital_diffeomorphism_implies_no_folds(seed, amplitude):
 # where it folds
 
 
+@pytest.mark.parametrize("size", [0.05, 1.0])
+def test_folded_cells_are_those_of_all_ten_determinants(size):
+    """Slab by slab as in one piece."""
+    u = size * ndimage.gaussian_filter(np.random.default_rng(1).normal(scale=3, size=(14, 12, 13, 3)), (1, 1, 1, 0))
+    points = np.moveaxis(u + np.moveaxis(np.indices(u.shape[:3]), 0, -1), -1, 0)
+    expected = np.any([determinant <= 0 for determinant, _ in metrics._tetrahedra(points)], axis=0)
+    np.testing.assert_array_equal(metrics.folded_cells(u), expected)
+    assert expected.any() == (size == 1.0)
+
+
 def test_folded_cells_of_known_fields():
     assert not metrics.folded_cells(np.zeros((4, 5, 6, 3))).any()
     assert metrics.folded_cells(np.zeros((4, 5, 6, 3))).shape == (3, 4, 5)
