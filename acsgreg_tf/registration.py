@@ -142,8 +142,8 @@ def register(
         with both labels dice and assd_mm likewise, and dice_on_fixed_grid (moved_seg against the fixed label
         as it was given). Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are
         taken on the fixed vertebra's 1 mm grid. folds (count, percent) are those of phi by forward
-        differences, none; its network counts those of the network's own field, before its velocity was smoothed where
-        it folds; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
+        differences, none; without refinement its network counts those of the network's own field, before its velocity was
+        smoothed where it folds; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
         misses; seconds goes by stage. With refinement: refinement (steps, smoothness, stopped, objective before and after,
         and its terms).
 
@@ -180,7 +180,9 @@ def register(
     int_steps = INT_STEPS if network is None else network.arguments["int_steps"]
     with clock("registering"):
         if network is not None:
-            found, network_folds = _unfolded(_answer(network, vertebra_f.image, vertebra_m.image), inshape, int_steps)
+            found = _answer(network, vertebra_f.image, vertebra_m.image)
+            if not refine:  # which does so itself, at its end
+                found, network_folds = _unfolded(found, inshape, int_steps)
     if refine or network is None:
         with clock("refining"):
             refined = _refined(vertebra_f, vertebra_m, found, refine, smoothness, int_steps, refine_progress)
