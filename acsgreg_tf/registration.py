@@ -316,11 +316,9 @@ def _unfolded(found, inshape, int_steps):
     """The network's answer with its velocity smoothed where exp(v) folds, and how many folds there were (forward differences)."""
     from acsgreg_tf import refinement
 
-    phi = _exp(found["velocity"], inshape, int_steps)
-    count = metrics.folds(phi).count
-    if metrics.folded_cells(phi).any():
-        found = {**found, "velocity": refinement.without_folds(found["velocity"], inshape, int_steps)[0]}
-    return found, count
+    count = metrics.folds(_exp(found["velocity"], inshape, int_steps)).count
+    velocity, _ = refinement.without_folds(found["velocity"], inshape, int_steps)
+    return {**found, "velocity": velocity}, count
 
 
 def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):
