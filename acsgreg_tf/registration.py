@@ -7,6 +7,7 @@ import numbers
 import os
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,7 @@ def register(
     label=None,
     level=None,
     table="verse",
+    fit_affine=True,
     refine=0,
     smoothness=None,
     progress=None,
@@ -130,6 +132,9 @@ def register(
         label: the vertebra's number in both label maps. Not needed where each map holds one.
         level: its name instead, e.g. "L3".
         table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
+        fit_affine: fit the network's affine to the two surfaces before its deformable part goes on (`data.affine_fit`): a little
+            more accurate, and much less dependent on where the voxels of a scan happen to lie. False takes the affine as
+            the network gives it. A network's whole answer on two crops is `run_network`.
         refine: steps of refinement after the network's answer (`refinement.refine`), 0 for none.
         smoothness: how smooth a refined deformation is; None takes the default, larger is smoother.
         progress: called with a few words as each stage begins.
@@ -141,7 +146,8 @@ def register(
         and ncc (whole box) of the two vertebrae, each before, after the affine and after the deformation;
         with both labels dice and assd_mm likewise, and dice_on_fixed_grid (moved_seg against the fixed label
         as it was given). Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are
-        taken on the fixed vertebra's 1 mm grid. folds (count, percent) are those of phi by forward
+        taken on the fixed vertebra's 1 mm grid. affine_fit_mm is how far on average the fit moved the fixed vertebra's voxels (a
+        network with a poor affine is told by it), or None. folds (count, percent) are those of phi by forward
         differences, none; without refinement its network counts those of the network's own field, before its velocity was
         smoothed where it folds; inverse_error_mm is the mean distance, in the fixed vertebra, by which the inverse
         misses; seconds goes by stage. With refinement: refinement (steps, smoothness, stopped, objective before and after,
@@ -158,6 +164,8 @@ def register(
         raise InputError(f"refine {refine}: must be a whole number of steps, and not negative")
     if smoothness is not None and not refine:
         raise InputError(f"smoothness {smoothness}: goes with refine")
+    if model == NO_MODEL and not fit_affine:
+        raise InputError("fit_affine False: without a network there is no other affine")
     smoothness = DEFAULT_SMOOTHNESS if smoothness is None else smoothness
     clock = _Clock(progress)
     with clock("reading"):
@@ -176,11 +184,14 @@ def register(
     notes = [*vertebra_f.notes, *vertebra_m.notes]
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    found, refined, network_folds = {"affine": None, "velocity": None}, None, None
+    found, refined, network_folds, fitted_by = {"affine": None, "velocity": None}, None, None, None
     int_steps = INT_STEPS if network is None else network.arguments["int_steps"]
     with clock("registering"):
         if network is not None:
-            found = _answer(network, vertebra_f.image, vertebra_m.image)
+            if fit_affine and _have_surfaces(vertebra_f, vertebra_m):
+                found, fitted_by = _fitted_answer(network, vertebra_f, vertebra_m)
+            else:
+                found = _answer(network, vertebra_f.image, vertebra_m.image)
             if not refine:  # which does so itself, at its end
                 found, network_folds = _unfolded(found, inshape, int_steps)
     if refine or network is None:
@@ -204,6 +215,7 @@ def register(
         transforms = dict(zip(STAGES, (start, affine, transform), strict=True))
         images, labels = _stages(transforms, vertebra_f, vertebra_m, moving_seg if fixed_seg is not None else None)
         measures = _measures(vertebra_f, images, labels, found)
+        measures["affine_fit_mm"] = fitted_by
         if network_folds is not None:
             measures["folds"]["network"] = network_folds
         if labels is not None:
@@ -295,14 +307,45 @@ def _number_of(label, level, table, fixed_seg, moving_seg):
 
 def _answer(network, fixed, moving):
     """The network's affine and velocity, [3, 4] and [x, y, z, 3]."""
-    from keras import ops
+    answer = _called(network, _inputs(fixed, moving), training=False)
+    return {name: _numbers(answer[name]) for name in ("affine", "velocity")}
 
+
+def _have_surfaces(*vertebrae):
+    with ThreadPoolExecutor(len(vertebrae)) as pool:
+        return all(distance is not None for distance in pool.map(lambda vertebra: vertebra.distance, vertebrae))
+
+
+def _fitted_answer(network, fixed, moving):
+    """The same for two Vertebrae, the deformable part going on from the affine fitted to the surfaces; and how far, in mm
+    on average, the fit moved the fixed vertebra's voxels."""
+    from acsgreg_tf.data import affine_fit
+
+    inputs = _inputs(fixed.image, moving.image)
+    first = _numbers(_called(network.affine_net, inputs, training=False))
+    affine = affine_fit.fit_affine(fixed.distance, moving.distance, first).astype(np.float32)
+    velocity = _numbers(_called(network.velocity_after, inputs, affine[None]))
+    voxels = np.argwhere(fixed.distance < 0) - (np.array(fixed.distance.shape) - 1) / 2
+    moved = voxels @ (affine - first)[:, :3].T + (affine - first)[:, 3]
+    return {"affine": affine, "velocity": velocity}, float(np.linalg.norm(moved, axis=1).mean())
+
+
+def _inputs(fixed, moving):
+    return {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+
+
+def _called(function, *arguments, **options):
     from acsgreg_tf.ops.compiled import without_gradients
 
-    inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-    answer = without_gradients(network)(inputs, training=False)
-    found = {name: ops.convert_to_numpy(answer[name])[0] for name in ("affine", "velocity")}
-    if not all(np.isfinite(value).all() for value in found.values()):
+    return without_gradients(function)(*arguments, **options)
+
+
+def _numbers(answer):
+    """One of a network's answers, without the batch axis, numpy."""
+    from keras import ops
+
+    found = ops.convert_to_numpy(answer)[0]
+    if not np.isfinite(found).all():
         raise InputError("the network's answer holds a NaN or an infinite number; was it trained?")
     return found
 
@@ -329,6 +372,8 @@ def _refined(fixed, moving, found, steps, smoothness, int_steps, progress):
         moving.image,
         fixed_mask=fixed.label,
         moving_mask=moving.label,
+        fixed_distance=fixed.distance,
+        moving_distance=moving.distance,
         affine=found["affine"],
         velocity=found["velocity"],
         steps=steps,

@@ -207,3 +207,16 @@ def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=F
                 assert np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(got, "float32"))).all(), name
                 assert dtype_of(got) == name.removeprefix("mixed_")
     return layer
+
+
+def about_centre(shape):
+    return np.moveaxis(np.indices(shape), 0, -1) - (np.array(shape) - 1) / 2
+
+
+def turned(angles):
+    """Rotation (3, 3) by angles in degrees about x, then y, then z."""
+    (cx, cy, cz), (sx, sy, sz) = (f(np.deg2rad(angles)) for f in (np.cos, np.sin))
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x

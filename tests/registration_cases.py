@@ -89,6 +89,12 @@ class KnownNetwork:
     def affine_of(self, inputs):
         return self.affine
 
+    def affine_net(self, inputs, training):
+        return self.affine_of(inputs)[None]
+
+    def velocity_after(self, inputs, affine):
+        return self.velocity[None]
+
     def __call__(self, inputs, training):
         from acsgreg_tf.ops import fields
 

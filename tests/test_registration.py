@@ -25,10 +25,9 @@ from registration_cases import (
 from acsgreg_tf import metrics
 from acsgreg_tf.data.images import Image
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import Affine, resample, to_sitk, to_sitk_transform, write_transform
+from acsgreg_tf.geometry import Affine, affine_from_network, resample, to_sitk, to_sitk_transform, write_transform
 from acsgreg_tf.ops import fields
 from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS
-from acsgreg_tf.refinement.optimise import AFFINE_STEPS
 from acsgreg_tf.registration import STEPS, default_model, load_model, register, run_network
 
 SPINES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data" / "spines"
@@ -55,6 +54,8 @@ def bending():
 
 
 def run(network, fixed, moving, **options):
+    """Register with the network's affine as it is, which a known answer needs."""
+    options = {"fit_affine": network == "none"} | options
     return register(
         fixed[0], moving[0], fixed_seg=fixed[1], moving_seg=moving[1], label=NUMBER, model=network, **options
     )
@@ -199,6 +200,53 @@ def test_a_network_whose_field_folds_gives_a_transform_that_does_not():
     np.testing.assert_array_equal(result.velocity[:2], velocity[:2])
 
 
+def test_the_affine_is_fitted_to_the_surfaces():
+    """A network that is a few voxels and degrees off; the deformable part goes on from the better affine."""
+    fixed, moving = scan(grid_about(FIXED, (96,) * 3, 1), FIXED, size=2), scan(grid_about(MOVING, (96,) * 3, 1), MOVING, size=2)
+    wrong = np.eye(3, 4) + 0.05 * np.random.default_rng(0).uniform(-1, 1, (3, 4))
+    wrong[:, 3] = (2, -1.5, 1)
+    asked = []
+
+    class Network(KnownNetwork):
+        def velocity_after(self, inputs, affine):
+            asked.append(affine)
+            return super().velocity_after(inputs, affine)
+
+    network = Network(wrong, smooth_velocity((32, 32, 32), 0.5), inshape=(64, 64, 64))
+    own, fitted = (run(network, fixed, moving, fit_affine=fit) for fit in (False, True))
+    truth = np.eye(4)
+    truth[:3, 3] = np.subtract(MOVING, FIXED)
+    points = fixed[1].grid.index_to_points(np.argwhere(fixed[1].data == NUMBER))
+
+    def miss(result):
+        return np.linalg.norm(result.affine.apply(points) - Affine(truth).apply(points), axis=1).mean()
+
+    assert miss(own) > 1.5 and miss(fitted) < 0.1
+    assert own.summary["affine_fit_mm"] is None and fitted.summary["affine_fit_mm"] == pytest.approx(miss(own), abs=0.15)
+    assert own.summary["dice"]["affine"] < 0.95 and fitted.summary["dice"]["affine"] > 0.98
+    (used,) = asked
+    np.testing.assert_allclose(affine_from_network(used[0], fitted.fixed.grid, fitted.moving.grid).matrix, fitted.affine.matrix)
+    np.testing.assert_array_equal(fitted.velocity, network.velocity)
+
+
+def test_without_surfaces_the_networks_affine_stays():
+    """Crops that are not empty anywhere show no surface."""
+    full = Image(np.random.default_rng(0).uniform(0.1, 1, BOX).astype("float32"), grid_about(FIXED, BOX, 1), "full")
+    affine = np.eye(3, 4)
+    affine[0, 3] = 1
+    with pytest.warns(UserWarning, match="not empty at its edge"):
+        result = register(full, full, model=KnownNetwork(affine))
+    assert result.summary["affine_fit_mm"] is None
+    np.testing.assert_allclose(result.affine.matrix[:3, 3], (1, 0, 0), atol=1e-6)
+
+
+def test_without_a_network_there_is_no_other_affine():
+    ct, label = one_millimetre()
+    assert refused(ct, ct, fixed_seg=label, moving_seg=label, label=NUMBER, model="none", fit_affine=False) == (
+        "fit_affine False: without a network there is no other affine"
+    )
+
+
 # any input
 
 
@@ -222,10 +270,12 @@ SPACINGS = st.tuples(*[st.floats(0.5, 1.5)] * 3)
 
 @pytest.fixture(scope="module")
 def at_half_a_millimetre():
-    """Two scans of the vertebra, twice its size, where both lie, and the transform between them at its points."""
+    """Two scans of the vertebra, twice its size, where both lie; points of it, and where they go, by the network's own affine
+    and by the one fitted to the surfaces."""
     scans = [scan(grid_about(place, (128, 128, 128), 0.5), place, size=2) for place in (FIXED, MOVING)]
     points = scans[0][1].grid.index_to_points(np.argwhere(scans[0][1].data == NUMBER)[::500])
-    return points, run(CentroidNetwork((64, 64, 64)), *scans).transform.apply(points)
+    network = CentroidNetwork((64, 64, 64))
+    return points, {fit: run(network, *scans, fit_affine=fit).transform.apply(points) for fit in (False, True)}
 
 
 @settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
@@ -244,8 +294,9 @@ def test_spacing_orientation_and_shape_move_the_transform_by_less_than_a_fifth_o
     for place, spacing, code in zip((FIXED, MOVING), spacings, codes, strict=True):
         shape = tuple(int(side / s) for side, s in zip(draw.integers(60, 72, 3), spacing, strict=True))
         anew.append(scan(grid_about(np.add(place, draw.uniform(-1, 1, 3)), shape, spacing, axcodes=code), place, size=2))
-    found = run(CentroidNetwork((64, 64, 64)), *anew).transform.apply(points)
-    assert np.linalg.norm(found - expected, axis=1).max() < 0.2
+    for fit, places in expected.items():
+        found = run(CentroidNetwork((64, 64, 64)), *anew, fit_affine=fit).transform.apply(points)
+        assert np.linalg.norm(found - places, axis=1).max() < 0.2
 
 
 def test_paths_nibabel_and_simpleitk_images_are_alike(tmp_path):
@@ -265,7 +316,7 @@ def test_masked_crops_need_no_labels():
     for ct, label in (one_millimetre(FIXED), one_millimetre(MOVING)):
         masked = np.where(label.data == NUMBER, np.clip((ct.data + 200) / 1700, 0, 1), 0)
         crops.append(Image(masked.astype(np.float32), ct.grid, "crop"))
-    result = register(*crops, model=KnownNetwork())
+    result = register(*crops, model=KnownNetwork(), fit_affine=False)
     np.testing.assert_allclose(result.moved.data, crops[0].data, atol=1e-5)
     assert result.moved_seg is None and result.labels is None
     assert "dice" not in result.summary and "assd_mm" not in result.summary
@@ -365,13 +416,13 @@ def test_refinement_betters_the_networks_answer(monkeypatch):
 def test_without_a_network(monkeypatch):
     alone = refined(monkeypatch, "none", refine=16, smoothness=1.0)
     assert alone.summary["model"] == "none" and alone.summary["refinement"]["smoothness"] == 1
-    assert alone.summary["refinement"]["steps"] == 16 + AFFINE_STEPS
+    assert alone.summary["refinement"]["steps"] == 16
     dice = alone.summary["dice"]
     assert dice["before"] < dice["affine"] < dice["deformable"] and dice["deformable"] > 0.9
     assert alone.summary["folds"]["count"] == 0
     affine = refined(monkeypatch, "none")
     assert not affine.velocity.any() and affine.summary["dice"]["affine"] == affine.summary["dice"]["deformable"] > 0.8
-    assert affine.summary["refinement"]["steps"] == AFFINE_STEPS
+    assert affine.summary["refinement"]["steps"] == 0
 
 
 @pytest.mark.trains

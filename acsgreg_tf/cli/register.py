@@ -73,6 +73,7 @@ def register_files(options):
                 label=options.label,
                 level=level,
                 table=table,
+                fit_affine=options.fit_affine,
                 refine=options.refine,
                 smoothness=options.smoothness,
                 progress=lambda step, level=level: progress(step, level),
@@ -100,6 +101,12 @@ def _parser():
         "--model",
         metavar="H5",
         help="network to use (default: the one that comes with the package); none goes without one, with --refine",
+    )
+    parser.add_argument(
+        "--no-fit-affine",
+        dest="fit_affine",
+        action="store_false",
+        help="take the affine as the network gives it; as a rule it is fitted to the two surfaces before the deformable part",
     )
     parser.add_argument(
         "--refine",
@@ -176,6 +183,8 @@ def _check(options):
         raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
     if (options.level or options.label) is not None and options.fixed_seg is None and options.moving_seg is None:
         raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
+    if not options.fit_affine and options.model == NO_MODEL:
+        raise InputError("--no-fit-affine: needs a network, whose affine is taken as it is")
     if options.refine < 0:
         raise InputError(f"--refine {options.refine}: must not be negative")
     if options.smoothness is not None and not (math.isfinite(options.smoothness) and options.smoothness >= 0):
@@ -264,7 +273,8 @@ def _report(summary):
         start, end = found["objective"]["start"], found["objective"]["end"]
         # Without deformable steps (none asked for, or stopped before) there is no objective to tell.
         shown = f": objective {start:.4f} -> {end:.4f}" if math.isfinite(start) else ""
-        lines.append(f"refined in {found['steps']} steps{shown}")
+        refined = f"refined in {found['steps']} steps{shown}"
+        lines.append(refined if found["steps"] else "the affine alone, fitted to the surfaces")
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")

@@ -36,6 +36,10 @@ def _parser():
         "--refine", type=int, nargs="+", default=[0], metavar="N",
         help="steps of refinement after each network; several are measured one after the other (default: 0, one shot)",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-fit-affine", dest="fit_affine", action="store_false",
+        help="measure each network with its own affine, as register.py --no-fit-affine does",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     parser.add_argument("--json", metavar="OUT", help="means and standard deviations by method and level")
     parser.add_argument(
@@ -52,7 +56,7 @@ def _methods(options):
     for name in options.method:
         if name == "network":
             methods += [
-                Network(model, (("refine", steps),) if steps or model == "none" else ())
+                Network(model, _options(model, steps, options.fit_affine))
                 for model in options.model or [None]
                 for steps in options.refine
             ]
@@ -61,6 +65,12 @@ def _methods(options):
     if options.model and "network" not in options.method:
         raise InputError("--model: goes with --method network")
     return methods
+
+
+def _options(model, steps, fit_affine):
+    """What `register` is given for one method, as pairs: what differs from the rule, which tables then name."""
+    chosen = (("refine", steps),) if steps or model == "none" else ()
+    return chosen if fit_affine or model == "none" else (*chosen, ("fit_affine", False))
 
 
 def _test(options):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from acsgreg_tf.data._lattice import sample
+from acsgreg_tf.data.affine_fit import fit_affine
 
 STEP = 4  # voxels; spacing of the lattice that holds a correspondence
 _REACH = 12.0  # mm; farther from the surface, distances say little
@@ -20,7 +21,9 @@ def correspond(fixed, moving, spacing=1.0):
     on a lattice of `STEP` voxels. After an affine fit, the surfaces are drawn together along the distances' slopes,
     smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
     """
-    matrix, offset = _fit_affine(fixed, moving)
+    affine = fit_affine(fixed / spacing, moving / spacing, reaches=(12.0, 6.0))
+    centre = (np.array(fixed.shape) - 1) / 2
+    matrix, offset = affine[:, :3], affine[:, 3] + centre - affine[:, :3] @ centre
     blurred = ndimage.gaussian_filter(moving, 1.0)
     target = np.clip(ndimage.gaussian_filter(fixed, 1.0)[::STEP, ::STEP, ::STEP], -_REACH, _REACH)
     points = np.indices(target.shape, np.float32) * STEP
@@ -44,29 +47,3 @@ def inverse_part(field, t):
     for _ in range(10):
         back = -t * sample(field, points + back / STEP)
     return back
-
-
-def _fit_affine(fixed, moving, iterations=15):
-    """Matrix (3, 3) and offset (3,) in voxels from points of `fixed` to those of `moving`; Gauss-Newton."""
-    fixed_inside, moving_inside = np.argwhere(fixed < 0), np.argwhere(moving < 0)
-    middle = fixed_inside.mean(axis=0)
-    offset = moving_inside.mean(axis=0)
-    matrix = np.diag(moving_inside.std(axis=0) / fixed_inside.std(axis=0))
-
-    moving = np.clip(moving, -6, 6)
-    slopes = np.stack(np.gradient(moving))
-    target = np.clip(fixed, -6, 6)[::3, ::3, ::3]
-    near = np.abs(target) < 6
-    target, local = target[near], np.argwhere(near) * 3 - middle
-    unit = 30.0  # mm; makes a change of the matrix as large as one of the offset
-    for _ in range(iterations):
-        at = (local @ matrix.T + offset).T
-        value, slope = sample(moving[None], at)[0], sample(slopes, at).T
-        of_matrix = slope[:, :, None] * local[:, None, :] / unit
-        columns = np.concatenate([of_matrix.reshape(-1, 9), slope], axis=1)
-        normal = columns.T @ columns
-        normal[np.diag_indices(12)] += 1e-3 * np.trace(normal) / 12
-        change = np.linalg.solve(normal, columns.T @ (target - value))
-        matrix = matrix + change[:9].reshape(3, 3) / unit
-        offset = offset + change[9:]
-    return matrix, offset - matrix @ middle

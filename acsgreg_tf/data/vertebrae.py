@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from acsgreg_tf.data.ct import HU_RANGE, normalise
+from acsgreg_tf.data.shapes import from_crop
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import network_grid
@@ -29,6 +30,8 @@ class Vertebra:
     Attributes:
         image: (X, Y, Z) float32 in [0, 1], 0 outside of the vertebra.
         label: (X, Y, Z) bool, or None where the image came without a label.
+        share: (X, Y, Z) float32, how much of a voxel is vertebra: its mask, interpolated linearly. Where the label's voxels lie
+            between those of the grid, the surface is told more exactly than by the mask cut at 0.5.
         grid: where it lies, a network Grid (1 mm, RAS).
         number: its number in the label map, or None.
         cut: it is not all there: it touches the scan's edge, or is larger than the grid.
@@ -37,10 +40,19 @@ class Vertebra:
 
     image: np.ndarray
     label: np.ndarray | None
+    share: np.ndarray
     grid: Grid
     number: int | None
     cut: bool
     notes: tuple
+
+    @property
+    def distance(self):
+        """(X, Y, Z) float32, the signed distance to the vertebra's surface in mm, negative inside; None without a surface."""
+        # functools.cached_property holds one lock for all vertebrae up to Python 3.11, and two are measured side by side.
+        if "_distance" not in self.__dict__:
+            self.__dict__["_distance"] = from_crop(self.share)
+        return self.__dict__["_distance"]
 
 
 def pick_label(label, number=None):
@@ -114,12 +126,13 @@ def extract(image, label=None, number=None, shape=BOX):
         size, box = (" x ".join(f"{side:.0f}" for side in sides) for sides in (high - low, shape))
         notes.append(f"{name}: is {size} mm large and does not fit the network's box of {box} mm")
 
-    inside = resample(mask, mask_grid, grid) > 0.5
+    share = resample(mask, mask_grid, grid)
+    inside = share > 0.5
     values = resample(image.data, image.grid, grid, fill=0.0 if scaled else HU_RANGE[0])
     values = np.where(inside, values, 0).astype(np.float32) if scaled else normalise(values, inside)
     if not values.any():
         raise InputError(f"{name}: the image {image.name} shows nothing there")
-    return Vertebra(values, None if label is None else inside, grid, number, bool(notes), tuple(notes))
+    return Vertebra(values, None if label is None else inside, share, grid, number, bool(notes), tuple(notes))
 
 
 def _trimmed(mask, grid):

@@ -47,6 +47,17 @@ class JointNetwork(Network):
         outputs = {**self.outputs_by_name, **self.study_tensors}
         return keras.Model(self.inputs_by_name, outputs, name=f"{self.name}_study")
 
+    def velocity_after(self, inputs, affine):
+        """The velocity [B, x, y, z, 3] that the network finds after another affine than AffineNet's.
+
+        Args:
+            inputs: {"fixed", "moving"}: [B, X, Y, Z, 1].
+            affine: [B, 3, 4], voxels about the grid's centre.
+        """
+        names, found = list(self.inputs_by_name), self.outputs_by_name
+        later = keras.Model([*self.inputs, found["affine"]], found["velocity"])
+        return later([*(inputs[name] for name in names), affine], training=False)
+
     @property
     def inputs_by_name(self):
         return {tensor.name: tensor for tensor in self.inputs}

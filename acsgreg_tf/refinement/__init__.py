@@ -9,7 +9,7 @@ import importlib
 DEFAULT_STEPS = 50
 DEFAULT_SMOOTHNESS = 3.0
 
-__all__ = ["DEFAULT_SMOOTHNESS", "DEFAULT_STEPS", "Refined", "fit_affine", "refine", "without_folds"]
+__all__ = ["DEFAULT_SMOOTHNESS", "DEFAULT_STEPS", "Refined", "refine", "without_folds"]
 
 
 def __getattr__(name):

@@ -37,9 +37,9 @@ class Subject:
     distance: np.ndarray | None
 
     @classmethod
-    def of(cls, image, mask):
-        """From a masked image and its mask (bool). A mask without a surface (all or nothing) gives no distance."""
-        return cls(np.asarray(image, "float32"), from_crop(mask))
+    def of(cls, image, mask, distance=None):
+        """From a masked image and its mask (bool), or its distance. A mask without a surface (all or nothing) gives none."""
+        return cls(np.asarray(image, "float32"), from_crop(mask) if distance is None else distance)
 
     def volume(self, blur, reach):
         """[X, Y, Z, 2]: the image, blurred, and the distance cut at `reach` (0 without one)."""
@@ -55,14 +55,7 @@ def _compare(fixed, warped, sums, count, near, weights):
     return -weights[0] * lncc + weights[1] * distance, [lncc, distance]
 
 
-def _of_affine(variables, constants):
-    (affine,) = variables
-    fixed, moving, sums, count, near, weights, still = constants
-    value, terms = _compare(fixed, affine_ops.warp_jointly(moving, affine, still), sums, count, near, weights)
-    return value, ops.stack([*terms, 0.0 * value, 0.0 * value])
-
-
-def _of_both(variables, constants, *, squarings):
+def _value(variables, constants, *, squarings):
     velocity, affine = variables
     fixed, moving, sums, count, near, weights, matrices, scale = constants
     coarse = fields.integrate(velocity, squarings)
@@ -75,9 +68,7 @@ def _of_both(variables, constants, *, squarings):
 
 @functools.cache
 def _function(squarings):
-    if squarings is None:
-        return value_and_gradients(_of_affine)
-    return value_and_gradients(functools.partial(_of_both, squarings=squarings))
+    return value_and_gradients(functools.partial(_value, squarings=squarings))
 
 
 class Objective:
@@ -87,14 +78,14 @@ class Objective:
         fixed, moving: Subjects.
         window: a Window.
         smoothness: weight of the mean squared gradient of phi (`losses.Diffusion`).
-        squarings: of the integration; None is an objective of the affine alone.
+        squarings: of the integration.
         blur: of the images, in full voxels.
         reach: of the distances, in full voxels.
     """
 
     TERMS = ("lncc", "distance", "roughness", "folds")
 
-    def __init__(self, fixed, moving, window, smoothness=0.0, squarings=None, blur=0.0, reach=4.0, lncc=1.0):
+    def __init__(self, fixed, moving, window, smoothness, squarings, blur=0.0, reach=4.0):
         sides = tuple(round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True))
         volumes = [
             ops.convert_to_numpy(fields.resize(ops.convert_to_tensor(subject.volume(blur, reach)[None]), sides))
@@ -105,30 +96,24 @@ class Objective:
         surface = fixed.distance is not None and moving.distance is not None
         count = max(float(ops.sum(foreground_windows(image, WINDOW))), 1.0)
         near = max(float((np.abs(target[..., 1]) < SurfaceDistance.NEAR).sum()), 1.0)
-        weights = np.float32([lncc, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
+        weights = np.float32([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
         self.window = window
         self._function = _function(squarings)
         constants = (target, volumes[1], fixed_sums(image, WINDOW), np.float32(count), np.float32(near), weights)
-        if squarings is None:
-            constants += (np.zeros((1, *window.shape, 3), "float32"),)
-        else:
-            constants += (tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32"))
+        constants += (tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32"))
         self._constants = _as_tensors(constants)
 
-    def __call__(self, affine, velocity=None):
-        """(value, terms, gradient by the full grid's affine [3, 4], gradient by the velocity [x, y, z, 3] or None).
+    def __call__(self, affine, velocity):
+        """(value, terms, gradient by the full grid's affine [3, 4], gradient by the velocity [x, y, z, 3]).
 
         Args:
             affine: [3, 4], about the full grid's centre.
             velocity: [x, y, z, 3] in the box, lattice voxels.
         """
-        variables = [self.window.affine(affine)]
-        if velocity is not None:
-            variables.insert(0, np.asarray(velocity, "float32")[None])
+        variables = np.asarray(velocity, "float32")[None], self.window.affine(affine)
         value, terms, gradients = self._function(tuple(map(ops.convert_to_tensor, variables)), self._constants)
-        gradients = [ops.convert_to_numpy(gradient) for gradient in gradients]
-        by_velocity = gradients[0][0] if velocity is not None else None
-        return float(value), ops.convert_to_numpy(terms), self.window.affine_step(gradients[-1]), by_velocity
+        by_velocity, by_affine = (ops.convert_to_numpy(gradient) for gradient in gradients)
+        return float(value), ops.convert_to_numpy(terms), self.window.affine_step(by_affine), by_velocity[0]
 
 
 def _as_tensors(values):

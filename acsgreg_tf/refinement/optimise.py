@@ -13,20 +13,20 @@ from keras import ops
 from scipy import ndimage
 
 from acsgreg_tf import metrics
+from acsgreg_tf.data.affine_fit import fit_affine
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.ops import fields
 from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
 from acsgreg_tf.refinement.box import Box
 from acsgreg_tf.refinement.objective import Objective, Subject
 
-AFFINE_STEPS = 60
 # Squarings while optimising; a step of v / 32 is short enough, and the answer is integrated with the network's own number.
 SQUARINGS = 5
 # Share of the steps that are coarse (they cost less than half as much), and how many at most: more of them, which compare
 # blurred images, leave a rougher field than the fine ones can smooth again.
 COARSE_SHARE, COARSE_MOST = 0.55, 27
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
-VELOCITY_RATE, AFFINE_RATE, AFFINE_START_RATE = 0.2, 0.001, 0.03
+VELOCITY_RATE, AFFINE_RATE = 0.2, 0.001
 # In its last quarter, where the rate is low, a stage ends when so many steps together lower its objective by less than this.
 PATIENCE, TOLERANCE = 10, 1e-3
 # How far distances reach, in full voxels, coarse and fine: far ones pull from far, near ones leave alone the voxels round a
@@ -86,57 +86,14 @@ def _half_sides(full):
     return np.concatenate([half[:, None] / half[None, :], half[:, None]], axis=1)
 
 
-def fit_affine(fixed, moving, lattice, steps=AFFINE_STEPS, tick=None):
-    """The affine from nothing: centroids and volumes first, then the objective on the lattice, [3, 4] float32.
-
-    Args:
-        fixed, moving: Subjects.
-        lattice: sides of the grid to compare on.
-        steps: half of them with distances that reach across the vertebra, the others with near ones and LNCC.
-        tick: called with the objective and the affine after each step.
-    """
-    full = fixed.image.shape
-    affine = _first_guess(fixed, moving)
-    window = Box(np.zeros(full, bool), lattice).coarse()
-    scale = _half_sides(full)
-    both = fixed.distance is not None and moving.distance is not None
-    stages = [(20.0, 3.0, 0.0 if both else 1.0), (4.0, 1.5, 1.0)]
-    for stage, (reach, blur, lncc) in enumerate(stages):
-        objective = Objective(fixed, moving, window, blur=blur, reach=reach, lncc=lncc)
-        adam, count = _Adam(AFFINE_START_RATE * 0.3**stage), (steps + 1 - stage) // 2
-        best = np.inf
-        for i in range(count):
-            value, _, gradient, _ = objective(affine)
-            if value < best:
-                best, kept = value, affine
-            affine = affine - scale * adam.step(gradient * scale) * _fall(i / count)
-            if tick is not None:
-                tick(value, affine)
-        if count:
-            affine = kept if objective(affine)[0] > best else affine
-    return affine.astype("float32")
-
-
-def _first_guess(fixed, moving):
-    """Centroids laid on each other and volumes made equal; the identity where a side has no surface."""
-    affine = np.eye(3, 4)
-    if fixed.distance is None or moving.distance is None:
-        return affine
-    masks = [subject.distance < 0 for subject in (fixed, moving)]
-    centre = (np.array(fixed.image.shape) - 1) / 2
-    places = [np.array(ndimage.center_of_mass(mask)) - centre for mask in masks]
-    size = np.clip((masks[1].sum() / max(masks[0].sum(), 1)) ** (1 / 3), 0.7, 1.4)
-    affine[:, :3] *= size
-    affine[:, 3] = places[1] - size * places[0]
-    return affine
-
-
 def refine(
     fixed,
     moving,
     *,
     fixed_mask=None,
     moving_mask=None,
+    fixed_distance=None,
+    moving_distance=None,
     affine=None,
     velocity=None,
     steps=DEFAULT_STEPS,
@@ -149,10 +106,13 @@ def refine(
     Args:
         fixed, moving: images (X, Y, Z), masked, in [0, 1].
         fixed_mask, moving_mask: (X, Y, Z) bool; None takes where the image is not 0.
+        fixed_distance, moving_distance: signed distances (X, Y, Z) in voxels, negative inside, where finer ones are at hand than
+            the masks give (`data.shapes.from_crop`).
         affine, velocity: the start, as a network gives them ([3, 4]; [x, y, z, 3]). Without a velocity it starts at zero, at half
-            resolution; without an affine that is fitted first, in AFFINE_STEPS steps more.
-        steps: of the deformable part, a little more than half of them coarse (27 at most); fewer are taken where it converges
-            before. 0 fits the affine only, where there is none.
+            resolution; without an affine that is fitted to the surfaces first (`data.affine_fit`), or is the identity where an
+            image shows none.
+        steps: a little more than half of them coarse (27 at most); fewer are taken where it converges before. 0 fits the affine
+            only, where there is none.
         smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it costs
             overlap in the last tenths of a millimetre and gives gentler Jacobians and a more exact inverse.
         int_steps: squarings with which the answer is checked for folds.
@@ -181,7 +141,8 @@ def refine(
         raise InputError(f"refine: an affine must be (3, 4), got {np.shape(affine)}")
     if velocity is not None and (np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3):
         raise InputError(f"refine: a velocity must be (x, y, z, 3), got {np.shape(velocity)}")
-    fixed, moving = (Subject.of(image, mask) for image, mask in zip((fixed, moving), masks, strict=True))
+    distances = fixed_distance, moving_distance
+    fixed, moving = (Subject.of(*side) for side in zip((fixed, moving), masks, distances, strict=True))
     if velocity is None:
         velocity = np.zeros((*(max(side // 2, 2) for side in fixed.image.shape), 3), "float32")
     run = _Run(fixed, moving, masks[0], np.array(velocity, "float32"), int(steps), smoothness, progress)
@@ -199,24 +160,23 @@ class _Run:
         self.fixed, self.moving, self.velocity = fixed, moving, velocity
         self.box = Box(mask, velocity.shape[:3])
         self.steps, self.smoothness, self.progress = steps, smoothness, progress
-        self.taken, self.total, self.stopped = 0, steps, False
-        self.affine = self.start = self.best = self.fine = None
+        self.taken, self.stopped = 0, False
+        self.affine, self.start, self.best, self.fine = np.eye(3, 4), None, None, None
 
-    def _tick(self, value, affine=None):
+    def _tick(self, value):
         self.taken += 1
-        if affine is not None:
-            self.affine = affine
         if self.progress is not None:
-            self.progress(self.taken, self.total, value)
+            self.progress(self.taken, self.steps, value)
 
     def _objective(self, window, blur, reach):
         return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach)
 
     def fit(self, affine):
-        self.affine = _first_guess(self.fixed, self.moving) if affine is None else np.array(affine, float)
-        if affine is None:
-            self.total += AFFINE_STEPS
-            self.affine = fit_affine(self.fixed, self.moving, self.velocity.shape[:3], tick=self._tick).astype(float)
+        surfaces = self.fixed.distance, self.moving.distance
+        if affine is not None:
+            self.affine = np.array(affine, float)
+        elif all(distance is not None for distance in surfaces):
+            self.affine = fit_affine(*surfaces)
         if not self.steps:
             return
         self.fine = self._objective(self.box.fine(), 0.0, FINE_REACH)

@@ -373,7 +373,7 @@ def test_refinement_without_a_network(cases, tmp_path, capsys, small_box):
     options = ("--level", "L3", "--refine", 10, "--smoothness", 2, "--metrics", tmp_path / "m.json")
     assert main(without_network(cases, *options, "--warp", tmp_path / "warp.h5", moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr()
-    assert shown.err == "" and "refined in 70 steps: objective " in shown.out
+    assert shown.err == "" and "refined in 10 steps: objective " in shown.out
     measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     assert measures["model"] == "none" and measures["refinement"]["smoothness"] == 2
     assert measures["dice"]["deformable"] > 0.9 and measures["folds"]["count"] == 0
@@ -387,7 +387,7 @@ def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, s
 
     def interrupted(self, *values):
         tick(self, *values)
-        if self.taken == 64:
+        if self.taken == 4:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(_Run, "_tick", interrupted)
@@ -400,7 +400,7 @@ def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, s
     endings = ("f", "inverse", "m", "moved", "seg")
     assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [f"{name}_{level}" for name in endings]
     measures = json.loads((tmp_path / f"m_{level}.json").read_text(encoding="utf-8"))
-    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 64
+    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 4
     assert nib.load(tmp_path / f"moved_{level}.nii.gz").get_fdata().any()
     assert read_transform(tmp_path / f"inverse_{level}.nii.gz").grid.shape == nib.load(cases["moving"]).shape
 
@@ -410,8 +410,23 @@ def test_the_affine_alone_has_no_objective_to_tell(cases, tmp_path, capsys, smal
     options = ("--level", "L3", "--metrics", tmp_path / "m.json")
     assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr().out
-    assert "refined in 60 steps\n" in shown and "nan" not in shown
+    assert "the affine alone, fitted to the surfaces\n" in shown and "nan" not in shown
     assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["refinement"]["objective"]["start"] is None
+
+
+def test_the_networks_own_affine(cases, tmp_path, capsys):
+    """It is off here; fitted to the surfaces it is not, and --no-fit-affine says which of the two is written."""
+    found = {}
+    for name, options in {"fitted": (), "own": ("--no-fit-affine",)}.items():
+        metrics, affine = tmp_path / f"{name}.json", tmp_path / f"{name}.npy"
+        options += ("--level", "L3", "--metrics", metrics, "--affine", affine)
+        assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+        found[name] = json.loads(metrics.read_text(encoding="utf-8")), np.load(affine)
+    assert found["own"][0]["affine_fit_mm"] is None and found["fitted"][0]["affine_fit_mm"] > 0.2
+    assert found["own"][0]["dice"]["affine"] < found["fitted"][0]["dice"]["affine"] - 0.01
+    assert not np.allclose(found["own"][1], found["fitted"][1], atol=1e-2)
+    arguments = without_network(cases, "--level", "L3", "--no-fit-affine", moved=tmp_path / "none.nii.gz")
+    assert fails(arguments, capsys) == "--no-fit-affine: needs a network, whose affine is taken as it is"
 
 
 def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):

@@ -44,6 +44,16 @@ def test_table_json_and_a_second_run(cases, tmp_path, capsys):
     assert out.stat().st_mtime_ns == before and capsys.readouterr().out == shown
 
 
+def test_the_networks_own_affine_is_a_method_of_its_own(cases, tmp_path, capsys):
+    out = tmp_path / "out.csv"
+    assert main(arguments(cases, out)) == 0 and main(arguments(cases, out, "--no-fit-affine")) == 0
+    with open(out, newline="", encoding="utf-8") as file:
+        found = {row["method"]: row for row in csv.DictReader(file)}
+    assert set(found) == {"small", "small fit_affine False"}
+    own, fitted = (float(found[name]["dice_deformable"]) for name in ("small fit_affine False", "small"))
+    assert abs(own - fitted) > 1e-3
+
+
 @pytest.mark.trains
 def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))

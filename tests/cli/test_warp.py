@@ -29,7 +29,7 @@ class Case:
         network = KnownNetwork(affine, smooth_velocity((16, 16, 16), 1.5))
         self.result = register(
             *(self.fixed[0], self.moving[0]),
-            **{"fixed_seg": self.fixed[1], "moving_seg": self.moving[1], "label": NUMBER, "model": network},
+            **{"fixed_seg": self.fixed[1], "moving_seg": self.moving[1], "label": NUMBER, "model": network, "fit_affine": False},
         )
         self.files = {}
         for name, pair in (("fixed", self.fixed), ("moving", self.moving)):

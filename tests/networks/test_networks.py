@@ -65,6 +65,23 @@ def test_outputs_belong_together(moved):
     np.testing.assert_allclose(warp(found["m_a"], found["phi"]), found["m_d"], atol=1e-4)
 
 
+def test_the_velocity_after_another_affine(moved):
+    """After its own affine it is the network's; after the identity, that of a network whose AffineNet gives the identity."""
+    network, found = moved
+    own = network.velocity_after(smooth_pair(), found["affine"])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(own), found["velocity"], atol=1e-5)
+    identity = np.tile(np.eye(3, 4, dtype="float32"), (2, 1, 1))
+    other = keras.ops.convert_to_numpy(network.velocity_after(smooth_pair(), identity))
+    still = type(network).from_config(network.get_config())
+    still.set_weights(network.get_weights())
+    for weight in still.affine_net.get_layer("matrix").weights:
+        weight.assign(np.zeros(weight.shape))
+    expected = outputs_of(still, smooth_pair())
+    np.testing.assert_array_equal(expected["affine"], identity)
+    np.testing.assert_allclose(other, expected["velocity"], atol=1e-5)
+    assert np.abs(other - found["velocity"]).max() > 1e-3
+
+
 def test_samples_of_a_batch_do_not_mix(moved):
     network, found = moved
     alone = outputs_of(network, {name: image[1:] for name, image in smooth_pair().items()})

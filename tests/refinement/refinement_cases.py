@@ -1,7 +1,7 @@
 """What the refinement tests share: a textured body, the same body moved by a known map, and small phantoms."""
 
 import numpy as np
-from helpers import smooth_field
+from helpers import about_centre, smooth_field, turned
 from scipy import ndimage
 
 from acsgreg_tf.data import phantom
@@ -13,10 +13,6 @@ SHAPE, LATTICE = (24, 24, 16), (12, 12, 8)
 # For the phantoms: a lumbar vertebra at 2.7 mm.
 COARSE, SPACING = (48, 48, 24), 2.7
 IDENTITY = np.eye(3, 4)
-
-
-def about_centre(shape):
-    return np.moveaxis(np.indices(shape), 0, -1) - (np.array(shape) - 1) / 2
 
 
 def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
@@ -34,9 +30,10 @@ def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
 
 
 def textured(points):
-    """(image, mask) of an ellipsoid on the phantoms' grid with a soft edge and a texture of 4.5 to 6 voxels."""
+    """(image, mask) of an ellipsoid with a bump on the phantoms' grid, with a soft edge and a texture of 4.5 to 6 voxels."""
     rng, half = np.random.default_rng(0), np.array([17.0, 14.0, 9.0])
     depth = (1 - np.linalg.norm(points / half, axis=-1)) * half.min()
+    depth = np.maximum(depth, 6 - np.linalg.norm(points - (0, -14, 2), axis=-1))  # an ellipsoid alone may turn in itself
     texture = 0.0
     for _ in range(12):
         direction = rng.normal(size=3)
@@ -73,15 +70,6 @@ def moved(refined, mask):
     """A mask through phi and the affine, sampled linearly and cut at 0.5."""
     phi = displacement(refined, mask.shape)[None]
     return np.array(affine_ops.warp_jointly(mask[None, ..., None].astype("float32"), refined.affine[None], phi))[0, ..., 0] > 0.5
-
-
-def turned(angles):
-    """Rotation (3, 3) by angles in degrees about x, then y, then z."""
-    (cx, cy, cz), (sx, sy, sz) = (f(np.deg2rad(angles)) for f in (np.cos, np.sin))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
 
 
 def vertebra(seed, level, angles=(0, 0, 0), scale=1.0, wedge=0.0):

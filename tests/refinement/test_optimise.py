@@ -25,11 +25,12 @@ from refinement_cases import (
 )
 
 from acsgreg_tf import metrics
+from acsgreg_tf.data.shapes import from_crop
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, fit_affine, refine, without_folds
+from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, refine, without_folds
 from acsgreg_tf.refinement.box import Box
 from acsgreg_tf.refinement.objective import Objective, Subject
-from acsgreg_tf.refinement.optimise import AFFINE_STEPS, FINE_REACH, SQUARINGS
+from acsgreg_tf.refinement.optimise import FINE_REACH, SQUARINGS
 
 pytestmark = pytest.mark.trains
 
@@ -98,19 +99,6 @@ def test_a_known_diffeomorphism_is_recovered():
     does_not_fold(found, COARSE)
 
 
-def test_the_affine_from_nothing():
-    """Turned by 12 degrees, 10 % larger, 1.5 voxels off."""
-    truth = np.c_[turned((0, 4, 12)) * 1.1, (1.5, -1, 0.5)]
-    points = about_centre(SHAPE)
-    fixed, moving = body(points @ truth[:, :3].T + truth[:, 3]), body()
-    told = []
-    found = fit_affine(Subject.of(*fixed), Subject.of(*moving), LATTICE, tick=lambda value, affine: told.append((value, affine)))
-    assert found.dtype == np.float32 and len(told) == AFFINE_STEPS
-    miss = np.linalg.norm((points[fixed[1]] @ (found - truth)[:, :3].T) + (found - truth)[:, 3], axis=-1)
-    assert miss.mean() < 0.4
-    assert told[-1][0] < told[AFFINE_STEPS // 2][0]
-
-
 def test_no_steps_with_an_affine_is_the_start_and_without_one_the_affine_fit(pair):
     velocity, affine = known(0.5)[0], IDENTITY + noise((3, 4), 0.01)
     found = refine(**pair, affine=affine, velocity=velocity, steps=0)
@@ -118,7 +106,7 @@ def test_no_steps_with_an_affine_is_the_start_and_without_one_the_affine_fit(pai
     np.testing.assert_array_equal(found.velocity, velocity)
     assert found.steps == 0
     fitted = refine(**pair, steps=0)
-    assert fitted.steps == AFFINE_STEPS and not fitted.velocity.any()
+    assert fitted.steps == 0 and not fitted.velocity.any()
     dice = [metrics.dice(pair["fixed_mask"], mask) for mask in (pair["moving_mask"], moved(fitted, pair["moving_mask"]))]
     assert dice[1] > dice[0]
 
@@ -243,24 +231,23 @@ def test_stopped_while_deforming_it_gives_the_best_so_far(pair, solved, after):
     does_not_fold(found, SHAPE)
 
 
-def test_stopped_while_the_affine_is_fitted_it_gives_the_affine_so_far(pair):
-    def dice(found):
-        return metrics.dice(pair["fixed_mask"], moved(found, pair["moving_mask"]))
-
-    begun, later = (refine(**pair, steps=10, progress=Stop(after)) for after in (1, AFFINE_STEPS - 5))
-    for found, after in ((begun, 1), (later, AFFINE_STEPS - 5)):
-        assert found.stopped and found.steps == after and not found.velocity.any()
-        assert found.affine.shape == (3, 4) and np.isfinite(found.affine).all()
-    assert not np.array_equal(begun.affine, IDENTITY)
-    assert dice(later) > dice(begun) > 0.5
+def test_an_image_without_a_surface_starts_at_the_identity(pair):
+    """The affine moves in the steps of the deformable part then."""
+    images = {name: np.clip(pair[name], 0.05, 1) for name in ("fixed", "moving")}
+    found = refine(**images, steps=0)
+    np.testing.assert_array_equal(found.affine, IDENTITY)
+    found = refine(**images, steps=20)
+    assert found.end < found.start and not np.array_equal(found.affine, IDENTITY)
 
 
-def test_progress_counts_the_affine_too(pair):
-    told = Stop(None)
-    found = refine(**pair, steps=4, progress=told)
-    assert [t[:2] for t in told.told] == [(i + 1, AFFINE_STEPS + 4) for i in range(AFFINE_STEPS + 4)]
-    assert found.steps == AFFINE_STEPS + 4 and not found.stopped
-    assert all(np.isfinite(t[2]) for t in told.told)
+def test_distances_that_are_given_are_used(pair, solved):
+    """Those of the masks change nothing; those of a body half a voxel larger are another objective."""
+    distances = {f"{name}_distance": from_crop(pair[f"{name}_mask"]) for name in ("fixed", "moving")}
+    same = refine(**pair, **distances, affine=IDENTITY, steps=30)
+    np.testing.assert_array_equal(same.velocity, solved.velocity)
+    distances["fixed_distance"] = distances["fixed_distance"] - 0.5
+    larger = refine(**pair, **distances, affine=IDENTITY, steps=30)
+    assert moved(larger, pair["moving_mask"]).sum() > moved(solved, pair["moving_mask"]).sum() * 1.05
 
 
 # what cannot be done
