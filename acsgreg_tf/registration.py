@@ -112,6 +112,8 @@ def register(
     label=None,
     level=None,
     table="verse",
+    moving_label=None,
+    moving_table=None,
     fit_affine=True,
     refine=0,
     smoothness=None,
@@ -129,9 +131,10 @@ def register(
         model: a network, or the path of one; None is the network that comes with the package. "none" goes without a network:
             the affine is fitted from nothing and refinement starts there.
         fixed_seg, moving_seg: label maps, likewise; each is optional.
-        label: the vertebra's number in both label maps. Not needed where each map holds one.
+        label: the vertebra's number in the label maps. Not needed where each map holds one.
         level: its name instead, e.g. "L3".
         table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
+        moving_label, moving_table: the same for the moving label map, where another tool made it; None is `label`, `table`.
         fit_affine: fit the network's affine to the two surfaces before its deformable part goes on (`data.affine_fit`): a little
             more accurate, and much less dependent on where the voxels of a scan happen to lie. False takes the affine as
             the network gives it. A network's whole answer on two crops is `run_network`.
@@ -171,16 +174,20 @@ def register(
     with clock("reading"):
         fixed, moving = as_image(fixed), as_image(moving)
         fixed_seg, moving_seg = (None if seg is None else as_label(seg) for seg in (fixed_seg, moving_seg))
+        if moving_label is not None and moving_seg is None:
+            raise InputError(f"moving label {moving_label}: needs the moving label map to look it up in")
+        others = label if moving_label is None else moving_label, table if moving_table is None else moving_table
         number = _number_of(label, level, table, fixed_seg, moving_seg)
-        for seg in (fixed_seg, moving_seg):
+        moving_number = _number_of(others[0], level, others[1], fixed_seg, moving_seg)
+        for seg, which in ((fixed_seg, number), (moving_seg, moving_number)):
             if seg is not None:
-                pick_label(seg, number)
+                pick_label(seg, which)
     with clock("loading the network"):
         network = None if model == NO_MODEL else load_model(model)
     inshape = BOX if network is None else network.inshape
     with clock("finding the vertebrae"):
         vertebra_f = extract(fixed, fixed_seg, number, inshape)
-        vertebra_m = extract(moving, moving_seg, number, inshape)
+        vertebra_m = extract(moving, moving_seg, moving_number, inshape)
     notes = [*vertebra_f.notes, *vertebra_m.notes]
     for note in notes:
         warnings.warn(note, stacklevel=2)

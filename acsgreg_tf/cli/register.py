@@ -34,17 +34,19 @@ def register_files(options):
     _check(options)
     several = options.levels is not None
     table = parse_table(options.table)
+    moving_table = table if options.moving_table is None else parse_table(options.moving_table)
     fixed, moving = as_image(options.fixed), as_image(options.moving)
     fixed_seg, moving_seg = (
         None if path is None else as_label(path) for path in (options.fixed_seg, options.moving_seg)
     )
-    levels = _levels(options.levels, table, fixed_seg, moving_seg) if several else [options.level]
+    levels = _levels(options.levels, ((fixed_seg, table), (moving_seg, moving_table))) if several else [options.level]
+    label, moving_label = options.label, options.label if options.moving_label is None else options.moving_label
     names = {level: _outputs(options, level if several else None) for level in levels}
     for level in levels:
         common.check_outputs(names[level], _inputs(options))
-        for seg in (fixed_seg, moving_seg):
+        for seg, number, numbers in ((fixed_seg, label, table), (moving_seg, moving_label, moving_table)):
             if seg is not None:
-                pick_label(seg, options.label if level is None else label_of(level, table))
+                pick_label(seg, number if level is None else label_of(level, numbers))
 
     shown = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
     # On a terminal one live line; elsewhere the titles alone say how far it is.
@@ -70,9 +72,11 @@ def register_files(options):
                 model=model,
                 fixed_seg=fixed_seg,
                 moving_seg=moving_seg,
-                label=options.label,
+                label=label,
                 level=level,
                 table=table,
+                moving_label=options.moving_label,
+                moving_table=moving_table,
                 fit_affine=options.fit_affine,
                 refine=options.refine,
                 smoothness=options.smoothness,
@@ -130,7 +134,7 @@ def _parser():
     group.add_argument("--fixed-seg", metavar="S", help="label map of the fixed scan")
     group.add_argument("--moving-seg", metavar="S", help="label map of the moving scan")
     which = group.add_mutually_exclusive_group()
-    which.add_argument("--label", type=int, metavar="N", help="the vertebra's number in both label maps")
+    which.add_argument("--label", type=int, metavar="N", help="the vertebra's number in the label maps")
     which.add_argument("--level", metavar="L3", help="its name instead")
     which.add_argument(
         "--levels",
@@ -143,6 +147,8 @@ def _parser():
         default="verse",
         help="numbers of the levels: verse (L1 is 20; the default), totalsegmentator (L1 is 31), or a list L1=1,L2=2",
     )
+    group.add_argument("--moving-label", type=int, metavar="N", help="its number in the moving label map, if that is another")
+    group.add_argument("--moving-table", metavar="TABLE", help="--table of the moving label map, if another tool made it")
 
     group = parser.add_argument_group("more outputs", "the ending decides the format")
     group.add_argument("--moved-seg", metavar="OUT", help="the moving vertebra's label on the fixed grid")
@@ -185,6 +191,10 @@ def _check(options):
         raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
     if not options.fit_affine and options.model == NO_MODEL:
         raise InputError("--no-fit-affine: needs a network, whose affine is taken as it is")
+    if options.moving_label is not None and (options.label is None or options.moving_seg is None):
+        raise InputError(f"--moving-label {options.moving_label}: goes with --label and --moving-seg")
+    if options.moving_table is not None and (options.level or options.levels) is None:
+        raise InputError(f"--moving-table {options.moving_table}: goes with --level or --levels")
     if options.refine < 0:
         raise InputError(f"--refine {options.refine}: must not be negative")
     if options.smoothness is not None and not (math.isfinite(options.smoothness) and options.smoothness >= 0):
@@ -219,15 +229,20 @@ def _named(path, level):
     return f"{stem}_{level}{path[len(stem) :]}"
 
 
-def _levels(text, table, fixed_seg, moving_seg):
-    """The levels asked for, or all that both label maps hold."""
-    held = {seg.name: levels_in(seg.data, table) for seg in (fixed_seg, moving_seg)}
+def _levels(text, sides):
+    """The levels asked for, or all that both label maps hold, named and ordered as in the fixed map's table.
+
+    `sides`: (label map, its table), fixed and moving.
+    """
+    table = sides[0][1]
     if text.strip().lower() != "all":
-        numbers = {name.strip(): label_of(name, table) for name in text.split(",")}
-        return [level for level, number in table.items() if number in numbers.values()]
-    common_levels = [level for level in table if all(level in levels for levels in held.values())]
+        numbers = [label_of(name, table) for name in text.split(",")]
+        return [level for level, number in table.items() if number in numbers]
+    held = [levels_in(seg.data, numbers) for seg, numbers in sides]
+    in_moving = {level.lower() for level in held[1]}
+    common_levels = [level for level in held[0] if level.lower() in in_moving]
     if not common_levels:
-        found = "; ".join(f"{name} holds {', '.join(levels) or 'none'}" for name, levels in held.items())
+        found = "; ".join(f"{seg.name} holds {', '.join(levels) or 'none'}" for (seg, _), levels in zip(sides, held, strict=True))
         raise InputError(f"--levels all: no level is in both label maps: {found}")
     return common_levels
 

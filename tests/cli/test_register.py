@@ -132,6 +132,39 @@ def test_some_levels_of_a_table_of_ones_own(cases, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["moved_V.nii.gz"]
 
 
+def renumbered(cases, path):
+    """The moving label map as TotalSegmentator numbers it."""
+    image = nib.load(cases["moving_seg"])
+    data = np.asarray(image.dataobj)
+    nib.save(nib.Nifti1Image(np.select([data == 22, data == 21], [29, 30]).astype(np.int16), image.affine), path)
+    return {**cases, "moving_seg": str(path)}
+
+
+def test_labels_of_two_tools(cases, tmp_path, capsys):
+    """One map numbers L3 as VerSe does and the other as TotalSegmentator: by level, all levels, or number and number."""
+    moved, other = tmp_path / "moved.nii.gz", renumbered(cases, tmp_path / "seg.nii.gz")
+    assert main(scans(cases, "--level", "L3", moved=moved)) == 0
+    expected = np.asarray(nib.load(moved).dataobj)
+    for options in (("--level", "L3", "--moving-table", "totalsegmentator"), ("--label", 22, "--moving-label", 29)):
+        assert main(scans(other, *options, "--metrics", tmp_path / "m.json", moved=moved)) == 0
+        np.testing.assert_array_equal(nib.load(moved).dataobj, expected)
+        measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+        assert measures["label"] == {"fixed": 22, "moving": 29} and "dice" in measures
+    options = ("--levels", "all", "--moving-table", "totalsegmentator")
+    assert main(scans(other, *options, moved=tmp_path / "{level}.nii.gz")) == 0
+    np.testing.assert_array_equal(nib.load(tmp_path / "L3.nii.gz").dataobj, expected)
+    assert (tmp_path / "L2.nii.gz").exists()
+    capsys.readouterr()
+    refusals = {
+        ("--label", 22): f"{other['moving_seg']}: does not hold label 22; it holds 29, 30",
+        ("--moving-label", 29): "--moving-label 29: goes with --label and --moving-seg",
+        ("--label", 22, "--moving-table", "verse"): "--moving-table verse: goes with --level or --levels",
+        ("--level", "L3", "--moving-table", "L2=30"): "level 'L3': not in the label table, which has L2",
+    }
+    for options, words in refusals.items():
+        assert fails(scans(other, *options, moved=moved), capsys) == words
+
+
 def test_warnings_are_one_line_and_flagged(cases, tmp_path, capsys):
     ct, seg = (nib.load(cases[name]) for name in ("fixed", "fixed_seg"))
     window = (slice(None), slice(0, 18))
