@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from acsgreg_tf import register
 from acsgreg_tf.data.images import Image, as_image, as_label
+from acsgreg_tf.data.vertebrae import pick_label
 from acsgreg_tf.geometry import network_grid
 from acsgreg_tf.registration import load_model
 
@@ -35,14 +36,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("fixed", "fixed-seg", "moving", "moving-seg"):
         parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--label", type=int, required=True)
+    parser.add_argument("--label", type=int, help="the vertebra's number; not needed where each map holds one")
     parser.add_argument("--model")
     parser.add_argument("--refine", type=int, default=0)
     options = parser.parse_args()
     network = load_model(options.model)
     fixed, fixed_seg = as_image(options.fixed), as_label(options.fixed_seg)
     moving, moving_seg = as_image(options.moving), as_label(options.moving_seg)
-    mask = moving_seg.data == options.label
+    number = pick_label(moving_seg, options.label)
+    mask = moving_seg.data == number
     places = moving_seg.grid.index_to_points(np.argwhere(mask))
     low, high = places.min(axis=0) - MARGIN, places.max(axis=0) + MARGIN
     ct, inside = continuous(moving.data, moving.grid), continuous(mask, moving_seg.grid)
@@ -55,7 +57,7 @@ def main():
             at = np.moveaxis(source.points_to_index(grid.points()), -1, 0)
             return ndimage.map_coordinates(spline, at, order=3, prefilter=False, mode="nearest")
 
-        label = np.where(sampled(inside, moving_seg.grid) > 0.5, options.label, 0).astype(np.int16)
+        label = np.where(sampled(inside, moving_seg.grid) > 0.5, number, 0).astype(np.int16)
         return Image(sampled(ct, moving.grid).astype(np.float32), grid, "ct"), Image(label, grid, "label")
 
     first = None
