@@ -167,7 +167,9 @@ def _elastix(fixed, moving, grid, **settings):
     begun = time.perf_counter()
     _, found = itk.elastix_registration_method(*images, parameter_object=parameters, log_to_console=False)
     seconds = time.perf_counter() - begun
-    total = _elastix_field(itk.array_from_image(itk.transformix_deformation_field(images[1], found)), fixed, grid)
+    with tempfile.TemporaryDirectory() as folder:  # where it leaves a file of its own, else in the working folder
+        vectors = itk.array_from_image(itk.transformix_deformation_field(images[1], found, output_directory=folder))
+    total = _elastix_field(vectors, fixed, grid)
     affine = _elastix_affine(found.GetParameterMap(0))
     # elastix applies the affine first and the B-spline after it; x -> A^-1(T(x)) is the same T with the affine last.
     points = grid.points()

@@ -89,7 +89,7 @@ def test_ants_syn_with_cross_correlation(bent):
     assert 0 < np.abs(found[0].displacement - found[1].displacement).max() < 8
 
 
-def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch):
+def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch, tmp_path):
     """The affine and phi together move the image as elastix itself moved it."""
     itk = installed("elastix-bspline")
     shown = []
@@ -101,7 +101,9 @@ def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch):
     monkeypatch.setattr(itk, "elastix_registration_method", run)
     settings = {"MaximumNumberOfIterations": 20, "FinalBSplineInterpolationOrder": 1}  # linear, as ours
     monkeypatch.setitem(PEERS, "elastix-bspline", ("itk", "itk-elastix", lambda *a: peers._elastix(*a, **settings)))
+    monkeypatch.chdir(tmp_path)
     answer = register_peer("elastix-bspline", bent[0], bent[2], SPACING)
+    assert not list(tmp_path.iterdir()), "nothing is left in the working folder"
     theirs = itk.array_from_image(shown[0][0]).T
     affine = affine_from_network(answer.affine, GRID, GRID)
     ours = resample(bent[2], GRID, GRID, Composite([field_from_network(answer.displacement, GRID), affine]))
