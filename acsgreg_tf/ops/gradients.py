@@ -1,5 +1,7 @@
 """Gradients of a pure tensor function, for optimising outside of a Keras model, on every backend."""
 
+import functools
+
 import keras
 
 
@@ -13,16 +15,23 @@ def value_and_gradients(function):
     if backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(autograph=False, reduce_retracing=False)
-        def traced(variables, constants):
+        def both(variables, constants):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
                 value, extra = function(variables, constants)
             return value, extra, tape.gradient(value, variables)
 
+        @functools.cache
+        def traced(signature):
+            # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a function's
+            # code, and warns of many.
+            return tf.function(functools.partial(both), autograph=False)
+
         def call(variables, constants):
             # An array would be traced as a constant, anew for each.
-            return traced(*tf.nest.map_structure(tf.convert_to_tensor, (tuple(variables), tuple(constants))))
+            tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(variables), tuple(constants)))
+            signature = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(tensors))
+            return traced(signature)(*tensors)
 
         return call
     if backend == "jax":
