@@ -289,7 +289,8 @@ def _report(summary):
         # Without deformable steps (none asked for, or stopped before) there is no objective to tell.
         shown = f": objective {start:.4f} -> {end:.4f}" if math.isfinite(start) else ""
         refined = f"refined in {found['steps']} steps{shown}"
-        lines.append(refined if found["steps"] else "the affine alone, fitted to the surfaces")
+        asked = found["steps"] or found["stopped"]
+        lines.append(refined if asked else "the affine alone, fitted to the surfaces")
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")

@@ -34,7 +34,8 @@ def fit_affine(fixed, moving, affine=None, reaches=None):
     """The affine that takes the fixed surface to the moving one, [3, 4] float64.
 
     It minimises a robust mean of (d_m(A x) - d_f(x))^2 over the points x about the fixed surface, distances cut at a reach, and
-    the nearer ones weighted more. What leaves the surface as it is (a ball that turns) stays as it was at the start.
+    the nearer ones weighted more. What leaves the surface as it is (a ball that turns) stays as it was at the start, and so does
+    everything where the start lays no part of the one surface within reach of the other. It never mirrors.
 
     Args:
         fixed, moving: signed distances (X, Y, Z) in voxels, negative inside, each with voxels inside; of one shape.
@@ -56,10 +57,11 @@ def _fit(fixed, moving, affine, reach, tolerance):
     damping = 1e-3
     for _ in range(MOST_STEPS):
         normal, slope = compare.normal_equations(entries, misses)
-        normal[np.diag_indices(12)] *= 1 + damping
+        normal[np.diag_indices(12)] = (1 + damping) * normal[np.diag_indices(12)] + len(misses) * 1e-9  # no slope, no step
         tried = entries - np.linalg.solve(normal, slope)
         lower, found = compare.misses(tried)
-        if lower >= cost:
+        mirrored = np.linalg.det((tried.reshape(3, 4) * compare.scale)[:, :3]) <= 0
+        if lower >= cost or mirrored:
             damping *= 10
             if damping > 1e3:
                 break

@@ -143,12 +143,13 @@ def from_crop(mask):
     """The signed distance (X, Y, Z) in mm of a mask (X, Y, Z) on a 1 mm grid, where it lies.
 
     `mask` is bool, or tells in [0, 1] how much of each voxel is inside. It is smoothed a little first, which takes the voxels'
-    steps off the surface. None for a mask without a surface: an empty one, or one that fills the grid.
+    steps off the surface. None for a mask without a surface: an empty one, one that fills the grid, a thread of single voxels.
     """
-    inside = mask > 0.5
+    smoothed = ndimage.gaussian_filter(mask.astype(np.float32), 0.6)
+    inside = smoothed > 0.5
     if not inside.any() or inside.mean() > 0.98:
         return None
-    return from_probability(ndimage.gaussian_filter(mask.astype(np.float32), 0.6))
+    return from_probability(smoothed)
 
 
 def _neighbours(values, axis):

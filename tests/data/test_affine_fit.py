@@ -81,3 +81,24 @@ def test_phantoms_of_two_people():
     fixed, moving = (phantom.vertebra(seed, "L3", COARSE, 2.7) / 2.7 for seed in (1, 5))
     nothing, known = fit_affine(fixed, moving), fit_affine(fixed, moving, np.c_[turned((0, 0, 6)), (1, 0, 0)])
     assert miss(nothing, known, fixed < 0) < 0.1
+
+
+def test_a_start_out_of_reach_stays():
+    far = np.c_[np.eye(3), (40, 40, 20)]
+    np.testing.assert_allclose(fit_affine(MOVING, MOVING, far), far)
+
+
+@pytest.mark.parametrize("start", [None, IDENTITY])
+def test_it_never_mirrors(start):
+    """A thick slab on a thin one: without care the least difference is that of a mirror."""
+    thin, thick = (np.zeros(COARSE, bool) for _ in range(2))
+    thin[10:40, 10:40, 12] = thick[10:40, 10:40, 7:19] = True
+    for pair in ((thick, thin), (thin, thick)):
+        found = fit_affine(*map(from_crop, pair), start)
+        assert np.isfinite(found).all() and np.linalg.det(found[:, :3]) > 0
+
+
+def test_a_single_voxel_has_no_surface():
+    mask = np.zeros(COARSE, bool)
+    mask[20, 20, 10] = True
+    assert from_crop(mask) is None
