@@ -167,7 +167,8 @@ class Network:
     def made_by(self):
         """What a kept row must have been made by: the content of the model's file, and the options."""
         network = "no network" if self.model == NO_MODEL else f"network {_digest(self.model)}"
-        return " ".join([network, *(f"{name}={value}" for name, value in self.options)])
+        fitted = [] if dict(self.options).get("fit_affine") is False else ["affine fitted to the surfaces"]
+        return ", ".join([network, *fitted, *(f"{name}={value}" for name, value in self.options)])
 
     def check(self):
         """Raise InputError if the model cannot be used."""

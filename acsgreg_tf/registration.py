@@ -135,9 +135,9 @@ def register(
         level: its name instead, e.g. "L3".
         table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
         moving_label, moving_table: the same for the moving label map, where another tool made it; None is `label`, `table`.
-        fit_affine: fit the network's affine to the two surfaces before its deformable part goes on (`data.affine_fit`): a little
-            more accurate, and much less dependent on where the voxels of a scan happen to lie. False takes the affine as
-            the network gives it. A network's whole answer on two crops is `run_network`.
+        fit_affine: fit the network's affine to the two surfaces before its deformable part goes on (`data.affine_fit`): the
+            affine is more accurate, and the answer depends less on where the voxels of a scan happen to lie. False takes the
+            affine as the network gives it. A network's whole answer on two crops is `run_network`.
         refine: steps of refinement after the network's answer (`refinement.refine`), 0 for none.
         smoothness: how smooth a refined deformation is; None takes the default, larger is smoother.
         progress: called with a few words as each stage begins.
@@ -174,11 +174,7 @@ def register(
     with clock("reading"):
         fixed, moving = as_image(fixed), as_image(moving)
         fixed_seg, moving_seg = (None if seg is None else as_label(seg) for seg in (fixed_seg, moving_seg))
-        if moving_label is not None and moving_seg is None:
-            raise InputError(f"moving label {moving_label}: needs the moving label map to look it up in")
-        others = label if moving_label is None else moving_label, table if moving_table is None else moving_table
-        number = _number_of(label, level, table, fixed_seg, moving_seg)
-        moving_number = _number_of(others[0], level, others[1], fixed_seg, moving_seg)
+        number, moving_number = _numbers_of(label, level, table, moving_label, moving_table, fixed_seg, moving_seg)
         for seg, which in ((fixed_seg, number), (moving_seg, moving_number)):
             if seg is not None:
                 pick_label(seg, which)
@@ -294,22 +290,29 @@ def load_model(model=None):
         if not all(np.isfinite(weights).all() for weights in network.get_weights()):
             raise InputError(f"{model}: holds weights that are NaN or infinite; its training went wrong")
         return network
-    if not (callable(model) and hasattr(model, "inshape") and hasattr(model, "arguments")):
+    if not (callable(model) and all(hasattr(model, name) for name in ("inshape", "arguments", "affine_net", "velocity_after"))):
         raise InputError(f"a model must be a network of this package or its path, got {type(model).__name__}")
     return model
 
 
-def _number_of(label, level, table, fixed_seg, moving_seg):
-    """The label number asked for, or None."""
+def _numbers_of(label, level, table, moving_label, moving_table, fixed_seg, moving_seg):
+    """The label numbers asked for in the fixed and in the moving map, each a number or None."""
+    if moving_label is not None and (moving_seg is None or level is not None):
+        raise InputError(f"moving label {moving_label}: goes with a moving label map, and without a level")
+    if moving_table is not None and level is None:
+        raise InputError("moving_table: goes with a level")
     if label is not None and level is not None:
         raise InputError(f"label {label} and level {level}: give one of the two")
-    if label is None and level is None:
-        return None
-    if fixed_seg is None and moving_seg is None:
-        raise InputError(f"{'level' if label is None else 'label'} {level or label}: needs label maps to look it up in")
     if level is None:
-        return label
-    return label_of(level, table if isinstance(table, dict) else parse_table(table))
+        if label is not None and fixed_seg is None and moving_seg is None:
+            raise InputError(f"label {label}: needs label maps to look it up in")
+        return label, label if moving_label is None else moving_label
+    sides = (fixed_seg, table), (moving_seg, table if moving_table is None else moving_table)
+    if all(seg is None for seg, _ in sides):
+        raise InputError(f"level {level}: needs label maps to look it up in")
+    return (
+        None if seg is None else label_of(level, names if isinstance(names, dict) else parse_table(names)) for seg, names in sides
+    )
 
 
 def _answer(network, fixed, moving):

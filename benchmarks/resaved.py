@@ -39,6 +39,7 @@ def main():
     parser.add_argument("--label", type=int, help="the vertebra's number; not needed where each map holds one")
     parser.add_argument("--model")
     parser.add_argument("--refine", type=int, default=0)
+    parser.add_argument("--no-fit-affine", dest="fit_affine", action="store_false", help="the network's own affine")
     options = parser.parse_args()
     network = load_model(options.model)
     fixed, fixed_seg = as_image(options.fixed), as_label(options.fixed_seg)
@@ -64,8 +65,9 @@ def main():
     for spacing, shift in GRIDS:
         image, label = saved(np.array(spacing, float), np.broadcast_to(shift, 3))
         result = register(
-            fixed, image, fixed_seg=fixed_seg, moving_seg=label, label=options.label, model=network, refine=options.refine
-        )
+            fixed, image, fixed_seg=fixed_seg, moving_seg=label, label=options.label, model=network, refine=options.refine,
+            fit_affine=options.fit_affine,
+        )  # fmt: skip
         points = result.fixed.grid.points()[result.fixed.label][::10]
         found = result.transform.apply(points)
         if first is None:

@@ -119,6 +119,8 @@ def test_options_of_register_make_a_method_of_their_own(cases, tmp_path, monkeyp
     monkeypatch.setattr(evaluation, "register", lambda *a, **options: seen.append(options) or register(*a, **options))
     method = Network(model, options=(("table", "verse"),))
     assert method.name == "small table verse" and method.made_by() != Network(model).made_by()
+    own = Network(model, options=(("fit_affine", False),))
+    assert "affine fitted" in method.made_by() and "affine fitted" not in own.made_by()  # nor in rows of before it was fitted
     evaluate([method], read_pairs(folder / "pairs.csv")[:1], tmp_path / "out.csv")
     assert seen[0]["table"] == "verse"
 

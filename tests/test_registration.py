@@ -229,6 +229,41 @@ def test_the_affine_is_fitted_to_the_surfaces():
     np.testing.assert_array_equal(fitted.velocity, network.velocity)
 
 
+@pytest.mark.trains
+def test_refinement_goes_on_from_the_fitted_affine(monkeypatch):
+    wrong = np.c_[np.eye(3), (1.5, -1, 0.5)]
+    own, fitted = (
+        refined(monkeypatch, KnownNetwork(wrong, inshape=SMALL_BOX), refine=4, fit_affine=fit) for fit in (False, True)
+    )
+    assert fitted.summary["affine_fit_mm"] > 1 and own.summary["affine_fit_mm"] is None
+    start = [result.summary["refinement"]["objective"]["start"] for result in (own, fitted)]
+    assert start[1] < start[0] - 0.5 and fitted.summary["refinement"]["objective"]["end"] < start[0] - 0.5
+
+
+def test_the_affine_is_fitted_to_crops_without_labels_too():
+    """Their borders are the surfaces."""
+    crops = []
+    for ct, label in (one_millimetre(FIXED), one_millimetre(MOVING)):
+        masked = np.where(label.data == NUMBER, np.clip((ct.data + 200) / 1700, 0, 1), 0)
+        crops.append(Image(masked.astype(np.float32), ct.grid, "crop"))
+    result = register(*crops, model=KnownNetwork(np.c_[np.eye(3), (1.5, -1, 0.5)]))
+    assert result.summary["affine_fit_mm"] == pytest.approx(np.linalg.norm((1.5, -1, 0.5)), abs=0.1)
+    assert result.summary["ncc"]["affine"] > 0.97
+
+
+def test_labels_of_two_tools():
+    (fixed, fixed_seg), (moving, moving_seg) = one_millimetre(FIXED), one_millimetre(MOVING)
+    other = Image(np.where(moving_seg.data == NUMBER, 29, 0).astype("int16"), moving_seg.grid, "other")
+    given = {"model": KnownNetwork(), "fixed_seg": fixed_seg, "moving_seg": other}
+    for options in ({"label": NUMBER, "moving_label": 29}, {"level": "L3", "moving_table": "totalsegmentator"}):
+        assert register(fixed, moving, **given, **options).summary["label"] == {"fixed": NUMBER, "moving": 29}
+    alone = {**given, "fixed_seg": None}  # only the moving map's table needs to know the level
+    masked = Image(np.where(fixed_seg.data == NUMBER, fixed.data, 0), fixed.grid, "crop")
+    assert register(masked, moving, **alone, level="V", moving_table="V=29").summary["label"] == {"fixed": None, "moving": 29}
+    assert refused(fixed, moving, **given, label=NUMBER, moving_table="verse") == "moving_table: goes with a level"
+    assert refused(fixed, moving, **given, level="L3", moving_label=29).startswith("moving label 29: goes with")
+
+
 def test_without_surfaces_the_networks_affine_stays():
     """Crops that are not empty anywhere show no surface."""
     full = Image(np.random.default_rng(0).uniform(0.1, 1, BOX).astype("float32"), grid_about(FIXED, BOX, 1), "full")

@@ -76,7 +76,7 @@ def register_files(options):
                 level=level,
                 table=table,
                 moving_label=options.moving_label,
-                moving_table=moving_table,
+                moving_table=None if options.moving_table is None else moving_table,
                 fit_affine=options.fit_affine,
                 refine=options.refine,
                 smoothness=options.smoothness,
@@ -191,8 +191,8 @@ def _check(options):
         raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
     if not options.fit_affine and options.model == NO_MODEL:
         raise InputError("--no-fit-affine: needs a network, whose affine is taken as it is")
-    if options.moving_label is not None and (options.label is None or options.moving_seg is None):
-        raise InputError(f"--moving-label {options.moving_label}: goes with --label and --moving-seg")
+    if options.moving_label is not None and (options.moving_seg is None or (options.level or options.levels) is not None):
+        raise InputError(f"--moving-label {options.moving_label}: goes with --moving-seg, and without --level")
     if options.moving_table is not None and (options.level or options.levels) is None:
         raise InputError(f"--moving-table {options.moving_table}: goes with --level or --levels")
     if options.refine < 0:
@@ -290,7 +290,7 @@ def _report(summary):
         shown = f": objective {start:.4f} -> {end:.4f}" if math.isfinite(start) else ""
         refined = f"refined in {found['steps']} steps{shown}"
         asked = found["steps"] or found["stopped"]
-        lines.append(refined if asked else "the affine alone, fitted to the surfaces")
+        lines.append(refined if asked else "the affine alone")
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")

@@ -62,6 +62,8 @@ def _methods(options):
             ]
         else:
             methods.append(Peer(name))
+    if not options.fit_affine and not any(isinstance(m, Network) and m.model != "none" for m in methods):
+        raise InputError("--no-fit-affine: goes with a network")
     if options.model and "network" not in options.method:
         raise InputError("--model: goes with --method network")
     return methods

@@ -1,7 +1,7 @@
 """The affine that lays one vertebra's surface on another's: two signed distances matched.
 
-It is found to a hundredth of a voxel in a fraction of a second, from any start near enough, and depends on the surfaces only:
-where a network's affine is a good guess that moves with the noise of its input, this one stays.
+It is found in a fraction of a second and depends on the surfaces only: where a network's affine is a good guess that moves with
+the noise of its input, this one stays.
 """
 
 import numpy as np
@@ -9,8 +9,8 @@ from scipy import ndimage
 
 __all__ = ["first_guess", "fit_affine"]
 
-# Voxels to which distances are cut, one after the other: far ones pull from afar, near ones do not care for what the two
-# surfaces do not share. The last alone decides the answer.
+# Voxels to which distances are cut, one after the other: far ones pull from afar, near ones are swayed less by what only one of
+# the two has. The last alone decides the answer.
 REACHES = (20.0, 10.0, 5.0)
 STEP = 3  # voxels between the points that are compared
 MOST_STEPS, TOLERANCE = 20, 1e-5  # of a fit; it ends where a step lowers the mean by less than this part
@@ -34,16 +34,22 @@ def fit_affine(fixed, moving, affine=None, reaches=None):
     """The affine that takes the fixed surface to the moving one, [3, 4] float64.
 
     It minimises a robust mean of (d_m(A x) - d_f(x))^2 over the points x about the fixed surface, distances cut at a reach, and
-    the nearer ones weighted more. What leaves the surface as it is (a ball that turns) stays as it was at the start, and so does
-    everything where the start lays no part of the one surface within reach of the other. It never mirrors.
+    the nearer ones weighted more. What leaves the surface as it is (a ball that turns) stays as it was at the start. It never
+    mirrors.
 
     Args:
         fixed, moving: signed distances (X, Y, Z) in voxels, negative inside, each with voxels inside; of one shape.
-        affine: where to start, [3, 4], voxels about the grid's centre; None is `first_guess`.
-        reaches: one fit for each, voxels; None takes `REACHES`, or with an affine the last of them.
+        affine: where to start, [3, 4], voxels about the grid's centre; None is `first_guess`, which also takes the place of a
+            start that is worse than it.
+        reaches: one fit for each, voxels; None takes `REACHES`, or from a good start the last of them.
     """
+    guess = first_guess(fixed, moving)
+    if affine is not None:
+        compare = _Comparison(fixed, moving, REACHES[-1])
+        if compare.cost(affine) > compare.cost(guess):
+            affine = None
     reaches = reaches or (REACHES if affine is None else REACHES[-1:])
-    affine = np.array(first_guess(fixed, moving) if affine is None else affine, float)
+    affine = np.array(guess if affine is None else affine, float)
     for reach in reaches:
         affine = _fit(fixed, moving, affine, reach, TOLERANCE if reach == reaches[-1] else 100 * TOLERANCE)
     return affine
@@ -54,11 +60,11 @@ def _fit(fixed, moving, affine, reach, tolerance):
     compare = _Comparison(fixed, moving, reach)
     entries = (affine / compare.scale).ravel()
     cost, misses = compare.misses(entries)
+    normal, slope = compare.normal_equations(entries, misses)
     damping = 1e-3
     for _ in range(MOST_STEPS):
-        normal, slope = compare.normal_equations(entries, misses)
-        normal[np.diag_indices(12)] = (1 + damping) * normal[np.diag_indices(12)] + len(misses) * 1e-9  # no slope, no step
-        tried = entries - np.linalg.solve(normal, slope)
+        least = damping * np.diag(normal) + len(misses) * 1e-9  # where there is no slope there is no step
+        tried = entries - np.linalg.solve(normal + np.diag(least), slope)
         lower, found = compare.misses(tried)
         mirrored = np.linalg.det((tried.reshape(3, 4) * compare.scale)[:, :3]) <= 0
         if lower >= cost or mirrored:
@@ -66,9 +72,10 @@ def _fit(fixed, moving, affine, reach, tolerance):
             if damping > 1e3:
                 break
             continue
-        gain, cost, misses, entries, damping = cost - lower, lower, found, tried, damping / 10
+        gain, cost, entries, damping = cost - lower, lower, tried, damping / 10
         if gain < tolerance * cost:
             break
+        normal, slope = compare.normal_equations(entries, found)
     return entries.reshape(3, 4) * compare.scale
 
 
@@ -93,6 +100,10 @@ class _Comparison:
     def _sampled(self, volume, entries):
         at = self._local @ entries.reshape(3, 4).T.astype(np.float32) + self._centre
         return ndimage.map_coordinates(volume, at.T, np.float32, order=1, mode="nearest")
+
+    def cost(self, affine):
+        """Robust mean square of the misses of an affine [3, 4]."""
+        return self.misses((np.asarray(affine, float) / self.scale).ravel())[0]
 
     def misses(self, entries):
         """(robust mean square, misses by point)."""

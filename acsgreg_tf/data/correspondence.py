@@ -21,7 +21,7 @@ def correspond(fixed, moving, spacing=1.0):
     on a lattice of `STEP` voxels. After an affine fit, the surfaces are drawn together along the distances' slopes,
     smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
     """
-    affine = fit_affine(fixed / spacing, moving / spacing, reaches=(12.0, 6.0))
+    affine = fit_affine(fixed / spacing, moving / spacing, reaches=(12.0 / spacing, 6.0 / spacing))
     centre = (np.array(fixed.shape) - 1) / 2
     matrix, offset = affine[:, :3], affine[:, 3] + centre - affine[:, :3] @ centre
     blurred = ndimage.gaussian_filter(moving, 1.0)

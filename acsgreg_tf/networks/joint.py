@@ -1,10 +1,14 @@
 """What ACSGRegNet and AVoxelMorph share: the affine stage before, and integration and warp after, the velocity."""
 
+import threading
+
 import keras
 
 from acsgreg_tf.layers import ResizeDisplacement, SpatialTransformer, VecInt
 from acsgreg_tf.networks.affine import AffineNet, image_inputs
 from acsgreg_tf.networks.base import Network, check_shape, check_steps
+
+_BUILDING = threading.Lock()
 
 
 class JointNetwork(Network):
@@ -54,9 +58,12 @@ class JointNetwork(Network):
             inputs: {"fixed", "moving"}: [B, X, Y, Z, 1].
             affine: [B, 3, 4], voxels about the grid's centre.
         """
-        names, found = list(self.inputs_by_name), self.outputs_by_name
-        later = keras.Model([*self.inputs, found["affine"]], found["velocity"])
-        return later([*(inputs[name] for name in names), affine], training=False)
+        with _BUILDING:
+            # Kept, since each such model leaves nodes in the layers; beside what Keras tracks, since it is no part of a network.
+            if "_after_affine" not in vars(self):
+                found = self.outputs_by_name
+                vars(self)["_after_affine"] = keras.Model([*self.inputs, found["affine"]], found["velocity"])
+        return vars(self)["_after_affine"]([*(inputs[name] for name in self.inputs_by_name), affine], training=False)
 
     @property
     def inputs_by_name(self):

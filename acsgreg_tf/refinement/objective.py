@@ -99,9 +99,9 @@ class Objective:
         weights = np.float32([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
         self.window = window
         self._function = _function(squarings)
-        constants = (target, volumes[1], fixed_sums(image, WINDOW), np.float32(count), np.float32(near), weights)
-        constants += (tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32"))
-        self._constants = _as_tensors(constants)
+        numbers = np.float32(count), np.float32(near), weights
+        placed = tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32")
+        self._constants = _as_tensors((target, volumes[1], fixed_sums(image, WINDOW), *numbers, *placed))
 
     def __call__(self, affine, velocity):
         """(value, terms, gradient by the full grid's affine [3, 4], gradient by the velocity [x, y, z, 3]).

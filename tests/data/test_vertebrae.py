@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from registration_cases import BOX, NUMBER, grid_about, reoriented, scan
 
 from acsgreg_tf.data.images import Image
+from acsgreg_tf.data.shapes import from_crop
 from acsgreg_tf.data.vertebrae import extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, network_grid, resample
@@ -21,6 +22,27 @@ def block(shape, start, stop, grid=None, value=1):
     label[tuple(map(slice, start, stop))] = value
     grid = grid or Grid(shape, np.eye(4))
     return Image(np.full(shape, 650, np.float32), grid, "ct"), Image(label, grid, "seg")
+
+
+def test_the_distance_knows_where_the_surface_lies_between_voxels():
+    """A label whose voxels lie 0.3 mm beside those of its CT: its faces are found, where the mask cut at 0.5 is off by 0.3."""
+    beside = np.eye(4)
+    beside[0, 3] = 0.3
+    ct, _ = block((50, 50, 50), (0, 0, 0), (1, 1, 1))
+    _, label = block((50, 50, 50), (15, 15, 15), (31, 30, 29), Grid((50, 50, 50), beside))
+    vertebra = extract(ct, label, shape=(32, 32, 32))
+    true = 15 - 0.5 + 0.3, 31 - 0.5 + 0.3
+
+    def faces(distance):
+        along = distance[:, 16, 16]
+        first, last = np.flatnonzero(along < 0)[[0, -1]]
+        ends = (at + (to - at) * along[at] / (along[at] - along[to]) for at, to in ((first, first - 1), (last, last + 1)))
+        return [vertebra.grid.index_to_points((end, 16, 16))[0] for end in ends]
+
+    assert faces(vertebra.distance) == pytest.approx(true, abs=0.1)
+    assert np.abs(np.subtract(faces(from_crop(vertebra.label)), true)).max() > 0.25
+    assert vertebra.distance is vertebra.distance and vertebra.distance.shape == (32, 32, 32)
+    np.testing.assert_array_equal(vertebra.label, vertebra.share > 0.5)
 
 
 def test_one_millimetre_ras_is_cropped_voxel_for_voxel():

@@ -80,6 +80,9 @@ def test_the_velocity_after_another_affine(moved):
     np.testing.assert_array_equal(expected["affine"], identity)
     np.testing.assert_allclose(other, expected["velocity"], atol=1e-5)
     assert np.abs(other - found["velocity"]).max() > 1e-3
+    nodes = sum(len(layer._inbound_nodes) for layer in network.layers)
+    network.velocity_after(smooth_pair(), identity)
+    assert sum(len(layer._inbound_nodes) for layer in network.layers) == nodes, "a call leaves nothing behind"
 
 
 def test_samples_of_a_batch_do_not_mix(moved):
