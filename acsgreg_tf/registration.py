@@ -60,7 +60,7 @@ class Result:
         transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The
             deformable part lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
         inverse: its inverse, moving RAS mm -> fixed RAS mm, from exp(-v), corrected for the
-            grid's interpolation (`ops.fields.correct_inverse`), and the inverse affine.
+            grid's interpolation (`ops.fields.correct_inverse`, `balance_inverse`), and the inverse affine.
         affine: the affine part alone, fixed RAS mm -> moving RAS mm.
         velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, as the network gave it, smoothed where it folded.
         displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
@@ -410,8 +410,9 @@ def _with_fields(found, inshape, int_steps):
     from acsgreg_tf.ops import fields
 
     phi, inverse = (_exp(v, inshape, int_steps) for v in (found["velocity"], -found["velocity"]))
-    corrected = fields.correct_inverse(ops.convert_to_tensor(inverse[None]), ops.convert_to_tensor(phi[None]))
-    return {**found, "phi": phi, "inverse": ops.convert_to_numpy(corrected)[0]}
+    forward = ops.convert_to_tensor(phi[None])
+    inverse = fields.balance_inverse(fields.correct_inverse(ops.convert_to_tensor(inverse[None]), forward), forward)
+    return {**found, "phi": phi, "inverse": ops.convert_to_numpy(inverse)[0]}
 
 
 def _exp(velocity, inshape, int_steps):

@@ -28,7 +28,7 @@ def test_shipped_network_registers_the_sample_pair():
     assert result.summary["folds"]["count"] == 0 and result.summary["folds"]["network"] <= 20  # 4
     points = result.fixed.grid.points()[result.fixed.label][::50]
     missed = np.linalg.norm(result.inverse.apply(result.transform.apply(points)) - points, axis=1)
-    assert missed.mean() < 0.2  # the inverse, on a 1 mm grid, is steep where the deformation shrinks
+    assert missed.mean() < 0.1
     back = result.moving.grid.points()[result.moving.label][::50]
     missed = np.linalg.norm(result.transform.apply(result.inverse.apply(back)) - back, axis=1)
     assert missed.mean() < 0.1

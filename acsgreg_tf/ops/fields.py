@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from acsgreg_tf.ops.compiled import compiled, with_gradient
-from acsgreg_tf.ops.sampling import _linear, _linear_gradient, sample
+from acsgreg_tf.ops.sampling import _linear, _linear_by_volume, _linear_gradient, sample
 
 
 def identity_grid(shape):
@@ -169,6 +169,29 @@ def correct_inverse(inverse, displacement, steps=3):
     for _ in range(steps):
         inverse = _newton_step(inverse, displacement, slopes)
     return inverse
+
+
+@compiled
+def balance_inverse(inverse, displacement):
+    """Share an inverse's misses out between its voxels, so that it inverts between them too.
+
+    Where phi shrinks, many x land between the voxels of a steep psi, which `correct_inverse` makes exact at its own voxels
+    only. Each voxel moves by the mean of psi(phi(x)) - x over the x that land beside it, weighted as in linear
+    interpolation: one step of SIRT (Gilbert 1972) towards psi o phi = identity.
+
+    Args:
+        inverse, displacement: [B, X, Y, Z, N], voxels, of psi and of phi.
+
+    Returns:
+        [B, X, Y, Z, N].
+    """
+    rank = displacement.shape[-1]
+    locations = identity_grid(displacement.shape[1:-1]) + displacement
+    miss = displacement + _linear(inverse, locations, fill_value=None)
+    counted = ops.concatenate([miss, ops.ones_like(miss[..., :1])], axis=-1)
+    # What leaves the grid says nothing about its border.
+    spread, _ = _linear_by_volume(counted, locations, counted, fill_value=0.0)
+    return inverse - spread[..., :rank] / ops.maximum(spread[..., rank:], 1.0)
 
 
 def jacobian_determinant(displacement):

@@ -286,6 +286,24 @@ def test_a_corrected_inverse_inverts(lattice, shape):
     assert after.max() < 1e-2 and np.all(after <= before + 1e-5)
 
 
+@pytest.mark.parametrize("lattice, shape", [((12, 10), (24, 20)), ((12, 12, 8), (24, 24, 16)), ((12, 12, 8), LARGE)])
+def test_a_balanced_inverse_inverts_between_its_voxels_too(lattice, shape):
+    phi, exp_minus = forward_and_backward(smooth_field(lattice, 1.2, sigma=1.5, seed=2), shape)
+    corrected = np.array(fields.correct_inverse(exp_minus, phi))
+    balanced = np.array(fields.balance_inverse(corrected, phi))
+    inner = (slice(3, -3),) * len(shape)  # at the border phi leaves the grid
+    before, after = (misses(inverse, phi)[inner].mean() for inverse in (corrected, balanced))
+    assert after < 0.7 * before
+    assert misses(phi, balanced)[inner].mean() < before
+
+
+def test_nothing_to_balance_is_left():
+    nothing = np.zeros((1, *SMALL, 3), "float32")
+    np.testing.assert_array_equal(fields.balance_inverse(nothing, nothing), nothing)
+    shift = nothing + np.float32([1, -2, 0.5])
+    np.testing.assert_allclose(fields.balance_inverse(-shift, shift), -shift, atol=1e-6)
+
+
 def test_nothing_to_correct_is_left():
     nothing = np.zeros((1, *SMALL, 3), "float32")
     np.testing.assert_array_equal(fields.correct_inverse(nothing, nothing), nothing)

@@ -56,6 +56,9 @@ def test_each_term_has_its_weight(subject):
     value, terms, _, _ = fine(subject, moving, 2.5)(IDENTITY, velocity)
     assert np.all(terms > 0)
     assert value == pytest.approx(np.dot(terms, [-1, DISTANCE_WEIGHT, 2.5, FOLD_WEIGHT]), rel=1e-4)
+    other = fine(subject, moving, 0.0)(IDENTITY, velocity)
+    np.testing.assert_allclose(other[1], terms, rtol=1e-5)
+    assert other[0] == pytest.approx(np.dot(terms[[0, 1, 3]], [-1, DISTANCE_WEIGHT, FOLD_WEIGHT]), rel=1e-4)
 
 
 def test_without_a_surface_the_distance_is_off(subject):

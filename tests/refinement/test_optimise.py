@@ -231,6 +231,33 @@ def test_stopped_while_deforming_it_gives_the_best_so_far(pair, solved, after):
     does_not_fold(found, SHAPE)
 
 
+def test_the_affine_from_nothing():
+    """Turned by 12 degrees, 10 % larger, 1.5 voxels off."""
+    truth = np.c_[turned((0, 4, 12)) * 1.1, (1.5, -1, 0.5)]
+    points = about_centre(SHAPE)
+    (fixed, fixed_mask), (moving, moving_mask) = body(points @ truth[:, :3].T + truth[:, 3]), body()
+    found = refine(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask, steps=0).affine
+    assert found.dtype == np.float32
+    miss = np.linalg.norm((points[fixed_mask] @ (found - truth)[:, :3].T) + (found - truth)[:, 3], axis=-1)
+    assert miss.mean() < 0.4
+
+
+def test_stopped_at_its_first_step_from_nothing_it_gives_the_fitted_affine(pair):
+    found = refine(**pair, steps=10, progress=Stop(1))
+    assert found.stopped and found.steps == 1
+    assert np.isfinite(found.affine).all() and not np.array_equal(found.affine, IDENTITY)
+    dice = [metrics.dice(pair["fixed_mask"], mask) for mask in (pair["moving_mask"], moved(found, pair["moving_mask"]))]
+    assert dice[1] > dice[0]
+
+
+def test_progress_from_nothing(pair):
+    told = Stop(None)
+    found = refine(**pair, steps=4, progress=told)
+    assert [t[:2] for t in told.told] == [(i + 1, 4) for i in range(4)]
+    assert found.steps == 4 and not found.stopped
+    assert all(np.isfinite(t[2]) for t in told.told)
+
+
 def test_an_image_without_a_surface_starts_at_the_identity(pair):
     """The affine moves in the steps of the deformable part then."""
     images = {name: np.clip(pair[name], 0.05, 1) for name in ("fixed", "moving")}
