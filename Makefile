@@ -50,16 +50,16 @@ test: $(READY)
 # JAX compiles each shape that the tests of networks use; PyTorch is quick enough for all of them.
 test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
 	rm -rf $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py write $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py write $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py write $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py check $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py check $(FIELDS)
-	PYTHONPATH=tests/networks KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py check $(FIELDS)
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/ops tests/layers tests/networks tests/refinement tests/test_losses.py \
-	    tests/test_training.py tests/test_registration.py tests/test_mixed_precision.py tests/test_backends.py
+	KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py write $(FIELDS)
+	KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py write $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py write $(FIELDS)
+	KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py check $(FIELDS)
+	KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py check $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py check $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/ops tests/layers tests/networks tests/registration tests/test_losses.py \
+	    tests/training tests/test_backends.py
 	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/ops tests/layers tests/networks/test_networks.py \
-	    tests/refinement tests/test_losses.py tests/test_backends.py
+	    tests/registration/refine tests/test_losses.py tests/test_backends.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

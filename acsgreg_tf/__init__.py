@@ -15,14 +15,14 @@ from acsgreg_tf import _keras_hook
 from acsgreg_tf.errors import InputError
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Result", "geometry", "layers", "losses", "metrics", "networks", "register", "training"]
+__all__ = ["InputError", "Result", "geometry", "io", "layers", "losses", "metrics", "networks", "register", "training"]
 
 # TensorFlow leaves oneDNN off on processors without AVX-512, where a 3-D convolution's gradient is then 8 times slower.
 # It reads this once, when it is first imported; a user's own setting stands.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _FROM_REGISTRATION = ("register", "Result")
-_MODULES = ("geometry", "layers", "losses", "metrics", "networks", "training")
+_MODULES = ("geometry", "io", "layers", "losses", "metrics", "networks", "training")
 
 _keras_hook.install()
 

@@ -8,7 +8,7 @@ import math
 import keras
 from keras import ops
 
-from acsgreg_tf.ops.compiled import compiled, with_gradient
+from acsgreg_tf.ops.backend import compiled, with_gradient
 from acsgreg_tf.ops.windows import box_sum
 
 PACKAGE = "acsgreg_tf"
@@ -164,8 +164,7 @@ class Diffusion(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SoftDice(keras.losses.Loss):
-    """1 - Dice of soft labels (Eq. 8), averaged over channels; labels are 0 to 1. Two empty labels score 0 (a match).
-    """
+    """1 - Dice of soft labels (Eq. 8), averaged over channels; labels are 0 to 1. Two empty labels score 0 (a match)."""
 
     def __init__(self, name="dice", **kwargs):
         super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)

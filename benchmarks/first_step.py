@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from acsgreg_tf import networks, training
-from acsgreg_tf.data.pairs import batch_of
+from acsgreg_tf.training.batches import batch_of
 
 
 class Stopwatch(keras.callbacks.Callback):

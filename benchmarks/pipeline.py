@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 
-from acsgreg_tf.data.augment import Augment
-from acsgreg_tf.data.cohort_generator import CohortGenerator, read_list
-from acsgreg_tf.data.generated import GeneratedVertebrae
+from acsgreg_tf.cohort.augment import Augment
+from acsgreg_tf.cohort.generated import GeneratedVertebrae
+from acsgreg_tf.synthesis.generator import CohortGenerator
+from acsgreg_tf.synthesis.sources import read_list
 
 GOALS = {1: 1.0, 2: 4.0}  # pairs a second a core at 128x128x64 and 64x64x32
 
@@ -43,9 +44,7 @@ def changing(spacing, count):
     vertebrae = GeneratedVertebrae(CohortGenerator(0, spacing=spacing), 6, 0)
     augment = Augment()
     kept = [vertebrae.get(i) for i in range(6)]
-    core, _ = per_core(
-        lambda i: [augment(*kept[(i + k) % 6], np.random.default_rng(2 * i + k)) for k in (0, 1)], count
-    )
+    core, _ = per_core(lambda i: [augment(*kept[(i + k) % 6], np.random.default_rng(2 * i + k)) for k in (0, 1)], count)
     print(f"augmentation, {'x'.join(map(str, vertebrae.inshape))}: {core:.2f} pairs/s a core")
 
 
@@ -53,7 +52,7 @@ def waiting(options, spacing, augment):
     import keras
 
     from acsgreg_tf import networks, training
-    from acsgreg_tf.data.pairs import PairBatches
+    from acsgreg_tf.training.batches import PairBatches
 
     keras.utils.set_random_seed(0)
     vertebrae = GeneratedVertebrae(CohortGenerator(0, spacing=spacing), options.vertebrae, options.data_processes)
@@ -62,9 +61,7 @@ def waiting(options, spacing, augment):
     recipe = training.Recipe(batch_size=options.batch_size)
     training.compile_for(model, recipe, recipe.lr, options.steps)
     names = list(model.output_names)
-    batches = PairBatches(
-        vertebrae, options.batch_size, options.steps + 2, outputs=names, augment=augment
-    )
+    batches = PairBatches(vertebrae, options.batch_size, options.steps + 2, outputs=names, augment=augment)
     data = training._as_data(batches)
     begun = time.perf_counter()
     waits, steps = [], []

@@ -14,17 +14,22 @@ import numpy as np
 from scipy import ndimage
 
 from acsgreg_tf import register
-from acsgreg_tf.data.images import Image, as_image, as_label
-from acsgreg_tf.data.vertebrae import pick_label
+from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.geometry import network_grid
+from acsgreg_tf.io.images import Image, as_image, as_label
 from acsgreg_tf.registration import load_model
 
 BLUR, MARGIN = 0.8, 10.0  # mm
 # (spacing, shift of the first voxel) in mm.
 GRIDS = (
-    ((1, 1, 1), 0.0), ((1, 1, 1), (0.5, 0.3, 0.4)), ((0.75,) * 3, 0.0), ((0.8,) * 3, 0.1), ((1, 1, 1.5), 0.0),
-    ((1.3, 0.9, 1.1), 0.0), ((0.5, 0.5, 2), 0.0),
-)  # fmt: skip
+    ((1, 1, 1), 0.0),
+    ((1, 1, 1), (0.5, 0.3, 0.4)),
+    ((0.75,) * 3, 0.0),
+    ((0.8,) * 3, 0.1),
+    ((1, 1, 1.5), 0.0),
+    ((1.3, 0.9, 1.1), 0.0),
+    ((0.5, 0.5, 2), 0.0),
+)
 
 
 def continuous(image, grid):
@@ -65,9 +70,15 @@ def main():
     for spacing, shift in GRIDS:
         image, label = saved(np.array(spacing, float), np.broadcast_to(shift, 3))
         result = register(
-            fixed, image, fixed_seg=fixed_seg, moving_seg=label, label=options.label, model=network, refine=options.refine,
+            fixed,
+            image,
+            fixed_seg=fixed_seg,
+            moving_seg=label,
+            label=options.label,
+            model=network,
+            refine=options.refine,
             fit_affine=options.fit_affine,
-        )  # fmt: skip
+        )
         points = result.fixed.grid.points()[result.fixed.label][::10]
         found = result.transform.apply(points)
         if first is None:
@@ -75,7 +86,9 @@ def main():
             print(f"{spacing} mm: Dice {dice:.3f}")
             continue
         moved = np.linalg.norm(found - first, axis=1)
-        print(f"{spacing} mm, shifted by {shift}: {moved.mean():.3f} mm on average, at most {moved.max():.2f}", flush=True)
+        print(
+            f"{spacing} mm, shifted by {shift}: {moved.mean():.3f} mm on average, at most {moved.max():.2f}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Forward plus gradient of VecInt and a warp: this package's layers against voxelmorph's own, in one run.
 
-    python benchmarks/spatial_layers.py
+python benchmarks/spatial_layers.py
 """
 
 import statistics
@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from acsgreg_tf import layers
-from acsgreg_tf._voxelmorph import voxelmorph
+from acsgreg_tf.layers._voxelmorph import voxelmorph
 
 FULL, HALF = (128, 128, 64), (64, 64, 32)
 
@@ -41,8 +41,10 @@ def main(rounds=9):
     for name, step in (("acsgreg_tf", ours), ("voxelmorph", theirs)):
         start = time.perf_counter()
         value, gradient = step(image, velocity)
-        print(f"{name}: first call {time.perf_counter() - start:.1f} s, value {float(value):.4f}, "
-              f"|gradient| {float(tf.norm(gradient)):.4f}")
+        print(
+            f"{name}: first call {time.perf_counter() - start:.1f} s, value {float(value):.4f}, "
+            f"|gradient| {float(tf.norm(gradient)):.4f}"
+        )
     for _ in range(rounds):  # in turn, so that a drift of the machine hits both
         for name, step in (("acsgreg_tf", ours), ("voxelmorph", theirs)):
             start = time.perf_counter()

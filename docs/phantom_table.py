@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from acsgreg_tf.data import shapes
-from acsgreg_tf.data.images import read_label
-from acsgreg_tf.data.phantom import LEVELS, vertebra
+from acsgreg_tf.io.images import read_label
 from acsgreg_tf.metrics import assd, dice
+from acsgreg_tf.synthesis import shapes
+from acsgreg_tf.synthesis.phantom import LEVELS, vertebra
 
 
 def measure(people):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from network_cases import make, outputs_of, pair, randomise
 
 from acsgreg_tf.networks import load
+from tests.networks.cases import make, outputs_of, pair, randomise
 
 SHAPE = (32, 32, 32)
 PEAK = 5.0  # voxels
@@ -51,8 +51,10 @@ def check(folder, backend):
         peak = np.abs(expected["phi"]).max()
         passed = apart["phi"] <= TOLERANCE and apart["affine"] <= TOLERANCE and peak > 2
         good = good and passed
-        print(f"{'ok' if passed else 'APART':5} {path.stem} under {backend}: phi, up to {peak:.1f} voxels, differs by at most "
-              f"{apart['phi']:.1e}; m_d by {apart['m_d']:.1e}")  # fmt: skip
+        print(
+            f"{'ok' if passed else 'APART':5} {path.stem} under {backend}: phi, up to {peak:.1f} voxels, differs by at most "
+            f"{apart['phi']:.1e}; m_d by {apart['m_d']:.1e}"
+        )
     return good
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from helpers import BACKEND, ball
+
+from tests.helpers import BACKEND, ball
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (32, 32, 32)
@@ -41,25 +42,66 @@ def command(folder, script, *options):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / script, *map(str, options)],
-        cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8",
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
     assert done.returncode == 0, done.stderr
     return done
 
 
 def test_trained_and_registered_by_the_command_lines(folder):
     done = command(
-        folder, "train.py", "--img-list", "img.txt", "--seg-list", "seg.txt", "--size", "tiny", "--int-steps", "3",
-        "--epochs", "1", "--steps-per-epoch", "2", "--batch-size", "1", "--window", "5", "--model-dir", "run", "--gpu", "-1",
+        folder,
+        "train.py",
+        "--img-list",
+        "img.txt",
+        "--seg-list",
+        "seg.txt",
+        "--size",
+        "tiny",
+        "--int-steps",
+        "3",
+        "--epochs",
+        "1",
+        "--steps-per-epoch",
+        "2",
+        "--batch-size",
+        "1",
+        "--window",
+        "5",
+        "--model-dir",
+        "run",
+        "--gpu",
+        "-1",
         *(["--no-tensorboard"] if BACKEND == "tensorflow" else []),
-    )  # fmt: skip
+    )
     if BACKEND != "tensorflow":
         assert "warning: TensorBoard's logs need TensorFlow" in done.stderr
     command(
-        folder, "register.py", "--fixed", "0_ct.nii.gz", "--moving", "1_ct.nii.gz", "--fixed-seg", "0_seg.nii.gz",
-        "--moving-seg", "1_seg.nii.gz", "--model", "run/best.h5", "--moved", "moved.nii.gz", "--warp", "warp.h5",
-        "--metrics", "metrics.json", "--gpu", "-1",
-    )  # fmt: skip
+        folder,
+        "register.py",
+        "--fixed",
+        "0_ct.nii.gz",
+        "--moving",
+        "1_ct.nii.gz",
+        "--fixed-seg",
+        "0_seg.nii.gz",
+        "--moving-seg",
+        "1_seg.nii.gz",
+        "--model",
+        "run/best.h5",
+        "--moved",
+        "moved.nii.gz",
+        "--warp",
+        "warp.h5",
+        "--metrics",
+        "metrics.json",
+        "--gpu",
+        "-1",
+    )
     measures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert all(np.isfinite(value) and value > 0.5 for value in measures["dice"].values())
     assert nib.load(folder / "moved.nii.gz").shape == SHAPE and (folder / "warp.h5").stat().st_size > 1000

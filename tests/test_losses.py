@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, ball, directional_derivative, gradients, noise, slopes, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf import losses
-from acsgreg_tf._voxelmorph import voxelmorph
+from acsgreg_tf.layers._voxelmorph import voxelmorph
 from acsgreg_tf.losses import LNCC, Diffusion, MeanSquaredDifference, SoftDice, SurfaceDistance, local_correlation
+from tests.helpers import LARGE, SMALL, ball, directional_derivative, gradients, noise, slopes, smooth_field
 
 SHAPE = (16, 16, 12)
 MIDDLE = (slice(None), *[slice(6, -6)] * 2, slice(5, -5))
@@ -219,9 +219,15 @@ def boxes(first, second):
 
 @pytest.mark.parametrize(
     "first, second, dice",
-    [((0, 4), (0, 4), 1), ((0, 4), (4, 8), 0), ((0, 4), (2, 6), 0.5), ((0, 8), (0, 4), 2 / 3), ((0, 0), (0, 0), 1),
-     ((0, 0), (0, 4), 0)],
-)  # fmt: skip
+    [
+        ((0, 4), (0, 4), 1),
+        ((0, 4), (4, 8), 0),
+        ((0, 4), (2, 6), 0.5),
+        ((0, 8), (0, 4), 2 / 3),
+        ((0, 0), (0, 0), 1),
+        ((0, 0), (0, 4), 0),
+    ],
+)
 def test_dice_of_known_overlaps(first, second, dice):
     assert float(SoftDice()(*boxes(first, second))) == pytest.approx(1 - dice, abs=1e-6)
 
@@ -301,8 +307,12 @@ def test_mean_squared_difference_of_a_shift_is_its_square(shift, seed):
 
 
 EACH = [
-    LNCC(7, foreground=False, signed=True), MeanSquaredDifference(), Diffusion(), SoftDice(reduction="sum"), SurfaceDistance()
-]  # fmt: skip
+    LNCC(7, foreground=False, signed=True),
+    MeanSquaredDifference(),
+    Diffusion(),
+    SoftDice(reduction="sum"),
+    SurfaceDistance(),
+]
 
 
 @pytest.mark.parametrize("loss", EACH, ids=lambda loss: loss.name)

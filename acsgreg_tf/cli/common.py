@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf._files import atomic_path, check_writable, one_line
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import atomic_path, check_writable, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -138,7 +138,9 @@ def start_backend(gpu=None):
         except (ModuleNotFoundError, ValueError) as error:
             asked = os.environ.get("KERAS_BACKEND", "tensorflow, the default")
             choices = ", ".join(_GPUS)
-            raise InputError(f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of {choices}") from error
+            raise InputError(
+                f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of {choices}"
+            ) from error
     if gpu not in (None, "-1") and found < len(gpu.split(",")):
         raise InputError(f"--gpu {gpu}: {_GPUS[name][0]} finds {found} GPU{'s' * (found != 1)} of that number")
 

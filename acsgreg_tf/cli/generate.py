@@ -8,12 +8,14 @@ import nibabel as nib
 import numpy as np
 from tqdm import tqdm
 
+from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.cli import common, split
-from acsgreg_tf.data.cohort import Sample, read_manifest, write_manifest
-from acsgreg_tf.data.cohort_generator import LEVELS, SPACINGS, CohortGenerator, Unvaried, read_list
-from acsgreg_tf.data.images import atomic_path
+from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
+from acsgreg_tf.io.images import atomic_path
+from acsgreg_tf.synthesis.generator import SPACINGS, CohortGenerator, Unvaried
+from acsgreg_tf.synthesis.sources import read_list
 
 # NIfTI stores a slope in 32 bits; rounded down, so that 255 times it does not pass 1.
 _SLOPE = np.nextafter(np.float32(1 / 255), np.float32(0))
@@ -32,7 +34,9 @@ def generate(options):
         generator = Unvaried(options.seed, sources)
         count = len(sources)
     else:
-        generator = CohortGenerator(options.seed, options.levels, sources, options.phantom_fraction, spacing=options.spacing)
+        generator = CohortGenerator(
+            options.seed, options.levels, sources, options.phantom_fraction, spacing=options.spacing
+        )
         count = options.count
     out = Path(options.out)
     try:
@@ -42,9 +46,7 @@ def generate(options):
     _claim(out, options, sources)
 
     records = [generator.describe(index) for index in range(count)]
-    missing = [
-        index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))
-    ]
+    missing = [index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))]
     measures = _known(out / "manifest.csv")
     spacing = options.spacing
     if missing:
@@ -65,27 +67,24 @@ def _parser():
     size.add_argument("--as-is", action="store_true", help="every shape of --shapes once, not varied")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same cohort (default: 0)")
     parser.add_argument("--shapes", help="CSV list of real shapes: path,kind,label,level,person,axes")
+    parser.add_argument("--levels", type=lambda text: text.split(","), default=list(LUMBAR), help="such as L1,L2")
+    parser.add_argument("--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)")
     parser.add_argument(
-        "--levels", type=lambda text: text.split(","), default=list(LEVELS), help="such as L1,L2"
-    )
-    parser.add_argument(
-        "--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)"
-    )
-    parser.add_argument(
-        "--spacing", type=int, default=1, choices=SPACINGS,
+        "--spacing",
+        type=int,
+        default=1,
+        choices=SPACINGS,
         help="voxel edge in mm: 1 gives 128x128x64 voxels, 2 gives 64x64x32 (default: 1)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--processes", type=int, default=1, help="processes that work side by side (default: 1)"
     )
+    parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: 1)")
     split.add_options(parser)
     return parser
 
 
 def _check(options):
-    unknown = [level for level in options.levels if level not in LEVELS]
+    unknown = [level for level in options.levels if level not in LUMBAR]
     if unknown:
-        raise InputError(f"--levels {unknown[0]}: a level is one of {', '.join(LEVELS)}")
+        raise InputError(f"--levels {unknown[0]}: a level is one of {', '.join(LUMBAR)}")
     if not options.as_is and options.count < 1:
         raise InputError(f"--count {options.count}: must be at least 1")
     if options.as_is and not options.shapes:
@@ -118,9 +117,7 @@ def _claim(out, options, sources):
     if note.exists():
         # Notes of older versions, which knew 1 mm only, lack the spacing.
         if {"spacing": 1} | json.loads(note.read_text(encoding="utf-8")) != recipe:
-            raise InputError(
-                f"{note}: this folder holds another cohort; choose another folder or the same options"
-            )
+            raise InputError(f"{note}: this folder holds another cohort; choose another folder or the same options")
         return
     with atomic_path(note) as path:
         path.write_text(json.dumps(recipe, indent=1) + "\n", encoding="utf-8")
@@ -178,7 +175,9 @@ def _write_lists(out, records, measures, spacing):
             measures[image.name] = _measure(nib.load(label).dataobj, spacing)
         volume, whole = measures[image.name]
         samples.append(
-            Sample(record["person"], record["level"], str(image), str(label), record["source"], volume, whole, "generated")
+            Sample(
+                record["person"], record["level"], str(image), str(label), record["source"], volume, whole, "generated"
+            )
         )
     write_manifest(out / "manifest.csv", samples, [{name: r[name] for name in ("id", "seed")} for r in records])
     return samples

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from acsgreg_tf.anatomy.levels import label_of, parse_table
 from acsgreg_tf.cli import common, split
-from acsgreg_tf.data.levels import label_of, parse_table
-from acsgreg_tf.data.prepare import MANIFEST, Preparation, prepare
-from acsgreg_tf.data.scans import LAYOUTS, find_scans
-from acsgreg_tf.data.vertebrae import BOX
+from acsgreg_tf.cohort.prepare import MANIFEST, Preparation, prepare
+from acsgreg_tf.cohort.scans import LAYOUTS, find_scans
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.network import NETWORK_SHAPE
 
 
 def main(arguments=None):
@@ -25,21 +25,34 @@ def main(arguments=None):
 def _parser():
     parser = common.Parser(prog="prepare.py", description=__doc__)
     parser.add_argument("--data", required=True, help="folder of scans, or a CSV list of them")
-    parser.add_argument("--out", required=True, help="folder for crops/ and manifest.csv; what is already there is kept")
+    parser.add_argument(
+        "--out", required=True, help="folder for crops/ and manifest.csv; what is already there is kept"
+    )
     parser.add_argument("--layout", choices=LAYOUTS, help="of --data; default: told by what is there")
     parser.add_argument("--levels", default="L1,L2,L3,L4,L5", help="which to crop (default: %(default)s)")
     parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")
     parser.add_argument(
-        "--shape", type=int, nargs=3, default=BOX, metavar=("X", "Y", "Z"), help="of the crops, 1 mm voxels (default: 128 128 64)"
+        "--shape",
+        type=int,
+        nargs=3,
+        default=NETWORK_SHAPE,
+        metavar=("X", "Y", "Z"),
+        help="of the crops, 1 mm voxels (default: 128 128 64)",
     )
     parser.add_argument(
-        "--without-ct", choices=("report", "simulate"), default="report",
+        "--without-ct",
+        choices=("report", "simulate"),
+        default="report",
         help="label maps without a CT are reported as faults, or get simulated intensities (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--by-headers", action="store_true", help="accept label maps on another grid than their CT's, placed by the headers"
     )
-    parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)")
+    parser.add_argument(
+        "--by-headers",
+        action="store_true",
+        help="accept label maps on another grid than their CT's, placed by the headers",
+    )
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     split.add_options(parser)
     return parser

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf._files import ending_of
+from acsgreg_tf.anatomy.levels import label_of, levels_in, parse_table
+from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.cli import common
-from acsgreg_tf.data.images import _WRITABLE as IMAGE_ENDINGS
-from acsgreg_tf.data.images import as_image, as_label, write_image
-from acsgreg_tf.data.levels import label_of, levels_in, parse_table
-from acsgreg_tf.data.vertebrae import pick_label
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
-from acsgreg_tf.refinement import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
+from acsgreg_tf.io.files import ending_of
+from acsgreg_tf.io.images import _WRITABLE as IMAGE_ENDINGS
+from acsgreg_tf.io.images import as_image, as_label, write_image
+from acsgreg_tf.io.transforms import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
 from acsgreg_tf.registration import NO_MODEL, STAGES, STEPS, default_model, load_model, register
+from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
 
 FIGURE_ENDINGS = (".png", ".pdf", ".svg")
 
@@ -59,7 +59,9 @@ def register_files(options):
             bar.update()
 
         def refining(done, total, objective, level=None):
-            bar.set_description_str(f"{f'{level}: ' if level else ''}refining {done}/{total}, objective {objective:.4f}")
+            bar.set_description_str(
+                f"{f'{level}: ' if level else ''}refining {done}/{total}, objective {objective:.4f}"
+            )
 
         progress("starting Keras")
         common.start_backend(options.gpu)
@@ -147,8 +149,12 @@ def _parser():
         default="verse",
         help="numbers of the levels: verse (L1 is 20; the default), totalsegmentator (L1 is 31), or a list L1=1,L2=2",
     )
-    group.add_argument("--moving-label", type=int, metavar="N", help="its number in the moving label map, if that is another")
-    group.add_argument("--moving-table", metavar="TABLE", help="--table of the moving label map, if another tool made it")
+    group.add_argument(
+        "--moving-label", type=int, metavar="N", help="its number in the moving label map, if that is another"
+    )
+    group.add_argument(
+        "--moving-table", metavar="TABLE", help="--table of the moving label map, if another tool made it"
+    )
 
     group = parser.add_argument_group("more outputs", "the ending decides the format")
     group.add_argument("--moved-seg", metavar="OUT", help="the moving vertebra's label on the fixed grid")
@@ -191,7 +197,9 @@ def _check(options):
         raise InputError("--level and --label: need --fixed-seg or --moving-seg to look it up in")
     if not options.fit_affine and options.model == NO_MODEL:
         raise InputError("--no-fit-affine: needs a network, whose affine is taken as it is")
-    if options.moving_label is not None and (options.moving_seg is None or (options.level or options.levels) is not None):
+    if options.moving_label is not None and (
+        options.moving_seg is None or (options.level or options.levels) is not None
+    ):
         raise InputError(f"--moving-label {options.moving_label}: goes with --moving-seg, and without --level")
     if options.moving_table is not None and (options.level or options.levels) is None:
         raise InputError(f"--moving-table {options.moving_table}: goes with --level or --levels")
@@ -242,7 +250,9 @@ def _levels(text, sides):
     in_moving = {level.lower() for level in held[1]}
     common_levels = [level for level in held[0] if level.lower() in in_moving]
     if not common_levels:
-        found = "; ".join(f"{seg.name} holds {', '.join(levels) or 'none'}" for (seg, _), levels in zip(sides, held, strict=True))
+        found = "; ".join(
+            f"{seg.name} holds {', '.join(levels) or 'none'}" for (seg, _), levels in zip(sides, held, strict=True)
+        )
         raise InputError(f"--levels all: no level is in both label maps: {found}")
     return common_levels
 
@@ -259,7 +269,7 @@ def _write(result, names, moving_grid):
     if names["--affine"] is not None:
         write_transform(names["--affine"], result.affine)
     if names["--figure"] is not None:
-        from acsgreg_tf.figures import save_figure
+        from acsgreg_tf.registration.figure import save_figure
 
         save_figure(
             result.figure(_title(*(result.summary[key] for key in ("fixed", "moving", "level")))),

@@ -17,18 +17,24 @@ def main(arguments=None):
 
 def _parser():
     parser = common.Parser(prog="studies.py", description=__doc__)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for all of it; what is already there is kept")
     parser.add_argument(
-        "--scale", required=True, choices=("smoke", "cpu", "paper"),
+        "--out", required=True, metavar="DIR", help="folder for all of it; what is already there is kept"
+    )
+    parser.add_argument(
+        "--scale",
+        required=True,
+        choices=("smoke", "cpu", "paper"),
         help="smoke: a minute, to see that it runs; cpu: an hour or two on a few cores, 2 mm voxels; paper: 1 mm, a GPU",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--studies", nargs="+", default=["I", "II", "III"], metavar="N", help="some of I, II, III (default: all three)"
     )
     parser.add_argument(
-        "--ablations", nargs="*", metavar="NAME",
+        "--ablations",
+        nargs="*",
+        metavar="NAME",
         help="study III without sam, cam, gate or labels; without a name all four",
-    )  # fmt: skip
+    )
     data = parser.add_argument_group("cohort (default: a generated one)")
     data.add_argument("--manifest", metavar="CSV", help="of a prepared cohort (prepare.py)")
     data.add_argument("--split", metavar="JSON", help="who is trained on and who is tested (prepare.py --split)")
@@ -51,7 +57,8 @@ def _studies(options):
     if options.split and (options.people or options.test_people):
         raise InputError("--people, --test-people: are for a generated cohort")
     common.start_backend(options.gpu)
-    from acsgreg_tf import studies, study_report
+    from acsgreg_tf.evaluation.studies import report as study_report
+    from acsgreg_tf.evaluation.studies import run as studies
 
     ablations = () if options.ablations is None else options.ablations or tuple(studies.ABLATIONS)
     scale = _scale(studies.SCALES[options.scale], options)
@@ -59,9 +66,16 @@ def _studies(options):
     out = Path(options.out)
     split = _prepared(options) if options.split else _generated(out, scale, options)
     done = studies.run_studies(
-        split, out, scale, tuple(options.studies), ablations, options.seed, options.processes,
-        tell=lambda line: print(line, flush=True), verbose=1 if sys.stdout.isatty() else 0,
-    )  # fmt: skip
+        split,
+        out,
+        scale,
+        tuple(options.studies),
+        ablations,
+        options.seed,
+        options.processes,
+        tell=lambda line: print(line, flush=True),
+        verbose=1 if sys.stdout.isatty() else 0,
+    )
     report = study_report.write_report(done)
     print(f"\n{report.read_text(encoding='utf-8')}\n{report}")
 
@@ -75,18 +89,28 @@ def _scale(scale, options):
 
 
 def _prepared(options):
-    from acsgreg_tf.data.cohort import read_split
+    from acsgreg_tf.cohort.split import read_split
 
     return read_split(options.split, options.manifest)
 
 
 def _generated(out, scale, options):
     """A cohort of the parametric vertebra in `out`/cohort, each person with all levels, split by person."""
-    from acsgreg_tf.data.cohort import make_split, read_manifest, write_split
+    from acsgreg_tf.cohort.manifest import read_manifest
+    from acsgreg_tf.cohort.split import make_split, write_split
 
     cohort = out / "cohort"
     count = str(scale.people * LEVELS)
-    arguments = ["--out", str(cohort), "--count", count, "--seed", str(options.seed), "--processes", str(options.processes)]
+    arguments = [
+        "--out",
+        str(cohort),
+        "--count",
+        count,
+        "--seed",
+        str(options.seed),
+        "--processes",
+        str(options.processes),
+    ]
     generate.generate(generate._parser().parse_args(arguments))
     samples = read_manifest(cohort / "manifest.csv")
     split = make_split(samples, by="person", test_per_level=scale.test_people, seed=options.seed)

@@ -17,33 +17,51 @@ def main(arguments=None):
 def _parser():
     parser = common.Parser(prog="test.py", description=__doc__)
     parser.add_argument(
-        "--model", action="append", metavar="H5",
+        "--model",
+        action="append",
+        metavar="H5",
         help="network; may be given several times; none refines from nothing; default: the one that comes with the package",
-    )  # fmt: skip
+    )
     pairs = parser.add_mutually_exclusive_group(required=True)
     pairs.add_argument(
-        "--pairs", metavar="CSV", help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file"
+        "--pairs",
+        metavar="CSV",
+        help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file",
     )
-    pairs.add_argument("--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)")
+    pairs.add_argument(
+        "--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)"
+    )
     parser.add_argument("--manifest", metavar="CSV", help="the split's manifest, if it is not where the split says")
     parser.add_argument(
-        "--method", nargs="+", default=["network"], metavar="NAME",
+        "--method",
+        nargs="+",
+        default=["network"],
+        metavar="NAME",
         help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
         "ants-syn-cc, ants-registration-syn, elastix-bspline; voxelmorph-layers is the network with voxelmorph's own layers "
         "(default: network)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--refine", type=int, nargs="+", default=[0], metavar="N",
+        "--refine",
+        type=int,
+        nargs="+",
+        default=[0],
+        metavar="N",
         help="steps of refinement after each network; several are measured one after the other (default: 0, one shot)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--no-fit-affine", dest="fit_affine", action="store_false",
+        "--no-fit-affine",
+        dest="fit_affine",
+        action="store_false",
         help="measure each network with its own affine, as register.py --no-fit-affine does",
-    )  # fmt: skip
+    )
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     parser.add_argument("--json", metavar="OUT", help="means and standard deviations by method and level")
     parser.add_argument(
-        "--processes", type=int, default=1, help="processes that work side by side; seconds are comparable with 1 (the default)"
+        "--processes",
+        type=int,
+        default=1,
+        help="processes that work side by side; seconds are comparable with 1 (the default)",
     )
     common.add_gpu(parser)
     return parser
@@ -82,7 +100,8 @@ def _test(options):
         raise InputError(f"--refine {min(options.refine)}: must not be negative")
     if options.manifest and not options.split:
         raise InputError("--manifest: goes with --split")
-    from acsgreg_tf import evaluation, peers
+    from acsgreg_tf import evaluation
+    from acsgreg_tf.evaluation import peers
 
     for name in options.method:
         if name != "network":
@@ -111,13 +130,16 @@ def _test(options):
     if faults:
         print(f"\n{len(faults)} of {len(rows)} pairs failed; their reasons are in {options.out}")
     if options.json:
-        common.write_json(options.json, {
-            "methods": summary,
-            "pairs": options.pairs or options.split,
-            "processes": options.processes,
-            "processors": os.cpu_count(),
-            "labels": "moving label map as given, sampled once, linearly, cut at 0.5, on the fixed vertebra's grid",
-            "folds": "non-positive Jacobian determinants by forward differences; central_folds by central ones",
-        })  # fmt: skip
+        common.write_json(
+            options.json,
+            {
+                "methods": summary,
+                "pairs": options.pairs or options.split,
+                "processes": options.processes,
+                "processors": os.cpu_count(),
+                "labels": "moving label map as given, sampled once, linearly, cut at 0.5, on the fixed vertebra's grid",
+                "folds": "non-positive Jacobian determinants by forward differences; central_folds by central ones",
+            },
+        )
     if len(faults) == len(rows):
         raise InputError(f"no pair could be registered; the first: {faults[0]['fault']}")

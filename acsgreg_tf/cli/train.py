@@ -7,7 +7,6 @@ from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
-DEFAULT_SHAPE = (128, 128, 64)
 
 
 def parser():
@@ -19,40 +18,61 @@ def parser():
     net.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="default: %(default)s")
     net.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
     net.add_argument(
-        "--int-downsize", type=int, choices=(1, 2), default=2, help="velocity at 1/this resolution (default: %(default)s)"
+        "--int-downsize",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="velocity at 1/this resolution (default: %(default)s)",
     )
     net.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
-    net.add_argument("--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)")
+    net.add_argument(
+        "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
+    )
 
     out = p.add_argument_group("training")
-    out.add_argument("--model-dir", default="models/run", metavar="DIR", help="where networks and logs go (default: %(default)s)")
+    out.add_argument(
+        "--model-dir", default="models/run", metavar="DIR", help="where networks and logs go (default: %(default)s)"
+    )
     out.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
     out.add_argument("--steps-per-epoch", type=int, help="default: as many as take every ordered pair once")
     out.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
     out.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate (default: %(default)s)")
     out.add_argument("--lr-schedule", choices=("constant", "cosine"), default="constant", help="default: %(default)s")
-    out.add_argument("--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)")
+    out.add_argument(
+        "--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)"
+    )
     out.add_argument("--clip-norm", type=float, help="cut gradients to this global norm (default: no)")
     out.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
-    out.add_argument("--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)")
+    out.add_argument(
+        "--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)"
+    )
     out.add_argument("--affine-lr", type=float, default=1e-3, help="its learning rate (default: %(default)s)")
     out.add_argument(
-        "--warp-once", action="store_true", help="sample the moving image once, through both stages (the paper warps twice)"
+        "--warp-once",
+        action="store_true",
+        help="sample the moving image once, through both stages (the paper warps twice)",
     )
     out.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
     out.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
     out.add_argument(
-        "--label-loss", choices=("dice", "distance"), default="dice",
+        "--label-loss",
+        choices=("dice", "distance"),
+        default="dice",
         help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
-    )  # fmt: skip
+    )
     out.add_argument(
-        "--lambdas", type=float, nargs=5, default=(0.3, 0.7, 0.001, 0.01, 0.1), metavar="L",
+        "--lambdas",
+        type=float,
+        nargs=5,
+        default=(0.3, 0.7, 0.001, 0.01, 0.1),
+        metavar="L",
         help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
-    )  # fmt: skip
+    )
     out.add_argument(
-        "--mixed-precision", choices=("float16", "bfloat16"),
+        "--mixed-precision",
+        choices=("float16", "bfloat16"),
         help="convolutions and attention in half precision (for GPUs); fields, warps, losses and weights stay float32",
-    )  # fmt: skip
+    )
     out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
     out.add_argument(
@@ -127,9 +147,15 @@ def _train_network(options):
     print(f"{network.name}: {network.count_params():,} parameters; {len(train)} vertebrae, {pairs} ordered pairs")
     try:
         training.train(
-            network, train, recipe, options.model_dir, held_out, options.resume, options.save_every,
+            network,
+            train,
+            recipe,
+            options.model_dir,
+            held_out,
+            options.resume,
+            options.save_every,
             tensorboard=not options.no_tensorboard,
-        )  # fmt: skip
+        )
     except KeyboardInterrupt:
         print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
         raise

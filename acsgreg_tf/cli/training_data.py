@@ -9,36 +9,60 @@ def add_options(parser):
     """The options that say what to train on."""
     data = parser.add_argument_group("data (one of --img-list, --manifest, --generate)")
     source = data.add_mutually_exclusive_group(required=True)
+    source.add_argument("--img-list", metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape")
     source.add_argument(
-        "--img-list", metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape"
+        "--manifest", metavar="CSV", help="cohort of prepare.py or generate.py: its whole vertebrae, by level"
     )
-    source.add_argument("--manifest", metavar="CSV", help="cohort of prepare.py or generate.py: its whole vertebrae, by level")
-    source.add_argument("--generate", type=int, metavar="N", help="N vertebrae made while training goes; levels take turns")
-    data.add_argument("--split", metavar="JSON", help="train on this part of --manifest only; its val part chooses best.h5")
+    source.add_argument(
+        "--generate", type=int, metavar="N", help="N vertebrae made while training goes; levels take turns"
+    )
     data.add_argument(
-        "--pairs-per-sample", type=int, metavar="N",
+        "--split", metavar="JSON", help="train on this part of --manifest only; its val part chooses best.h5"
+    )
+    data.add_argument(
+        "--pairs-per-sample",
+        type=int,
+        metavar="N",
         help="of --manifest: each vertebra is fixed for N others (10 in the paper's studies II and III); default: all",
-    )  # fmt: skip
+    )
     data.add_argument("--shapes", metavar="CSV", help="real shapes that --generate varies; default: the phantom")
     data.add_argument(
-        "--phantom-fraction", type=float, default=0.0, metavar="F", help="part that comes from the phantom even so (default: 0)"
+        "--phantom-fraction",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="part that comes from the phantom even so (default: 0)",
     )
-    data.add_argument("--spacing", type=int, default=1, metavar="MM", help="voxels of --generate: 2 gives 64x64x32 (default: 1)")
     data.add_argument(
-        "--data-processes", type=int, default=1, metavar="N", help="that make vertebrae beside the training (default: 1)"
+        "--spacing", type=int, default=1, metavar="MM", help="voxels of --generate: 2 gives 64x64x32 (default: 1)"
+    )
+    data.add_argument(
+        "--data-processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="that make vertebrae beside the training (default: 1)",
     )
     data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
     data.add_argument("--img-suffix", metavar="TEXT", help="put after each line of --img-list")
-    data.add_argument("--seg-list", metavar="TXT", help="file with the masks in the same order; adds the two Dice terms")
+    data.add_argument(
+        "--seg-list", metavar="TXT", help="file with the masks in the same order; adds the two Dice terms"
+    )
     data.add_argument("--seg-prefix", metavar="TEXT", help="put before each line of --seg-list")
     data.add_argument("--seg-suffix", metavar="TEXT", help="put after each line of --seg-list")
-    data.add_argument("--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired")
-    data.add_argument("--val-img-list", metavar="TXT", help="held-out images: best.h5 is the one with the least loss on them")
+    data.add_argument(
+        "--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired"
+    )
+    data.add_argument(
+        "--val-img-list", metavar="TXT", help="held-out images: best.h5 is the one with the least loss on them"
+    )
     data.add_argument("--val-seg-list", metavar="TXT", help="their masks")
     data.add_argument("--val-group-list", metavar="TXT", help="their groups")
     data.add_argument("--flip", action="store_true", help="mirror pairs left-right at random")
     data.add_argument(
-        "--augment", action="store_true", help="change each vertebra every time: flip, pose, size, shape, intensities, noise"
+        "--augment",
+        action="store_true",
+        help="change each vertebra every time: flip, pose, size, shape, intensities, noise",
     )
 
 
@@ -78,23 +102,28 @@ def _check(options):
 
 
 def _generated(options):
-    from acsgreg_tf.data.cohort_generator import CohortGenerator, read_list
-    from acsgreg_tf.data.generated import GeneratedVertebrae
+    from acsgreg_tf.cohort.generated import GeneratedVertebrae
+    from acsgreg_tf.synthesis.generator import CohortGenerator
+    from acsgreg_tf.synthesis.sources import read_list
 
     if not 0 <= options.phantom_fraction <= 1:
         raise InputError(f"--phantom-fraction {options.phantom_fraction}: must lie between 0 and 1")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
     generator = CohortGenerator(
-        options.seed, sources=read_list(options.shapes) if options.shapes else (),
-        phantom_fraction=options.phantom_fraction, spacing=options.spacing,
-    )  # fmt: skip
+        options.seed,
+        sources=read_list(options.shapes) if options.shapes else (),
+        phantom_fraction=options.phantom_fraction,
+        spacing=options.spacing,
+    )
     return GeneratedVertebrae(generator, options.generate, options.data_processes)
 
 
 def _cohort(options):
-    from acsgreg_tf.data.cohort import mixed_pairs, read_manifest, read_split, usable
-    from acsgreg_tf.data.pairs import Vertebrae
+    from acsgreg_tf.cohort.dataset import Vertebrae
+    from acsgreg_tf.cohort.manifest import read_manifest, usable
+    from acsgreg_tf.cohort.pairs import mixed_pairs
+    from acsgreg_tf.cohort.split import read_split
 
     held_out = ()
     if options.split:
@@ -113,13 +142,17 @@ def _cohort(options):
 
 def _listed(options):
     return _vertebrae(
-        options.img_list, options.seg_list, options.group_list, None, (options.img_prefix, options.img_suffix),
+        options.img_list,
+        options.seg_list,
+        options.group_list,
+        None,
+        (options.img_prefix, options.img_suffix),
         (options.seg_prefix, options.seg_suffix),
-    )  # fmt: skip
+    )
 
 
 def _vertebrae(images, labels, groups, inshape, image_affixes=(None, None), label_affixes=(None, None)):
-    from acsgreg_tf.data.pairs import Vertebrae, read_list
+    from acsgreg_tf.cohort.dataset import Vertebrae, read_list
 
     images = read_list(images, *image_affixes)
     labels = read_list(labels, *label_affixes) if labels else None

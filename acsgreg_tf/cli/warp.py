@@ -12,19 +12,14 @@ both files are given, the right one is taken."""
 
 import numpy as np
 
-from acsgreg_tf._files import ending_of
 from acsgreg_tf.cli import common
-from acsgreg_tf.data.images import _WRITABLE as IMAGE_ENDINGS
-from acsgreg_tf.data.images import as_image, as_label, write_image
-from acsgreg_tf.data.points import COORDINATES, point_ending, read_points
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import (
-    DenseField,
-    check_transform_ending,
-    read_transform,
-    resample,
-    resample_label,
-)
+from acsgreg_tf.geometry import DenseField, resample, resample_label
+from acsgreg_tf.io.files import ending_of
+from acsgreg_tf.io.images import _WRITABLE as IMAGE_ENDINGS
+from acsgreg_tf.io.images import as_image, as_label, write_image
+from acsgreg_tf.io.points import COORDINATES, point_ending, read_points
+from acsgreg_tf.io.transforms import check_transform_ending, read_transform
 
 
 def main(arguments=None):
@@ -145,7 +140,7 @@ def _warp_points(options, kind, source, transform):
 
 def _surfaces():
     try:
-        from acsgreg_tf.data import surfaces
+        from acsgreg_tf.io import surfaces
     except ImportError as error:
         raise InputError("surfaces need the vtk package: pip install vtk") from error
     return surfaces

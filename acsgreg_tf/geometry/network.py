@@ -2,10 +2,15 @@
 
 import numpy as np
 
+from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.geometry.transforms import Affine, DenseField
+
+# The network's grid: 1 mm voxels along x (left to right), y (back to front) and z (up).
+NETWORK_SHAPE = (128, 128, 64)
 
 
-def network_grid(center, shape=(128, 128, 64), spacing=1.0):
+def network_grid(center, shape=NETWORK_SHAPE, spacing=1.0):
     """The RAS-oriented grid (x left to right, y back to front, z up) whose middle lies on `center`.
 
     Args:
@@ -19,3 +24,65 @@ def network_grid(center, shape=(128, 128, 64), spacing=1.0):
     affine = np.diag(np.append(np.broadcast_to(spacing, 3), 1.0))
     affine[:3, 3] = np.asarray(center, dtype=float) - (np.array(shape) - 1) / 2 * spacing
     return Grid(shape, affine)
+
+
+def affine_from_network(matrix, grid_fixed, grid_moving):
+    """The network's affine as an Affine in RAS mm.
+
+    Args:
+        matrix: (3, 4), fixed network index -> moving network index about the centre, voxels.
+        grid_fixed, grid_moving: the two network grids, of one shape.
+
+    Raises:
+        InputError: the matrix is not (3, 4), not finite or singular, or the grids differ in shape.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.shape != (3, 4):
+        raise InputError(f"the network's affine must be (3, 4), got {matrix.shape}")
+    to_centre, from_centre = _centring(grid_fixed, grid_moving)
+    index_map = from_centre @ np.vstack([matrix, (0, 0, 0, 1)]) @ to_centre
+    return Affine(grid_moving.affine @ index_map @ np.linalg.inv(grid_fixed.affine))
+
+
+def affine_to_network(affine, grid_fixed, grid_moving):
+    """The reverse of `affine_from_network`: (3, 4) float64.
+
+    Raises:
+        InputError: the grids differ in shape.
+    """
+    to_centre, from_centre = _centring(grid_fixed, grid_moving)
+    index_map = np.linalg.inv(grid_moving.affine) @ affine.matrix @ grid_fixed.affine
+    return (np.linalg.inv(from_centre) @ index_map @ np.linalg.inv(to_centre))[:3]
+
+
+def field_from_network(displacement, grid, inverse=None):
+    """The network's displacement as a DenseField in RAS mm.
+
+    Args:
+        displacement: (X, Y, Z, 3), voxels of `grid`, pull.
+        grid: the fixed vertebra's network grid.
+        inverse: the displacement of exp(-v), likewise, if the field shall have an inverse.
+
+    Raises:
+        InputError: a field does not fit the grid or is not finite.
+    """
+    linear = grid.affine[:3, :3].T
+    return DenseField(_turn(displacement, linear), grid, None if inverse is None else _turn(inverse, linear))
+
+
+def field_to_network(field):
+    """A DenseField's displacement in voxels of its own grid, (X, Y, Z, 3) float32."""
+    return _turn(field.displacement, np.linalg.inv(field.grid.affine[:3, :3]).T)
+
+
+def _centring(grid_fixed, grid_moving):
+    if grid_fixed.shape != grid_moving.shape:
+        raise InputError(f"the two network grids must share their shape, got {grid_fixed.shape}, {grid_moving.shape}")
+    to_centre, from_centre = np.eye(4), np.eye(4)
+    from_centre[:3, 3] = (np.array(grid_fixed.shape) - 1) / 2
+    to_centre[:3, 3] = -from_centre[:3, 3]
+    return to_centre, from_centre
+
+
+def _turn(vectors, matrix):
+    return (np.asarray(vectors, dtype=float) @ matrix).astype(np.float32)

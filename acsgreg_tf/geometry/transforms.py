@@ -107,9 +107,7 @@ class DenseField(Transform):
         # Most points of a whole scan lie outside one vertebra's box, so only the others are looked up.
         index = np.ascontiguousarray(index[inside].T)
         for axis in range(3):
-            moved[inside, axis] += map_coordinates(
-                self.displacement[..., axis], index, order=1, mode="nearest"
-            )
+            moved[inside, axis] += map_coordinates(self.displacement[..., axis], index, order=1, mode="nearest")
         return moved
 
     def inverse(self):
@@ -138,9 +136,7 @@ class Composite(Transform):
     """
 
     def __init__(self, parts):
-        self.parts = tuple(
-            p for part in parts for p in (part.parts if isinstance(part, Composite) else (part,))
-        )
+        self.parts = tuple(p for part in parts for p in (part.parts if isinstance(part, Composite) else (part,)))
 
     def apply(self, points):
         points = np.asarray(points, dtype=float)

@@ -31,9 +31,11 @@ class AffineMatrix(keras.layers.Layer):
         self.initial_scale = initial_scale
         rank = len(self.inshape)
         self.dense = keras.layers.Dense(
-            rank * (rank + 1), kernel_initializer=Normal(initial_scale), name="dense",
+            rank * (rank + 1),
+            kernel_initializer=Normal(initial_scale),
+            name="dense",
             dtype=self.dtype_policy,
-        )  # fmt: skip
+        )
 
     def build(self, input_shape):
         self.dense.build(input_shape)

@@ -52,13 +52,22 @@ class GatedFusion(keras.layers.Layer):
         components = input_shape[0][-1]
         both = (*input_shape[0][:-1], 2 * components)
         self.gate = keras.layers.Conv3D(
-            2 * components, self.kernel_size, padding="same", activation="sigmoid", kernel_initializer=GlorotUniform(),
-            name="gate", dtype=self.dtype_policy,
-        )  # fmt: skip
-        self.fuse = keras.layers.Conv3D(
-            components, self.kernel_size, padding="same", kernel_initializer=SumOfHalves(), name="fuse",
+            2 * components,
+            self.kernel_size,
+            padding="same",
+            activation="sigmoid",
+            kernel_initializer=GlorotUniform(),
+            name="gate",
             dtype=self.dtype_policy,
-        )  # fmt: skip
+        )
+        self.fuse = keras.layers.Conv3D(
+            components,
+            self.kernel_size,
+            padding="same",
+            kernel_initializer=SumOfHalves(),
+            name="fuse",
+            dtype=self.dtype_policy,
+        )
         self.gate.build(both)
         self.fuse.build(both)
         self.built = True

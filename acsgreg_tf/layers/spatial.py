@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from acsgreg_tf._voxelmorph import SpatialTransformerBase, VecIntBase
+from acsgreg_tf.layers._voxelmorph import SpatialTransformerBase, VecIntBase
 from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
 
@@ -155,9 +155,7 @@ class VecInt(VecIntBase):
             input whose last axis does not match its spatial axes.
     """
 
-    def __init__(
-        self, indexing="ij", method="ss", int_steps=7, out_time_pt=1, ode_args=None, odeint_fn=None, **kwargs
-    ):
+    def __init__(self, indexing="ij", method="ss", int_steps=7, out_time_pt=1, ode_args=None, odeint_fn=None, **kwargs):
         _check_indexing(indexing)
         if method not in ("ss", "scaling_and_squaring", "quadrature", "ode"):
             raise ValueError(f"method must be 'ss', 'scaling_and_squaring', 'quadrature' or 'ode', got {method!r}")

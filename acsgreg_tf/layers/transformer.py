@@ -14,9 +14,7 @@ class PositionEmbedding(keras.layers.Layer):
     """Adds a learnable vector to each token: [B, T, K] -> [B, T, K] (E = E~ + position, section 2.1.1)."""
 
     def build(self, input_shape):
-        self.embedding = self.add_weight(
-            shape=tuple(input_shape[1:]), initializer=Normal(0.02), name="embedding"
-        )
+        self.embedding = self.add_weight(shape=tuple(input_shape[1:]), initializer=Normal(0.02), name="embedding")
         self.built = True
 
     def call(self, tokens):

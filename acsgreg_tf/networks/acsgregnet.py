@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
 from acsgreg_tf.layers.initializers import GlorotUniform, Normal
 from acsgreg_tf.layers.transformer import check_heads
@@ -65,7 +66,7 @@ class ACSGRegNet(JointNetwork):
 
     def __init__(
         self,
-        inshape=(128, 128, 64),
+        inshape=NETWORK_SHAPE,
         affine_features=(16, 32, 64, 128, 256),
         encoder_features=(16, 32, 64, 128),
         decoder_features=None,

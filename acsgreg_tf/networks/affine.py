@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.layers import AffineMatrix, ConvBlock
 from acsgreg_tf.networks.base import Network, check_shape, check_steps, registered
 
@@ -27,7 +28,7 @@ class AffineNet(Network):
     """
 
     def __init__(
-        self, inshape=(128, 128, 64), features=(16, 32, 64, 128, 256), normalization="batch", name="affine_net"
+        self, inshape=NETWORK_SHAPE, features=(16, 32, 64, 128, 256), normalization="batch", name="affine_net"
     ):
         check_steps("features", features)
         inshape = check_shape(inshape, 2 ** len(features), f"{len(features)} stride-2 blocks")

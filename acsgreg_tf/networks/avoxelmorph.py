@@ -2,6 +2,7 @@
 
 import keras
 
+from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.layers.initializers import HeNormal
 from acsgreg_tf.networks.acsgregnet import velocity_head
 from acsgreg_tf.networks.base import registered
@@ -29,7 +30,7 @@ class AVoxelMorph(JointNetwork):
 
     def __init__(
         self,
-        inshape=(128, 128, 64),
+        inshape=NETWORK_SHAPE,
         affine_features=(16, 32, 64, 128, 256),
         encoder_features=(16, 32, 32, 32),
         decoder_features=(32, 32, 32, 32, 32, 16, 16),

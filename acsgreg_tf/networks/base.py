@@ -2,8 +2,8 @@
 
 import keras
 
-from acsgreg_tf._files import one_line
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import one_line
 from acsgreg_tf.networks import storage
 
 
@@ -62,7 +62,9 @@ class Network(keras.Model):
 
 
 def _names_of(cls):
-    found = [cls.__name__] if keras.saving.get_custom_objects().get(cls.__name__) is cls else []  # not the abstract ones
+    found = (
+        [cls.__name__] if keras.saving.get_custom_objects().get(cls.__name__) is cls else []
+    )  # not the abstract ones
     for subclass in cls.__subclasses__():
         found.extend(name for name in _names_of(subclass) if name not in found)
     return found

@@ -7,8 +7,8 @@ import zipfile
 import h5py
 import keras
 
-from acsgreg_tf.data.images import atomic_path
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.images import atomic_path
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 

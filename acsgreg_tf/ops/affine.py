@@ -8,7 +8,7 @@ import math
 import numpy as np
 from keras import ops
 
-from acsgreg_tf.ops.compiled import with_gradient
+from acsgreg_tf.ops.backend import with_gradient
 from acsgreg_tf.ops.fields import identity_grid, warp
 from acsgreg_tf.ops.sampling import _linear, _linear_by_location, check_batches
 

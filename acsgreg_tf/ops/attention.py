@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from acsgreg_tf.ops.compiled import traced_once
+from acsgreg_tf.ops.backend import traced_once
 
 
 def layer_norm(x, scale, bias, epsilon=1e-6):
@@ -29,9 +29,19 @@ def self_attention(x, qkv_kernel, qkv_bias, out_kernel, out_bias, heads):
 
 def _encoder_layer(x, *weights, heads):
     (
-        norm1_scale, norm1_bias, qkv_kernel, qkv_bias, out_kernel, out_bias,
-        norm2_scale, norm2_bias, in_kernel, in_bias, mlp_kernel, mlp_bias,
-    ) = weights  # fmt: skip
+        norm1_scale,
+        norm1_bias,
+        qkv_kernel,
+        qkv_bias,
+        out_kernel,
+        out_bias,
+        norm2_scale,
+        norm2_bias,
+        in_kernel,
+        in_bias,
+        mlp_kernel,
+        mlp_bias,
+    ) = weights
     normal = layer_norm(x, norm1_scale, norm1_bias)
     x = x + self_attention(normal, qkv_kernel, qkv_bias, out_kernel, out_bias, heads)
     hidden = ops.gelu(ops.matmul(layer_norm(x, norm2_scale, norm2_bias), in_kernel) + in_bias)

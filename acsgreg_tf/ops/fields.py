@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 from keras import ops
 
-from acsgreg_tf.ops.compiled import compiled, with_gradient
+from acsgreg_tf.ops.backend import compiled, with_gradient
 from acsgreg_tf.ops.sampling import _linear, _linear_by_volume, _linear_gradient, sample
 
 
@@ -226,7 +226,8 @@ def fold_penalty(displacement, *, margin):
         rows = []
         for axis, edge in enumerate(edges):
             at = [slice(None)] + [
-                slice(None) if a == axis else slice(bit, side - 1 + bit) for a, (bit, side) in enumerate(zip(corner, sides))
+                slice(None) if a == axis else slice(bit, side - 1 + bit)
+                for a, (bit, side) in enumerate(zip(corner, sides))
             ]
             rows.append([component[tuple(at)] for component in edge])
         total = total + ops.sum(ops.square(ops.maximum(margin - _determinant(rows), 0.0)))

@@ -9,7 +9,7 @@ import math
 
 from keras import ops
 
-from acsgreg_tf.ops.compiled import compiled, with_gradient
+from acsgreg_tf.ops.backend import compiled, with_gradient
 
 
 def _corners(rank):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from acsgreg_tf.ops.compiled import with_gradient
+from acsgreg_tf.ops.backend import with_gradient
 
 
 def _axis_sum(values, *, axis, window):

@@ -8,13 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from registration_cases import NUMBER, grid_about, save, save_network, scan
 
 from acsgreg_tf.cli import common
 from acsgreg_tf.cli.register import main
-from acsgreg_tf.data.images import Image
-from acsgreg_tf.geometry import read_transform
-from acsgreg_tf.refinement.optimise import _Run
+from acsgreg_tf.io.images import Image
+from acsgreg_tf.io.transforms import read_transform
+from acsgreg_tf.registration.refine.optimise import _Run
+from tests.registration.cases import NUMBER, grid_about, save, save_network, scan
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "register.py"
 FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
@@ -316,7 +316,7 @@ def test_outputs_that_cannot_be_written(cases, tmp_path, capsys):
 
 
 def test_folder_without_permission(cases, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("acsgreg_tf._files.os.access", lambda *arguments: False)  # root may write anywhere
+    monkeypatch.setattr("acsgreg_tf.io.files.os.access", lambda *arguments: False)  # root may write anywhere
     moved = tmp_path / "moved.nii.gz"
     assert fails(crops(cases, moved=moved), capsys) == f"{moved}: the output folder {tmp_path} cannot be written"
     assert not list(tmp_path.iterdir())
@@ -327,7 +327,7 @@ def test_a_disk_that_fills_up_leaves_no_half_output(cases, tmp_path, capsys, mon
         Path(path).write_bytes(b"half of it")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("acsgreg_tf.data.images.nib.save", full)
+    monkeypatch.setattr("acsgreg_tf.io.images.nib.save", full)
     moved = tmp_path / "moved.nii.gz"
     assert fails(crops(cases, moved=moved), capsys) == f"{moved}: cannot be written (No space left on device)"
     assert not list(tmp_path.iterdir())
@@ -392,7 +392,7 @@ def test_sform_and_qform_that_disagree(cases, tmp_path, capsys):
 @pytest.fixture
 def small_box(monkeypatch):
     """Without a network, the box that the made-up vertebra just fits."""
-    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+    monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
 
 
 def without_network(cases, *options, moved):
@@ -486,7 +486,17 @@ def test_help_starts_without_tensorflow():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parent.parent)
     assert found.stdout.endswith("[]\n") and found.returncode == 0
-    options = ("--fixed", "--moving", "--moved", "--fixed-seg", "--levels", "--inverse-warp", "--gpu", "--refine", "--smoothness")
+    options = (
+        "--fixed",
+        "--moving",
+        "--moved",
+        "--fixed-seg",
+        "--levels",
+        "--inverse-warp",
+        "--gpu",
+        "--refine",
+        "--smoothness",
+    )
     for option in options:
         assert option in found.stdout
 

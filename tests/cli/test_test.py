@@ -4,11 +4,12 @@ import csv
 import json
 
 import pytest
-from registration_cases import grid_about, save, save_network, scan
 
 from acsgreg_tf.cli.test import main
-from acsgreg_tf.data.cohort import Sample, make_split, write_manifest, write_split
-from acsgreg_tf.refinement.optimise import _Run
+from acsgreg_tf.cohort.manifest import Sample, write_manifest
+from acsgreg_tf.cohort.split import make_split, write_split
+from acsgreg_tf.registration.refine.optimise import _Run
+from tests.registration.cases import grid_about, save, save_network, scan
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_the_networks_own_affine_is_a_method_of_its_own(cases, tmp_path, capsys)
 
 @pytest.mark.trains
 def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+    monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
     out = tmp_path / "out.csv"
     options = ["--pairs", str(cases / "pairs.csv"), "--out", str(out), "--model", "none", "--refine", "0", "6"]
     assert main(options) == 0
@@ -65,29 +66,44 @@ def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, cap
     with open(out, newline="", encoding="utf-8") as file:
         alone, more = csv.DictReader(file)
     assert float(more["dice_deformable"]) >= float(alone["dice_deformable"]) > 0.8 and float(more["folds_count"]) == 0
-    assert [row["made_by"].split(", ")[::2] for row in (alone, more)] == [["no network", "refine=0"], ["no network", "refine=6"]]
+    assert [row["made_by"].split(", ")[::2] for row in (alone, more)] == [
+        ["no network", "refine=0"],
+        ["no network", "refine=6"],
+    ]
     assert main(options) == 0 and capsys.readouterr().out == shown  # nothing is done again
 
 
 @pytest.mark.trains
 def test_ctrl_c_while_refining_leaves_no_row_of_a_refinement_cut_short(cases, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("acsgreg_tf.registration.BOX", (24, 24, 16))
+    monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
 
     def interrupted(self, *values):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_Run, "_tick", interrupted)
-    options = ["--pairs", str(cases / "pairs.csv"), "--out", str(tmp_path / "out.csv"), "--model", "none", "--refine", "6"]
+    options = [
+        "--pairs",
+        str(cases / "pairs.csv"),
+        "--out",
+        str(tmp_path / "out.csv"),
+        "--model",
+        "none",
+        "--refine",
+        "6",
+    ]
     assert main(options) == 130
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_another_tool_beside_the_network(cases, tmp_path, capsys, monkeypatch):
     pytest.importorskip("ants", reason="antspyx (extra: peers) is not installed")
-    monkeypatch.setattr("acsgreg_tf.evaluation.BOX", (40, 40, 40))
+    monkeypatch.setattr("acsgreg_tf.evaluation.methods.NETWORK_SHAPE", (40, 40, 40))
     assert main(arguments(cases, tmp_path / "out.csv", "--method", "network", "ants-affine")) == 0
     last = capsys.readouterr().out.split("### ")[-1].strip().splitlines()
-    assert last[0] == "Methods, all pairs" and [line.split(" | ")[0] for line in last[4:]] == ["| small", "| ants-affine"]
+    assert last[0] == "Methods, all pairs" and [line.split(" | ")[0] for line in last[4:]] == [
+        "| small",
+        "| ants-affine",
+    ]
 
 
 def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
@@ -97,11 +113,20 @@ def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
         name = "ab"[i % 2]
         for kind in ("ct", "seg"):
             (tmp_path / f"{i}_{kind}.nii.gz").write_bytes((cases / f"{name}_{kind}.nii.gz").read_bytes())
-        samples.append(Sample(f"p{i}", "L3", str(tmp_path / f"{i}_ct.nii.gz"), str(tmp_path / f"{i}_seg.nii.gz"), whole="yes"))
+        samples.append(
+            Sample(f"p{i}", "L3", str(tmp_path / f"{i}_ct.nii.gz"), str(tmp_path / f"{i}_seg.nii.gz"), whole="yes")
+        )
     write_manifest(tmp_path / "manifest.csv", samples)
     write_split(tmp_path / "split.json", make_split(samples, test_per_level=2), tmp_path / "manifest.csv")
     (tmp_path / "manifest.csv").rename(tmp_path / "moved.csv")
-    options = ["--split", str(tmp_path / "split.json"), "--out", str(tmp_path / "out.csv"), "--model", str(cases / "small.h5")]
+    options = [
+        "--split",
+        str(tmp_path / "split.json"),
+        "--out",
+        str(tmp_path / "out.csv"),
+        "--model",
+        str(cases / "small.h5"),
+    ]
     assert main(options) == 2
     assert "manifest.csv" in capsys.readouterr().err
     assert main([*options, "--manifest", str(tmp_path / "moved.csv")]) == 0

@@ -32,10 +32,27 @@ def lists(tmp_path_factory):
 
 def arguments(lists, out, *more):
     return [
-        "--img-list", str(lists / "img.txt"), "--img-suffix", "_ct.nii.gz", "--seg-list", str(lists / "seg.txt"),
-        "--size", "tiny", "--model-dir", str(out), "--epochs", "1", "--steps-per-epoch", "1", "--batch-size", "1",
-        "--window", "5", "--no-tensorboard", *more,
-    ]  # fmt: skip
+        "--img-list",
+        str(lists / "img.txt"),
+        "--img-suffix",
+        "_ct.nii.gz",
+        "--seg-list",
+        str(lists / "seg.txt"),
+        "--size",
+        "tiny",
+        "--model-dir",
+        str(out),
+        "--epochs",
+        "1",
+        "--steps-per-epoch",
+        "1",
+        "--batch-size",
+        "1",
+        "--window",
+        "5",
+        "--no-tensorboard",
+        *more,
+    ]
 
 
 def test_trains_and_leaves_a_network(lists, tmp_path, capsys):

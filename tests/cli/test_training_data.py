@@ -6,7 +6,8 @@ import pytest
 
 from acsgreg_tf.cli import train, training_data
 from acsgreg_tf.cli.common import Parser
-from acsgreg_tf.data.cohort import Sample, make_split, write_manifest, write_split
+from acsgreg_tf.cohort.manifest import Sample, write_manifest
+from acsgreg_tf.cohort.split import make_split, write_split
 from acsgreg_tf.errors import InputError
 
 SHAPE = (32, 32, 32)
@@ -28,7 +29,9 @@ def cohort(tmp_path_factory):
             samples.append(Sample(f"p{person}", level, *names, "made", 1.0, "cut" if person == 6 else "yes"))
     write_manifest(folder / "manifest.csv", samples)
     write_split(
-        folder / "split.json", make_split(samples[:12], "person", test_per_level=2, val_per_level=2), folder / "manifest.csv"
+        folder / "split.json",
+        make_split(samples[:12], "person", test_per_level=2, val_per_level=2),
+        folder / "manifest.csv",
     )
     return folder
 
@@ -53,7 +56,9 @@ def test_a_split_gives_its_train_and_val_parts(cohort):
         options("--manifest", cohort / "manifest.csv", "--split", cohort / "split.json")
     )
     assert len(vertebrae) == len(held_out) == 4
-    assert not {name.split("/")[-1][0] for name in vertebrae.images} & {name.split("/")[-1][0] for name in held_out.images}
+    assert not {name.split("/")[-1][0] for name in vertebrae.images} & {
+        name.split("/")[-1][0] for name in held_out.images
+    }
 
 
 def test_generated_vertebrae(cohort):

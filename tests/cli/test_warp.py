@@ -5,12 +5,13 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-from registration_cases import NUMBER, KnownNetwork, grid_about, save, scan, smooth_velocity
 
 from acsgreg_tf.cli.warp import main
-from acsgreg_tf.data.images import read_image
-from acsgreg_tf.geometry import Affine, Composite, DenseField, resample, resample_label, write_transform
+from acsgreg_tf.geometry import Affine, Composite, DenseField, resample, resample_label
+from acsgreg_tf.io.images import read_image
+from acsgreg_tf.io.transforms import write_transform
 from acsgreg_tf.registration import register
+from tests.registration.cases import NUMBER, KnownNetwork, grid_about, save, scan, smooth_velocity
 
 FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
 
@@ -29,7 +30,13 @@ class Case:
         network = KnownNetwork(affine, smooth_velocity((16, 16, 16), 1.5))
         self.result = register(
             *(self.fixed[0], self.moving[0]),
-            **{"fixed_seg": self.fixed[1], "moving_seg": self.moving[1], "label": NUMBER, "model": network, "fit_affine": False},
+            **{
+                "fixed_seg": self.fixed[1],
+                "moving_seg": self.moving[1],
+                "label": NUMBER,
+                "model": network,
+                "fit_affine": False,
+            },
         )
         self.files = {}
         for name, pair in (("fixed", self.fixed), ("moving", self.moving)):
@@ -139,7 +146,7 @@ def test_surfaces_go_as_points_do(case, tmp_path, ending):
     pytest.importorskip("vtkmodules", reason="surfaces need the vtk package")
     import trimesh
 
-    from acsgreg_tf.data.surfaces import read_surface
+    from acsgreg_tf.io.surfaces import read_surface
 
     sphere = trimesh.creation.icosphere(subdivisions=1, radius=6)
     sphere.apply_translation(MOVING)
@@ -294,8 +301,8 @@ def test_bad_options_and_files(case, tmp_path, capsys):
 
 
 def test_without_vtk_a_surface_is_refused_in_one_line(case, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "acsgreg_tf.data.surfaces", None)
-    monkeypatch.delattr("acsgreg_tf.data.surfaces", raising=False)
+    monkeypatch.setitem(sys.modules, "acsgreg_tf.io.surfaces", None)
+    monkeypatch.delattr("acsgreg_tf.io.surfaces", raising=False)
     arguments = ["--surface", tmp_path / "s.stl", "--warp", case.files["warp.h5"], "--out", tmp_path / "o.stl"]
     assert fails(arguments, capsys) == "surfaces need the vtk package: pip install vtk"
 

@@ -3,12 +3,12 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from geometry_cases import centred_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, network_grid
+from tests.geometry.cases import centred_grid
 
 SPACINGS = st.tuples(*[st.floats(0.2, 5)] * 3)
 ANGLES = st.tuples(*[st.floats(-3, 3)] * 3)
@@ -23,9 +23,7 @@ def test_a_left_handed_grid():
     np.testing.assert_allclose(grid.center, (10 - 2 * 2, -4 + 3 * 1, 7 + 0.5 * 4))
     assert grid.axcodes == ("L", "S", "A")
     np.testing.assert_allclose(grid.index_to_points((1, 2, 1)), (8, -1, 8))
-    np.testing.assert_allclose(
-        grid.points_to_index([[8, -1, 8], [10, -4, 7]]), [[1, 2, 1], [0, 0, 0]], atol=1e-12
-    )
+    np.testing.assert_allclose(grid.points_to_index([[8, -1, 8], [10, -4, 7]]), [[1, 2, 1], [0, 0, 0]], atol=1e-12)
 
 
 @settings(max_examples=30, deadline=None)

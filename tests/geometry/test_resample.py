@@ -4,7 +4,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from geometry_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Affine, Grid, resample, resample_label
+from acsgreg_tf.io.transforms import from_sitk, to_sitk, to_sitk_transform
+from tests.geometry.cases import (
     ORIENTATIONS,
     centred_grid,
     fixed_grid,
@@ -13,11 +19,6 @@ from geometry_cases import (
     rigid_and_scale,
     smooth_image,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import Affine, Grid, from_sitk, resample, resample_label, to_sitk, to_sitk_transform
 
 
 def by_sitk(image, image_grid, reference_grid, transform=None, interpolator=sitk.sitkLinear, fill=0.0):

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from geometry_cases import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Affine, Composite, DenseField, Grid, network_grid
+from acsgreg_tf.io.transforms import to_sitk_transform
+from tests.geometry.cases import (
     centred_grid,
     fixed_grid,
     moving_grid,
@@ -11,11 +17,6 @@ from geometry_cases import (
     rigid_and_scale,
     smooth_field,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import Affine, Composite, DenseField, Grid, network_grid, to_sitk_transform
 
 POINTS = np.random.default_rng(0).uniform(-40, 40, size=(200, 3))
 

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from helpers import check_layer, dtype_of, noise, policy
 
 from acsgreg_tf.layers import ConvBlock
+from tests.helpers import check_layer, dtype_of, noise, policy
 
 SHAPE = (8, 6, 4)
 

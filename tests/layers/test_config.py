@@ -15,16 +15,24 @@ ARGUMENTS = {
     "PositionEmbedding": {},
     "ResizeDisplacement": {"shape": (4, 5, 6)},
     "SpatialTransformer": {
-        "interp_method": "nearest", "indexing": "xy", "single_transform": True, "fill_value": 0.5,
-        "shift_center": False, "constant_image": True,
+        "interp_method": "nearest",
+        "indexing": "xy",
+        "single_transform": True,
+        "fill_value": 0.5,
+        "shift_center": False,
+        "constant_image": True,
     },
     "SumOfHalves": {"stddev": 0.5, "seed": 3},
     "TransformerEncoder": {"layers": 3, "heads": 2, "mlp_ratio": 3},
     "VecInt": {
-        "indexing": "xy", "method": "ode", "int_steps": 3, "out_time_pt": 2, "ode_args": {"rtol": 0.1},
+        "indexing": "xy",
+        "method": "ode",
+        "int_steps": 3,
+        "out_time_pt": 2,
+        "ode_args": {"rtol": 0.1},
         "odeint_fn": print,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", layers.__all__)

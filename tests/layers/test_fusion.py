@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers import check_layer, gradients, noise
 
 from acsgreg_tf.layers import GatedFusion, SumOfHalves
+from tests.helpers import check_layer, gradients, noise
 
 SHAPE = (6, 5, 4)
 

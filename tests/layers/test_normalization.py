@@ -2,9 +2,9 @@
 
 import keras
 import numpy as np
-from helpers import check_layer, noise
 
 from acsgreg_tf.layers.normalization import InstanceNormalization
+from tests.helpers import check_layer, noise
 
 
 def masked(shape):

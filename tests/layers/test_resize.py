@@ -1,9 +1,9 @@
 """ResizeDisplacement: the layer round `ops.fields.resize_displacement`, whose answers are tested there."""
 
 import numpy as np
-from helpers import check_layer, noise
 
 from acsgreg_tf.layers import ResizeDisplacement
+from tests.helpers import check_layer, noise
 
 
 def test_it_is_a_good_layer():

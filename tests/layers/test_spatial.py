@@ -5,12 +5,12 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, check_layer, dtype_of, gradients, is_no_gradient, noise, smooth_field
 
-from acsgreg_tf._voxelmorph import voxelmorph
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer, VecInt
+from acsgreg_tf.layers._voxelmorph import voxelmorph
 from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
+from tests.helpers import LARGE, SMALL, check_layer, dtype_of, gradients, is_no_gradient, noise, smooth_field
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 OPTIONS = [
@@ -92,10 +92,16 @@ def test_another_grid_agrees_with_voxelmorph():
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(
     "options",
-    [{}, {"indexing": "xy", "int_steps": 2}, {"int_steps": 0}, {"method": "scaling_and_squaring", "int_steps": 1},
-     {"method": "quadrature", "int_steps": 3}, {"method": "quadrature", "int_steps": 1}],
+    [
+        {},
+        {"indexing": "xy", "int_steps": 2},
+        {"int_steps": 0},
+        {"method": "scaling_and_squaring", "int_steps": 1},
+        {"method": "quadrature", "int_steps": 3},
+        {"method": "quadrature", "int_steps": 1},
+    ],
     ids=names,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("shape", [(12, 9), SMALL], ids=["2-D", "3-D"])
 def test_integration_agrees_with_voxelmorph(shape, options):
     velocity = noise((2, *shape, len(shape)), 1.0)

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from helpers import check_layer, gradients, noise
 
 from acsgreg_tf.layers import PositionEmbedding, TransformerEncoder
 from acsgreg_tf.ops.attention import encoder_layer
+from tests.helpers import check_layer, gradients, noise
 
 TOKENS, WIDTH = 6, 12
 

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from network_cases import ACSG, HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
 from acsgreg_tf.networks import ACSGRegNet
+from tests.networks.cases import ACSG, HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 
 @pytest.fixture(scope="module")
@@ -139,11 +139,14 @@ def test_more_steps_integrate_further():
     assert np.abs(few["phi"] - many["phi"]).max() > 1e-4
 
 
-@pytest.mark.parametrize("both, affine, expected", [
-    ("batch", None, ("batch", "batch")),
-    ("none", "instance", ("none", "instance")),
-    ("instance", "none", ("instance", "none")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "both, affine, expected",
+    [
+        ("batch", None, ("batch", "batch")),
+        ("none", "instance", ("none", "instance")),
+        ("instance", "none", ("instance", "none")),
+    ],
+)
 def test_normalization_of_the_blocks(both, affine, expected):
     network = make("acsgregnet", normalization=both, affine_normalization=affine)
     own = layers_of(network.affine_net, ConvBlock)
@@ -155,9 +158,15 @@ def test_normalization_of_the_blocks(both, affine, expected):
 
 def test_sizes():
     network = make(
-        "acsgregnet", affine_features=(2, 3, 4), encoder_features=(3, 7), decoder_features=(9, 5), width=8, layers=3,
-        heads=2, mlp_ratio=5,
-    )  # fmt: skip
+        "acsgregnet",
+        affine_features=(2, 3, 4),
+        encoder_features=(3, 7),
+        decoder_features=(9, 5),
+        width=8,
+        layers=3,
+        heads=2,
+        mlp_ratio=5,
+    )
     assert [b.filters for b in layers_of(network.affine_net, ConvBlock)] == [2, 2, 2, 3, 3, 3, 4, 4, 4]
     assert network.get_layer("encoder_1").filters == 7
     assert [network.get_layer(f"decoder_s_{level}").filters for level in (0, 1)] == [9, 5]
@@ -180,15 +189,18 @@ def test_another_shape():
 # === refusals ===
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"width": 13}, "width must be divisible by the number of heads, got width 13 and 3 heads"),
-    ({"inshape": (16, 20, 16)}, r"divisible by 8 .*got 20 in inshape \(16, 20, 16\)"),
-    ({"attention": ()}, r"attention must name 'self', 'cross' or both, got \(\)"),
-    ({"attention": ("self", "global")}, "attention must name .*'global'"),
-    ({"fusion": "mean"}, "fusion must be 'gated' or 'sum', got 'mean'"),
-    ({"decoder_features": (4, 4)}, "one entry a level, 3, got 2"),
-    ({"affine_normalization": "layer"}, "normalization must be one of .*got 'layer'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"width": 13}, "width must be divisible by the number of heads, got width 13 and 3 heads"),
+        ({"inshape": (16, 20, 16)}, r"divisible by 8 .*got 20 in inshape \(16, 20, 16\)"),
+        ({"attention": ()}, r"attention must name 'self', 'cross' or both, got \(\)"),
+        ({"attention": ("self", "global")}, "attention must name .*'global'"),
+        ({"fusion": "mean"}, "fusion must be 'gated' or 'sum', got 'mean'"),
+        ({"decoder_features": (4, 4)}, "one entry a level, 3, got 2"),
+        ({"affine_normalization": "layer"}, "normalization must be one of .*got 'layer'"),
+    ],
+)
 def test_what_cannot_work_is_refused_with_the_value_and_the_rule(changes, message):
     with pytest.raises(ValueError, match=message):
         make("acsgregnet", **changes)

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from network_cases import SHAPE, layers_of, make, outputs_of, randomise
 
 from acsgreg_tf.networks import AVoxelMorph
+from tests.networks.cases import SHAPE, layers_of, make, outputs_of, randomise
 
 
 def unet_channels(network):

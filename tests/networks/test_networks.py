@@ -3,14 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from helpers import in_graph, losses_of_steps, policy, weight_slopes
-from network_cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
 
-from acsgreg_tf.data.pairs import batch_of
 from acsgreg_tf.losses import LNCC, Diffusion
 from acsgreg_tf.networks import SIZES
 from acsgreg_tf.ops.affine import to_displacement
 from acsgreg_tf.ops.fields import integrate, resize_displacement, warp
+from acsgreg_tf.training.batches import batch_of
+from tests.helpers import in_graph, losses_of_steps, policy, weight_slopes
+from tests.networks.cases import HALF, NETWORKS, SHAPE, all_layers, make, outputs_of, pair, randomise
 
 JOINT = ["acsgregnet", "avoxelmorph"]
 
@@ -39,9 +39,7 @@ def moved(network):
 
 
 def test_outputs_by_name_shape_and_dtype(moved):
-    shapes = {
-        "m_a": (*SHAPE, 1), "m_d": (*SHAPE, 1), "affine": (3, 4), "velocity": (*HALF, 3), "phi": (*SHAPE, 3)
-    }  # fmt: skip
+    shapes = {"m_a": (*SHAPE, 1), "m_d": (*SHAPE, 1), "affine": (3, 4), "velocity": (*HALF, 3), "phi": (*SHAPE, 3)}
     found = moved[1]
     assert {name: value.shape for name, value in found.items()} == {n: (2, *s) for n, s in shapes.items()}
     assert {value.dtype for value in found.values()} == {np.dtype("float32")}
@@ -108,9 +106,10 @@ def test_fixed_and_moving_both_matter(moved):
 
 def losses_of(outputs, fixed):
     return (
-        0.3 * LNCC(5)(fixed, outputs["m_a"]) + 0.7 * LNCC(5)(fixed, outputs["m_d"])
+        0.3 * LNCC(5)(fixed, outputs["m_a"])
+        + 0.7 * LNCC(5)(fixed, outputs["m_d"])
         + 0.001 * Diffusion()(0.0, outputs["phi"])
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("which", JOINT)
@@ -136,9 +135,11 @@ def test_the_loss_falls(which):
     outputs = network.outputs_by_name
     model = keras.Model(network.inputs_by_name, {name: outputs[name] for name in ("m_a", "m_d", "phi")})
     model.compile(
-        keras.optimizers.Adam(3e-3), {"m_a": LNCC(5), "m_d": LNCC(5), "phi": Diffusion()},
-        loss_weights={"m_a": 0.3, "m_d": 0.7, "phi": 0.001}, jit_compile=False,
-    )  # fmt: skip
+        keras.optimizers.Adam(3e-3),
+        {"m_a": LNCC(5), "m_d": LNCC(5), "phi": Diffusion()},
+        loss_weights={"m_a": 0.3, "m_d": 0.7, "phi": 0.001},
+        jit_compile=False,
+    )
     _, targets = batch_of(inputs)
     losses = losses_of_steps(model, inputs, targets, 15)
     assert np.isfinite(losses).all()
@@ -146,8 +147,10 @@ def test_the_loss_falls(which):
 
 
 # TensorFlow has no max pooling in float16 on the CPU.
-@pytest.mark.parametrize("which, name", [("acsgregnet", "mixed_float16"), ("acsgregnet", "mixed_bfloat16"),
-                                         ("avoxelmorph", "mixed_bfloat16")])  # fmt: skip
+@pytest.mark.parametrize(
+    "which, name",
+    [("acsgregnet", "mixed_float16"), ("acsgregnet", "mixed_bfloat16"), ("avoxelmorph", "mixed_bfloat16")],
+)
 def test_mixed_precision_keeps_fields_in_float32(which, name):
     with policy(name):
         network = make(which)
@@ -184,10 +187,14 @@ def test_the_named_sizes_can_be_built(name, size):
 @pytest.mark.parametrize("which", NETWORKS)
 @pytest.mark.parametrize(
     "inshape, message",
-    [((32, 32, 20), "divisible by .*got 20 in inshape"), ((16, 16), "three positive integers, got"),
-     ((16, 16, 0), "three positive integers, got"), ((16, 16, 8.5), "three positive integers, got")],
+    [
+        ((32, 32, 20), "divisible by .*got 20 in inshape"),
+        ((16, 16), "three positive integers, got"),
+        ((16, 16, 0), "three positive integers, got"),
+        ((16, 16, 8.5), "three positive integers, got"),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_shape_that_cannot_work_is_refused(which, inshape, message):
     with pytest.raises(ValueError, match=message):
         NETWORKS[which][0](inshape=inshape)
@@ -203,8 +210,15 @@ def test_an_unknown_downsize_is_refused(which):
         make(which, int_steps=-1)
 
 
-@pytest.mark.parametrize("which, option", [("acsgregnet", "encoder_features"), ("avoxelmorph", "encoder_features"),
-                                           ("acsgregnet", "affine_features"), ("affine_net", "features")])  # fmt: skip
+@pytest.mark.parametrize(
+    "which, option",
+    [
+        ("acsgregnet", "encoder_features"),
+        ("avoxelmorph", "encoder_features"),
+        ("acsgregnet", "affine_features"),
+        ("affine_net", "features"),
+    ],
+)
 def test_a_network_without_a_single_step_is_refused(which, option):
     with pytest.raises(ValueError, match="at least one"):
         make(which, **{option: ()})

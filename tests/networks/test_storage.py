@@ -8,10 +8,10 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from network_cases import ACSG, NETWORKS, assert_same_outputs, make, outputs_of, pair, randomise
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, AffineNet, AVoxelMorph, load, storage
+from tests.networks.cases import ACSG, NETWORKS, assert_same_outputs, make, outputs_of, pair, randomise
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -209,12 +209,28 @@ def with_config(path, source, config):
     return path
 
 
-@pytest.mark.parametrize("description", [
-    {"class_name": "VxmDense", "config": {"inshape": [160, 192, 224], "nb_unet_features": [[16, 32], [32, 16]],
-     "int_steps": 7, "int_resolution": 2, "name": "vxm_dense", "metadata": {}}},
-    {"class_name": "VxmDense", "config": {"inshape": [160, 192, 224], "enc_nf": [16, 32], "dec_nf": [32, 16]}},
-    {"class_name": "VxmAffineFeatureDetector", "config": {"in_shape": [96, 96, 96], "num_feat": 64, "metadata": {}}},
-], ids=["VxmDense", "old VxmDense", "VxmAffineFeatureDetector"])  # fmt: skip
+@pytest.mark.parametrize(
+    "description",
+    [
+        {
+            "class_name": "VxmDense",
+            "config": {
+                "inshape": [160, 192, 224],
+                "nb_unet_features": [[16, 32], [32, 16]],
+                "int_steps": 7,
+                "int_resolution": 2,
+                "name": "vxm_dense",
+                "metadata": {},
+            },
+        },
+        {"class_name": "VxmDense", "config": {"inshape": [160, 192, 224], "enc_nf": [16, 32], "dec_nf": [32, 16]}},
+        {
+            "class_name": "VxmAffineFeatureDetector",
+            "config": {"in_shape": [96, 96, 96], "num_feat": 64, "metadata": {}},
+        },
+    ],
+    ids=["VxmDense", "old VxmDense", "VxmAffineFeatureDetector"],
+)
 def test_a_voxelmorph_model(saved, tmp_path, description):
     path = with_config(tmp_path / "vxm.h5", saved / "affine.h5", description)
     refusal(path, "voxelmorph model", "ACSGRegNet")

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, gradients, is_no_gradient, noise, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acsgreg_tf.ops import affine, sampling
 from acsgreg_tf.ops.fields import compose, identity_grid
+from tests.helpers import LARGE, SMALL, gradients, is_no_gradient, noise, smooth_field
 
 IDENTITY = np.eye(3, 4, dtype="float32")[None]
 
@@ -118,7 +118,9 @@ def near_identity(batch=2, scale=0.05, seed=0):
     return (np.eye(3, 4) + noise((batch, 3, 4), scale, seed)).astype("float32")
 
 
-@pytest.mark.parametrize("shape, fill", [(SMALL, None), (SMALL, 0.5), (LARGE, None)], ids=["plain", "filled", "compiled"])
+@pytest.mark.parametrize(
+    "shape, fill", [(SMALL, None), (SMALL, 0.5), (LARGE, None)], ids=["plain", "filled", "compiled"]
+)
 def test_warped_jointly_is_sampled_at_the_whole_transform_with_its_gradients(shape, fill):
     image, matrix, phi = noise((2, *shape, 2)), near_identity(), smooth_field(shape, 2.0, batch=2)
 

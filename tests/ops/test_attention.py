@@ -3,19 +3,29 @@
 import keras
 import numpy as np
 import pytest
-from helpers import dtype_of, gradients, noise
 from keras import ops
 
 from acsgreg_tf.ops import attention
+from tests.helpers import dtype_of, gradients, noise
 
 TOKENS, WIDTH, HEADS = 5, 12, 3
 
 
 def weights_of_a_layer(hidden=16):
     shapes = [
-        (WIDTH,), (WIDTH,), (WIDTH, 3 * WIDTH), (3 * WIDTH,), (WIDTH, WIDTH), (WIDTH,),
-        (WIDTH,), (WIDTH,), (WIDTH, hidden), (hidden,), (hidden, WIDTH), (WIDTH,),
-    ]  # fmt: skip
+        (WIDTH,),
+        (WIDTH,),
+        (WIDTH, 3 * WIDTH),
+        (3 * WIDTH,),
+        (WIDTH, WIDTH),
+        (WIDTH,),
+        (WIDTH,),
+        (WIDTH,),
+        (WIDTH, hidden),
+        (hidden,),
+        (hidden, WIDTH),
+        (WIDTH,),
+    ]
     return [noise(shape, 0.3, seed) for seed, shape in enumerate(shapes)]
 
 
@@ -43,9 +53,7 @@ def test_attention_agrees_with_keras():
     kernels, biases = qkv.reshape(split), qkv_bias.reshape(per_head)
     inner = [part for i in range(3) for part in (kernels[:, i], biases[i])]
     layer.set_weights([*inner, out.reshape(HEADS, WIDTH // HEADS, WIDTH), out_bias])
-    np.testing.assert_allclose(
-        attention.self_attention(x, qkv, qkv_bias, out, out_bias, HEADS), layer(x, x), atol=1e-5
-    )
+    np.testing.assert_allclose(attention.self_attention(x, qkv, qkv_bias, out, out_bias, HEADS), layer(x, x), atol=1e-5)
 
 
 def test_without_queries_each_token_gets_the_mean_of_the_values():

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, directional_derivative, gradients, noise, slopes, smooth_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.linalg import expm
 
-from acsgreg_tf._voxelmorph import neurite
+from acsgreg_tf.layers._voxelmorph import neurite
 from acsgreg_tf.ops import fields
+from tests.helpers import LARGE, SMALL, directional_derivative, gradients, noise, slopes, smooth_field
 
 INSIDE = (slice(None), *[slice(3, -3)] * 3)
 

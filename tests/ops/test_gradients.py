@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from acsgreg_tf.ops.gradients import value_and_gradients
+from acsgreg_tf.ops.backend import value_and_gradients
 
 pytestmark = pytest.mark.trains
 
@@ -71,7 +71,7 @@ def test_another_shape_is_traced_apart_and_the_same_one_is_not(tf):
 
 
 def test_a_gradient_written_by_hand_is_used():
-    from acsgreg_tf.ops.compiled import with_gradient
+    from acsgreg_tf.ops.backend import with_gradient
 
     tripled = with_gradient(lambda x: x * x, lambda x, upstream: 7.0 * upstream)  # false on purpose
     value, _, (gradient,) = value_and_gradients(lambda v, c: (ops.sum(tripled(v[0])), v[0]))(tensors([1.0, 2.0]), ())

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, directional_derivative, dtype_of, gradients, is_no_gradient, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -11,6 +10,7 @@ from scipy import ndimage
 from acsgreg_tf.ops import sampling
 from acsgreg_tf.ops.fields import identity_grid
 from acsgreg_tf.ops.sampling import sample
+from tests.helpers import LARGE, SMALL, directional_derivative, dtype_of, gradients, is_no_gradient, noise
 
 
 def everywhere(shape, points=200, reach=3.0, batch=1, seed=1):

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers import LARGE, SMALL, gradients, noise
 from scipy import ndimage
 
 from acsgreg_tf.ops import windows
 from acsgreg_tf.ops.windows import box_sum
+from tests.helpers import LARGE, SMALL, gradients, noise
 
 
 @pytest.mark.parametrize("window", [1, 3, 5, 9])

@@ -1,0 +1,197 @@
+"""One vertebra out of a scan, as the network sees it: 1 mm, RAS-oriented, centred, masked, in [0, 1].
+
+Image and label may lie on different grids of any spacing and orientation: both are placed by their headers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from acsgreg_tf.anatomy.intensity import HU_RANGE, normalise
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.distance import from_crop
+from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
+from acsgreg_tf.geometry.resample import resample
+
+__all__ = ["NETWORK_SHAPE", "Vertebra", "extract", "pick_label"]
+
+
+# A message lists at most so many labels: all vertebrae and then some, but not an intensity image's values.
+_SHOWN = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Vertebra:
+    """A vertebra in network space.
+
+    Attributes:
+        image: (X, Y, Z) float32 in [0, 1], 0 outside of the vertebra.
+        label: (X, Y, Z) bool, or None where the image came without a label.
+        share: (X, Y, Z) float32, how much of a voxel is vertebra: its mask, interpolated linearly. Where the label's voxels lie
+            between those of the grid, the surface is told more exactly than by the mask cut at 0.5.
+        grid: where it lies, a network Grid (1 mm, RAS).
+        number: its number in the label map, or None.
+        cut: it is not all there: it touches the scan's edge, or is larger than the grid.
+        notes: what a user should be told about it, lines of text that name the file.
+    """
+
+    image: np.ndarray
+    label: np.ndarray | None
+    share: np.ndarray
+    grid: Grid
+    number: int | None
+    cut: bool
+    notes: tuple
+
+    @property
+    def distance(self):
+        """(X, Y, Z) float32, the signed distance to the vertebra's surface in mm, negative inside; None without a surface."""
+        # functools.cached_property holds one lock for all vertebrae up to Python 3.11, and two are measured side by side.
+        if "_distance" not in self.__dict__:
+            self.__dict__["_distance"] = from_crop(self.share)
+        return self.__dict__["_distance"]
+
+
+def pick_label(label, number=None):
+    """The number of the vertebra meant in a label map.
+
+    Args:
+        label: label Image.
+        number: what the user asked for; None takes the only one that the map holds.
+
+    Raises:
+        InputError: the map is empty, lacks the number, or holds several and none was asked for.
+    """
+    if number is not None and number > 0 and (label.data == number).any():
+        return int(number)
+    present = [int(value) for value in np.unique(label.data) if value > 0]
+    held = ", ".join(map(str, present[:_SHOWN]))
+    if len(present) > _SHOWN:
+        held += f" and {len(present) - _SHOWN} more (is it a label map?)"
+    if not present:
+        raise InputError(f"{label.name}: the label map is empty")
+    if number is not None:
+        raise InputError(f"{label.name}: does not hold label {number}; it holds {held}")
+    if len(present) > 1:
+        raise InputError(f"{label.name}: holds the labels {held}; say which one (a label number or a level)")
+    return present[0]
+
+
+def extract(image, label=None, number=None, shape=NETWORK_SHAPE):
+    """The vertebra that a label marks in an image, or that an image shows alone.
+
+    The grid is centred on the middle of the vertebra's bounding box along x, y and z, found to a fraction of
+    a voxel where the label's linearly interpolated mask crosses 0.5. In an image that has 1 mm voxels along
+    x, y and z already, the middle is moved by up to half a voxel so that voxels fall on voxels and nothing is
+    interpolated.
+
+    Intensities are interpolated linearly. HU are cut to [-200, 1500] and scaled to [0, 1]; an image whose
+    values all lie in [0, 1] is taken as scaled already and passes as it is. Either is then set to 0 outside
+    of the label, whose mask is interpolated linearly and cut at 0.5. Without a label the image must show one
+    vertebra on an empty background: what is neither 0 nor, in HU, below -200 stands for the label.
+
+    Args:
+        image: intensity Image.
+        label: label Image, or None.
+        number: the vertebra's number in the label; None takes the only one.
+        shape: of the network's grid.
+
+    Returns:
+        A Vertebra.
+
+    Raises:
+        InputError: naming the file, when the label is empty, lacks the number or holds several, lies outside
+            of the image, is too small to leave a voxel, or marks nothing but background.
+    """
+    scaled = image.data.min() >= 0 and image.data.max() <= 1
+    if label is None:
+        number = None
+        mask_grid, name = image.grid, image.name
+        mask = image.data != 0 if scaled else (image.data != 0) & (image.data > HU_RANGE[0])
+        if not mask.any():
+            raise InputError(f"{name}: shows no bone, all its values are 0 or below {HU_RANGE[0]:g} HU")
+    else:
+        number = pick_label(label, number)
+        mask_grid, name = label.grid, f"{label.name}: label {number}"
+        mask = label.data == number
+    mask, mask_grid = _trimmed(mask, mask_grid)
+    notes = _edge_notes(mask, mask_grid, image, label, name)
+
+    low, high = _bounds(mask, mask_grid, image.grid, name)
+    grid = network_grid(_on_lattice((low + high) / 2, image.grid, shape), shape)
+    if ((high - low) > np.array(shape) + 1e-3).any():
+        size, box = (" x ".join(f"{side:.0f}" for side in sides) for sides in (high - low, shape))
+        notes.append(f"{name}: is {size} mm large and does not fit the network's box of {box} mm")
+
+    share = resample(mask, mask_grid, grid)
+    inside = share > 0.5
+    values = resample(image.data, image.grid, grid, fill=0.0 if scaled else HU_RANGE[0])
+    values = np.where(inside, values, 0).astype(np.float32) if scaled else normalise(values, inside)
+    if not values.any():
+        raise InputError(f"{name}: the image {image.name} shows nothing there")
+    return Vertebra(values, None if label is None else inside, share, grid, number, bool(notes), tuple(notes))
+
+
+def _trimmed(mask, grid):
+    """The mask's bounding box with one voxel round it, which may lie outside of the grid, and where that lies."""
+    box = find_objects(mask.astype(np.uint8))[0]
+    start = [side.start - 1 for side in box]
+    stop = [side.stop + 1 for side in box]
+    return np.pad(mask[box], 1), grid.crop(start, stop)
+
+
+def _edge_notes(mask, mask_grid, image, label, name):
+    """One note if the vertebra reaches the edge of its scan or of its label map."""
+    index = np.argwhere(mask)
+    points = mask_grid.index_to_points(index)
+    notes = []
+    for source in (image, label):
+        if source is None:
+            continue
+        at = source.grid.points_to_index(points)
+        if not source.grid.contains_index(at).any():
+            raise InputError(f"{name}: lies outside of the image {source.name}; are they of the same scan?")
+        # Within half a voxel of the outermost voxel centres, or beyond them.
+        edge = (at < 0.5 - 1e-3) | (at > np.array(source.grid.shape) - 1.5 + 1e-3)
+        if edge.any():
+            if label is None:
+                notes.append(
+                    f"{name}: the image is not empty at its edge, so the vertebra is cut or the image not masked"
+                )
+            else:
+                notes.append(f"{name}: reaches the edge of {source.name}, so the vertebra is cut")
+            break
+    return notes
+
+
+def _bounds(mask, mask_grid, image_grid, name):
+    """The box (low, high) along x, y and z, RAS mm, outside which the interpolated mask stays below 0.5."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in mask.shape])).reshape(3, -1).T
+    corners = mask_grid.index_to_points(corners)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    shape = np.ceil(high - low).astype(int) + 5
+    grid = network_grid(_on_lattice((low + high) / 2, image_grid, shape), shape)
+    bone = resample(mask, mask_grid, grid)
+    if bone.max() <= 0.5:
+        raise InputError(f"{name}: has {np.count_nonzero(mask)} voxels, too few for a vertebra")
+    found = []
+    for axis in range(3):
+        profile = bone.max(axis=tuple(other for other in range(3) if other != axis))
+        inside = np.flatnonzero(profile > 0.5)
+        ends = []
+        for at, step in ((inside[0], -1), (inside[-1], 1)):
+            ends.append(at + step * (profile[at] - 0.5) / (profile[at] - profile[at + step]))
+        found.append(ends)
+    return (grid.index_to_points(ends) for ends in np.transpose(found))
+
+
+def _on_lattice(center, image_grid, shape):
+    """`center` moved by up to half a voxel onto the lattice of an image of 1 mm voxels along x, y and z."""
+    linear = np.abs(image_grid.affine[:3, :3])
+    if not np.allclose(np.sort(linear, axis=0), [[0], [0], [1]], atol=1e-4):
+        return center
+    first = image_grid.affine[:3, 3] + (np.array(shape) - 1) / 2
+    # Ties are common (an odd extent in an even box), so rounding errors must not decide them.
+    return first + np.floor(center - first + 0.5 + 1e-3)

@@ -1,0 +1,1 @@
+"""The paper's studies I, II and III, and ablations beside them."""

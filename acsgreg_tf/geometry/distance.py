@@ -1,0 +1,152 @@
+"""Signed distances to a surface in mm, negative inside: of masks, probability maps and meshes."""
+
+import numpy as np
+from scipy import ndimage
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry._mesh_inside import votes_inside
+from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
+
+
+def from_mask(mask, affine, *, shape=NETWORK_SHAPE, name="mask"):
+    """The signed distance of a boolean array (any shape) whose voxel-to-RAS affine is `affine` (4 x 4).
+
+    The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a
+    third along the others, interpolated linearly; its surface is where it crosses one half.
+
+    Raises InputError if the mask is empty or does not fit into `shape` mm.
+    """
+    voxels = np.argwhere(mask)
+    if not len(voxels):
+        raise InputError(f"{name}: the mask is empty")
+    world = voxels @ affine[:3, :3].T + affine[:3, 3]
+    reach = np.abs(affine[:3, :3]).sum(axis=1) / 2  # from a voxel's centre to its farthest face
+    low, high = world.min(axis=0) - reach, world.max(axis=0) + reach
+    _check_extent(high - low, shape, name)
+
+    first = voxels.min(axis=0)
+    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0), strict=True))]
+    box = np.pad(box, 4).astype(np.float32)
+    coarse = np.linalg.norm(affine[:3, :3], axis=0) > 1.25
+    probability = ndimage.gaussian_filter(box, np.where(coarse, 1 / 2, 1 / 3))
+
+    to_voxel = np.linalg.inv(affine) @ network_grid((low + high) / 2, shape).affine
+    offset = to_voxel[:3, 3] - first + 4
+    return from_probability(
+        ndimage.affine_transform(probability, to_voxel[:3, :3], offset, output_shape=tuple(shape), order=1)
+    )
+
+
+def load_mesh(vertices, faces, *, axes="RAS", shape=NETWORK_SHAPE, name="mesh"):
+    """The signed distance (X, Y, Z) in mm of a triangle surface.
+
+    `vertices` is (V, 3) in mm, `faces` (F, 3) indices into it. `axes` names where each of the mesh's own axes
+    points ('LPS': x to the left, y to the back, z up). The inside is found by counting crossings along lines
+    in three directions and taking the majority, so that unwelded vertices, wrong windings and small holes do
+    no harm.
+
+    Raises InputError for arrays or axes that make no sense, a surface that is too open to have an inside, or
+    one that does not fit into `shape` mm.
+    """
+    vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
+        raise InputError(f"{name}: vertices must be finite and (V, 3), got shape {vertices.shape}")
+    if faces.ndim != 2 or faces.shape[1] != 3 or not len(faces) or faces.dtype.kind not in "iu":
+        raise InputError(f"{name}: faces must be whole numbers and (F, 3), got {faces.dtype} of shape {faces.shape}")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise InputError(f"{name}: faces must be indices of the {len(vertices)} vertices")
+    corners = (vertices @ _axes_to_ras(axes, name).T)[faces]
+    low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+    _check_extent(high - low, shape, name)
+
+    fine = 2  # sub-voxels a side
+    corners = (corners - (low + high) / 2 + (np.array(shape) - 1) / 2) * fine + (fine - 1) / 2
+    votes = votes_inside(corners, [n * fine for n in shape])
+    inside = votes >= 2
+    doubtful = (votes == 1) | (votes == 2)
+    if doubtful.sum() >= 0.1 * inside.sum():
+        raise InputError(f"{name}: the surface is not closed, it has no clear inside")
+    blocks = inside.reshape(shape[0], fine, shape[1], fine, shape[2], fine)
+    return from_probability(ndimage.gaussian_filter(blocks.mean(axis=(1, 3, 5), dtype=np.float32), 0.4))
+
+
+def from_probability(probability):
+    """The signed distance (X, Y, Z) in mm to where a 1 mm probability map (X, Y, Z) crosses one half.
+
+    Voxels beside the surface take their distance from the crossings on the lines to their neighbours, the
+    others the distance to the point of the surface that belongs to the nearest of these: the surface is
+    exact, distances beside a curved one to a fraction of a voxel.
+    """
+    inside = probability > 0.5 - 1e-5  # voxels right on the surface are bone, however their value is rounded
+    nearness = np.zeros((3, *probability.shape), np.float32)  # 1 / way to the surface, along each axis
+    for axis in range(3):
+        lower, upper, p, q, here, there = (
+            part for a in (nearness[axis], probability, inside) for part in _neighbours(a, axis)
+        )
+        crossed = here != there
+        fraction = np.clip((p[crossed] - 0.5) / (p[crossed] - q[crossed]), 1e-3, 1 - 1e-3)
+        lower[crossed] = np.maximum(lower[crossed], 1 / fraction)
+        upper[crossed] = 1 / (1 - fraction)
+    beside = nearness.any(axis=0)
+
+    outward = -np.stack(np.gradient(probability))[:, beside]
+    outward /= np.linalg.norm(outward, axis=0) + 1e-6
+    shortest = nearness[:, beside].argmax(axis=0)[None]
+    away = np.take_along_axis(np.abs(outward) / np.maximum(nearness[:, beside], 1e-6), shortest, 0)
+    normal, foot = np.zeros_like(nearness), np.zeros_like(nearness)  # the foot: from a voxel to the surface
+    normal[:, beside] = outward
+    foot[:, beside] = outward * away * np.where(inside[beside], 1, -1)
+
+    nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
+    squares, across = 0, 0
+    for start, end, f, n in zip(np.indices(beside.shape, np.float32), nearest, foot, normal, strict=True):
+        way = end.astype(np.float32) - start + f[tuple(nearest)]
+        squares, across = squares + way**2, across + way * n[tuple(nearest)]
+    squares -= np.clip(squares - across**2, 0, 0.5)  # the foot may lie half a voxel beside the nearest point
+    return np.sqrt(squares) * np.where(inside, np.float32(-1), np.float32(1))
+
+
+def from_crop(mask):
+    """The signed distance (X, Y, Z) in mm of a mask (X, Y, Z) on a 1 mm grid, where it lies.
+
+    `mask` is bool, or tells in [0, 1] how much of each voxel is inside. It is smoothed a little first, which takes the voxels'
+    steps off the surface. None for a mask without a surface: an empty one, one that fills the grid, a thread of single voxels.
+    """
+    smoothed = ndimage.gaussian_filter(mask.astype(np.float32), 0.6)
+    inside = smoothed > 0.5
+    if not inside.any() or inside.mean() > 0.98:
+        return None
+    return from_probability(smoothed)
+
+
+def _neighbours(values, axis):
+    """Views of `values` without its last and without its first layer along an axis."""
+    along = np.moveaxis(values, axis, 0)
+    return along[:-1], along[1:]
+
+
+def coarser(sdf, factor):
+    """A signed distance (X, Y, Z) on a grid of voxels `factor` times as large, about the same middle: means of blocks.
+
+    `factor` is a whole number that divides X, Y and Z. Distances stay in mm; near a flat surface they stay what they were.
+    """
+    x, y, z = (n // factor for n in sdf.shape)
+    return sdf.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _check_extent(extent, shape, name):
+    if (extent > np.array(shape)).any():
+        size, limit = (" x ".join(f"{e:.0f}" for e in v) for v in (extent, shape))
+        raise InputError(f"{name}: the vertebra measures {size} mm and must fit into {limit} mm")
+
+
+def _axes_to_ras(axes, name):
+    """Matrix (3, 3) from coordinates whose axes point as `axes` says to RAS."""
+    lines = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
+    if len(axes) != 3 or {lines.get(letter, (None,))[0] for letter in axes} != {0, 1, 2}:
+        raise InputError(f"{name}: axes must be three letters, one each of R/L, A/P and S/I, not {axes!r}")
+    matrix = np.zeros((3, 3))
+    for column, letter in enumerate(axes):
+        row, sign = lines[letter]
+        matrix[row, column] = sign
+    return matrix

@@ -1,0 +1,258 @@
+"""Reading and writing images and label maps; every fault of a file ends here, in one line that names it.
+
+NIfTI goes through nibabel; NRRD, MetaImage and DICOM series through SimpleITK.
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import SimpleITK as sitk
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.io.dicom import read_dicom
+from acsgreg_tf.io.files import READ_FAULTS, atomic_path, check_writable, ending_of, one_line
+from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
+
+__all__ = [
+    "Image",
+    "as_image",
+    "as_label",
+    "atomic_path",
+    "check_writable",
+    "read_image",
+    "read_label",
+    "write_image",
+]
+
+_NIFTI = (".nii", ".nii.gz")
+_ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
+# A detached header names its data file, which a rename would leave behind; so these two are read only.
+_WRITABLE = (*_NIFTI, ".nrrd", ".mha")
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """A volume in the world.
+
+    Attributes:
+        data: (X, Y, Z).
+        grid: where it lies, a Grid of the same shape.
+        name: what messages call it, mostly its path.
+    """
+
+    data: np.ndarray
+    grid: Grid
+    name: str = "image"
+
+    def __post_init__(self):
+        if self.data.shape != self.grid.shape:
+            raise InputError(f"{self.name}: data of shape {self.data.shape} on a grid of shape {self.grid.shape}")
+
+
+def read_image(path):
+    """Read an intensity image.
+
+    Args:
+        path: a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, or a folder that holds one DICOM series.
+
+    Returns:
+        An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are
+        dropped. A NIfTI's sform goes before its qform, as in nibabel; where the two disagree by more than a
+        tenth of a voxel, or neither is set, one warning says so.
+
+    Raises:
+        InputError: in one line that names the file: it is missing, unreadable, cut short or of an unknown
+            ending; it is no 3-D volume of at least two voxels a side; it holds colours, complex numbers, NaN
+            or infinite voxels, or nothing but zeros; its affine is singular; the folder holds no series,
+            several, or slices that are not evenly stacked.
+    """
+    return _as_intensities(_read(path))
+
+
+def read_label(path):
+    """Read a label map; as `read_image`, but `data` are integers and an empty map is allowed.
+
+    Raises:
+        InputError: as for `read_image`, or the voxels are not whole numbers.
+    """
+    return _as_labels(_read(path))
+
+
+def as_image(source):
+    """An intensity Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_image`."""
+    return _as_intensities(_take(source))
+
+
+def as_label(source):
+    """A label Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_label`."""
+    return _as_labels(_take(source))
+
+
+def write_image(path, data, grid, dtype=None):
+    """Write a volume; whole or not at all.
+
+    Args:
+        path: .nii, .nii.gz, .nrrd or .mha. NIfTI files get the affine as sform and qform, both with code 1.
+        data: (X, Y, Z).
+        grid: its Grid.
+        dtype: what to store. By default booleans become uint8, other integers keep their width up to 32 bits
+            and floating-point numbers become float32. Floating-point data stored as integers are rounded and
+            clipped.
+
+    Raises:
+        InputError: the ending is unknown, or the folder does not exist or cannot be written.
+    """
+    ending = ending_of(path)
+    if ending not in _WRITABLE:
+        raise InputError(f"{path}: images are written as {', '.join(_WRITABLE)}, not as {ending or 'this'}")
+    data = _stored(np.asarray(data), dtype)
+    Image(data, grid, str(path))
+    with atomic_path(path) as temporary:
+        if ending in _NIFTI:
+            image = nib.Nifti1Image(data, grid.affine)
+            image.set_sform(grid.affine, code=1)
+            image.set_qform(grid.affine, code=1)
+            image.header.set_xyzt_units("mm")
+            nib.save(image, temporary)
+        else:
+            try:
+                sitk.WriteImage(to_sitk(data, grid), str(temporary), useCompression=True)
+            except RuntimeError as error:
+                raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
+
+
+def _stored(data, dtype):
+    if dtype is None:
+        if data.dtype == bool:
+            dtype = np.uint8
+        elif np.issubdtype(data.dtype, np.floating):
+            dtype = np.float32
+        else:
+            dtype = data.dtype if data.dtype.itemsize <= 4 else np.int32
+    dtype = np.dtype(dtype)
+    if np.issubdtype(dtype, np.integer) and not np.can_cast(data.dtype, dtype):
+        limits = np.iinfo(dtype)
+        data = np.clip(np.rint(data), limits.min, limits.max)
+    return data.astype(dtype, copy=False)
+
+
+def _take(source):
+    if isinstance(source, Image):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        return _read(source)
+    if isinstance(source, sitk.Image):
+        return _from_itk(source, "SimpleITK image")
+    if isinstance(source, nib.spatialimages.SpatialImage):
+        return _from_nibabel(source, source.get_filename() or "nibabel image")
+    raise InputError(f"an image must be a path, a nibabel or SimpleITK image, or an Image, got {type(source).__name__}")
+
+
+def _read(path):
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if path.is_dir():
+        return _from_itk(read_dicom(path), str(path))
+    ending = ending_of(path)
+    if ending not in (*_NIFTI, *_ITK):
+        known = ", ".join((*_NIFTI, *_ITK))
+        raise InputError(f"{path}: unknown ending; images are {known}, or a folder with one DICOM series")
+    try:
+        image = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
+    except READ_FAULTS as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+    return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
+
+
+def _from_itk(image, name):
+    if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{name}: voxels must be plain numbers, not {image.GetPixelIDTypeAsString()}")
+    shape = image.GetSize()
+    while len(shape) > 3 and shape[-1] == 1:
+        image = image[(slice(None),) * (len(shape) - 1) + (0,)]
+        shape = image.GetSize()
+    _check_shape(shape, name)
+    data, grid = from_sitk(image)
+    return Image(data, grid, name)
+
+
+def _from_nibabel(image, name):
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None or np.issubdtype(dtype, np.complexfloating):
+        raise InputError(f"{name}: voxels must be plain numbers, not {dtype}")
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    _check_shape(shape, name)
+    try:
+        grid = Grid(shape, image.affine)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    _check_forms(image, grid, name)
+    try:
+        data = np.asanyarray(image.dataobj).reshape(shape)
+    except READ_FAULTS as error:
+        raise InputError(f"{name}: cannot be read ({one_line(error)})") from error
+    return Image(data, grid, name)
+
+
+def _check_shape(shape, name):
+    if len(shape) != 3:
+        raise InputError(f"{name}: a 3-D volume is needed, got {len(shape)}-D, shape {tuple(shape)}")
+    if min(shape) < 2:
+        raise InputError(f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}")
+
+
+def _check_forms(image, grid, name):
+    if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
+        return
+    sform = image.get_sform(coded=True)[0]
+    try:
+        qform = image.get_qform(coded=True)[0]
+    except READ_FAULTS:  # a quaternion that is none; the sform, if there is one, is used anyway
+        qform = None
+    if sform is None and qform is None:
+        warnings.warn(f"{name}: neither sform nor qform is set, left and right are nibabel's guess", stacklevel=5)
+    elif sform is not None and qform is not None:
+        try:
+            same = grid.isclose(Grid(grid.shape, qform), tolerance=0.1)
+        except InputError:
+            same = False
+        if not same:
+            warnings.warn(f"{name}: sform and qform disagree, the sform is used", stacklevel=5)
+
+
+def _check_finite(image):
+    if np.issubdtype(image.data.dtype, np.floating):
+        bad = image.data.size - int(np.count_nonzero(np.isfinite(image.data)))
+        if bad:
+            raise InputError(f"{image.name}: {bad} of {image.data.size} voxels are NaN or infinite")
+
+
+def _as_intensities(image):
+    _check_finite(image)
+    if not image.data.any():
+        raise InputError(f"{image.name}: every voxel is zero")
+    return Image(np.asarray(image.data, dtype=np.float32), image.grid, image.name)
+
+
+def _as_labels(image):
+    _check_finite(image)
+    data = image.data
+    if data.dtype == bool:
+        data = data.astype(np.uint8)
+    elif np.issubdtype(data.dtype, np.floating):
+        whole = np.rint(data)
+        # A header's slope leaves the last digits of a whole number wrong.
+        if not np.allclose(data, whole, rtol=0, atol=1e-3):
+            raise InputError(f"{image.name}: label maps must hold whole numbers, and this one holds fractions")
+        if np.abs(whole).max() > np.iinfo(np.int32).max:
+            raise InputError(f"{image.name}: label {np.abs(whole).max():.0f} does not fit into 32 bits")
+        data = whole.astype(np.int32)
+    return Image(data.astype(data.dtype.newbyteorder("="), copy=False), image.grid, image.name)

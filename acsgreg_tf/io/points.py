@@ -1,0 +1,221 @@
+"""Point lists: CSV, and 3D Slicer's .fcsv and .mrk.json. Read in RAS mm, written back in the file's own coordinates.
+
+Only positions change; names, colours and every other column or entry stay.
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import atomic_path, one_line
+from acsgreg_tf.io.transforms.itk import _FLIP
+
+__all__ = ["POINT_ENDINGS", "PointList", "check_coordinates", "point_ending", "read_points", "swap_if_lps"]
+
+POINT_ENDINGS = (".csv", ".fcsv", ".mrk.json")
+COORDINATES = ("RAS", "LPS")
+
+# Slicer's older files number their coordinate systems.
+_FCSV_SYSTEMS = {"RAS": "RAS", "LPS": "LPS", "0": "RAS", "1": "LPS"}
+# Markups that are nothing but their control points; a plane or a box has a frame of its own.
+_MARKUPS = ("Fiducial", "Line", "Angle", "Curve", "ClosedCurve")
+
+
+@dataclass(frozen=True, eq=False)
+class PointList:
+    """The points of a file.
+
+    Attributes:
+        points: (N, 3) float64, RAS mm, in the file's order.
+        write: called as `write(path, points)`; writes a file like the one read (same kind, coordinates and entries)
+            with these points, RAS mm.
+    """
+
+    points: np.ndarray
+    write: object = field(repr=False)
+
+
+def read_points(path, coordinates=None):
+    """Read a list of points.
+
+    CSV: columns x, y, z by their header line, whatever its case, or else the first three. .fcsv and .mrk.json say which
+    coordinates they hold (a .mrk.json that does not holds LPS, as its format says).
+
+    Args:
+        path: ends in .csv, .fcsv or .mrk.json.
+        coordinates: "RAS" or "LPS"; of a CSV, RAS by default. Of another file it must agree with what the file says.
+
+    Returns:
+        A PointList.
+
+    Raises:
+        InputError: naming the file: it is missing, unreadable or of another kind; it holds no points, a position that
+            is not three finite numbers, a markup that is more than its points, or coordinates other than RAS and LPS
+            or than those given.
+    """
+    ending = point_ending(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+    if ending == ".mrk.json":
+        return _read_markups(path, text, coordinates)
+    return _read_table(path, text, coordinates, ending)
+
+
+def point_ending(path):
+    """The ending of a point file, in lower case.
+
+    Raises:
+        InputError: it is none of `POINT_ENDINGS`.
+    """
+    for ending in POINT_ENDINGS:
+        if str(path).lower().endswith(ending):
+            return ending
+    raise InputError(f"{path}: unknown ending; points are {', '.join(POINT_ENDINGS)}")
+
+
+def check_coordinates(path, said, given):
+    """The coordinates of a file that says `said` (or None) for which the user gave `given` (or None); RAS if neither.
+
+    Raises:
+        InputError: the two disagree.
+    """
+    if said and given and said != given:
+        raise InputError(f"{path}: says that it holds {said} coordinates, not {given}")
+    return said or given or "RAS"
+
+
+def swap_if_lps(points, coordinates):
+    """Points (..., 3) from `coordinates` ("RAS" or "LPS") to RAS, or from RAS to them: it is the same flip."""
+    return points @ _FLIP[:3, :3] if coordinates == "LPS" else points
+
+
+def _read_table(path, text, coordinates, ending):
+    """CSV, and .fcsv, which is CSV below a few lines of comment."""
+    lines = text.splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if any(row)]
+    header = None
+    if ending == ".fcsv":
+        coordinates = check_coordinates(path, _fcsv_system(path, comments), coordinates)
+        names = _comment(comments, "columns")
+        columns = _columns(names.split(",")) if names else (1, 2, 3)
+    else:
+        coordinates = check_coordinates(path, None, coordinates)
+        if rows and not any(_is_number(cell) for cell in rows[0][:3]):
+            header = rows.pop(0)
+        columns = _columns(header) if header else (0, 1, 2)
+    if columns is None:
+        raise InputError(f"{path}: its header line names no columns x, y and z")
+    points = np.array([_position(path, [row[c] if c < len(row) else None for c in columns]) for row in rows])
+    if not len(points):
+        raise InputError(f"{path}: holds no points")
+
+    def write(target, points):
+        sheet = io.StringIO()
+        writer = csv.writer(sheet, lineterminator="\n")
+        if header:
+            writer.writerow(header)
+        for row, position in zip(rows, swap_if_lps(np.asarray(points), coordinates), strict=True):
+            row = list(row)
+            for column, value in zip(columns, position, strict=True):
+                row[column] = f"{value:.6f}"
+            writer.writerow(row)
+        _write_text(target, "".join(f"{line}\n" for line in comments) + sheet.getvalue())
+
+    return PointList(swap_if_lps(points, coordinates), write)
+
+
+def _read_markups(path, text, coordinates):
+    try:
+        content = json.loads(text)
+        markups = content["markups"]
+        held = []
+        for markup in markups:
+            if markup["type"] not in _MARKUPS:
+                raise InputError(
+                    f"{path}: a markup of type {markup['type']} is more than its points; only "
+                    f"{', '.join(_MARKUPS)} can be carried over"
+                )
+            if markup.get("coordinateUnits", "mm") not in ("mm", ["mm"] * 3):
+                raise InputError(f"{path}: holds coordinates in {markup['coordinateUnits']}, not in mm")
+            said = str(markup.get("coordinateSystem", "LPS")).upper()
+            if said not in COORDINATES:
+                raise InputError(f"{path}: holds {said} coordinates; only RAS and LPS are known")
+            system = check_coordinates(path, said, coordinates)
+            # A point that was not placed yet has no position, or one that means nothing.
+            placed = [p for p in markup["controlPoints"] if p.get("positionStatus", "defined") == "defined"]
+            held += [(point, system) for point in placed]
+        points = np.array([swap_if_lps(_position(path, point["position"]), system) for point, system in held])
+    except InputError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read as a Slicer markups file ({one_line(error)})") from error
+    if not len(points):
+        raise InputError(f"{path}: holds no points")
+
+    def write(target, points):
+        for (point, system), position in zip(held, np.asarray(points), strict=True):
+            point["position"] = swap_if_lps(position, system).tolist()
+        for markup in markups:
+            # Lengths and angles of where the points were; Slicer measures anew.
+            markup.pop("measurements", None)
+        _write_text(target, json.dumps(content, indent=4) + "\n")
+
+    return PointList(points, write)
+
+
+def _write_text(path, text):
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _fcsv_system(path, comments):
+    said = _comment(comments, "CoordinateSystem")
+    if said is None:
+        raise InputError(f"{path}: does not say which coordinates it holds (no line '# CoordinateSystem = ...')")
+    system = _FCSV_SYSTEMS.get(said.upper())
+    if system is None:
+        raise InputError(f"{path}: holds {said} coordinates; only RAS and LPS are known")
+    return system
+
+
+def _comment(comments, name):
+    """The value of a line `# name = value`, or None."""
+    for line in comments:
+        key, sign, value = line.lstrip("# ").partition("=")
+        if sign and key.strip() == name:
+            return value.strip()
+    return None
+
+
+def _columns(names):
+    """Indices of x, y and z among column names, or None."""
+    names = [name.strip().lower() for name in names]
+    return tuple(names.index(axis) for axis in "xyz") if set("xyz") <= set(names) else None
+
+
+def _is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _position(path, cells):
+    try:
+        position = np.array([float(cell) for cell in cells])
+    except (TypeError, ValueError):
+        position = np.array([])
+    if position.shape != (3,) or not np.isfinite(position).all():
+        raise InputError(f"{path}: {cells!r} is not a position of three numbers")
+    return position

@@ -1,0 +1,140 @@
+"""Surfaces: STL, PLY and VTK (legacy poly data), through the vtk package.
+
+vtk is large and optional, so nothing imports this module before a surface is to be read.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkObject
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkIOGeometry import vtkSTLReader, vtkSTLWriter
+from vtkmodules.vtkIOLegacy import vtkPolyDataReader, vtkPolyDataWriter
+from vtkmodules.vtkIOPLY import vtkPLYReader, vtkPLYWriter
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import atomic_path, ending_of
+from acsgreg_tf.io.points import check_coordinates, swap_if_lps
+
+__all__ = ["SURFACE_ENDINGS", "Surface", "read_surface", "surface_ending"]
+
+_READERS = {".stl": vtkSTLReader, ".ply": vtkPLYReader, ".vtk": vtkPolyDataReader}
+_WRITERS = {".stl": vtkSTLWriter, ".ply": vtkPLYWriter, ".vtk": vtkPolyDataWriter}
+SURFACE_ENDINGS = tuple(_READERS)
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The points of a surface.
+
+    Attributes:
+        points: (N, 3) float64, RAS mm.
+        write: called as `write(path, points)`; writes the surface with these points, RAS mm, in the coordinates that
+            it was read in, which its header then names as 3D Slicer does (SPACE=...). Faces, colours and scalars stay;
+            normals, which would be wrong, do not.
+    """
+
+    points: np.ndarray
+    write: object = field(repr=False)
+
+
+def read_surface(path, coordinates=None):
+    """Read a surface.
+
+    Args:
+        path: ends in .stl, .ply or .vtk.
+        coordinates: "RAS" or "LPS", in which the file's points are; where its header says so itself (SPACE=LPS, as 3D
+            Slicer writes) it must agree. RAS if neither says.
+
+    Returns:
+        A Surface.
+
+    Raises:
+        InputError: naming the file: it is missing, of another kind, unreadable, empty, or holds other coordinates than
+            those given.
+    """
+    ending = surface_ending(path)
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    coordinates = check_coordinates(path, _space(path), coordinates)
+    reader = _READERS[ending]()
+    reader.SetFileName(str(path))
+    if ending == ".vtk":
+        reader.ReadAllScalarsOn()
+        reader.ReadAllVectorsOn()
+        reader.ReadAllFieldsOn()
+    _quietly(reader.Update)
+    mesh = reader.GetOutput()
+    if not mesh.GetNumberOfPoints() or not mesh.GetNumberOfCells():
+        raise InputError(f"{path}: cannot be read as a surface, or holds none")
+    points = vtk_to_numpy(mesh.GetPoints().GetData())
+    kind = points.dtype
+    points = points.astype(float)
+    if not np.isfinite(points).all():
+        raise InputError(f"{path}: holds a point that is NaN or infinite")
+
+    def write(target, points):
+        moved = vtkPolyData()
+        moved.DeepCopy(mesh)
+        values = np.ascontiguousarray(swap_if_lps(np.asarray(points), coordinates), dtype=kind)
+        moved.GetPoints().SetData(numpy_to_vtk(values, deep=True))
+        for data in (moved.GetPointData(), moved.GetCellData()):
+            data.SetNormals(None)
+            data.RemoveArray("Normals")
+        _write(target, moved, f"SPACE={coordinates}")
+
+    return Surface(swap_if_lps(points, coordinates), write)
+
+
+def surface_ending(path):
+    """The ending of a surface file, in lower case.
+
+    Raises:
+        InputError: it is none of `SURFACE_ENDINGS`.
+    """
+    ending = ending_of(path)
+    if ending not in SURFACE_ENDINGS:
+        raise InputError(f"{path}: unknown ending; surfaces are {', '.join(SURFACE_ENDINGS)}")
+    return ending
+
+
+def _write(path, mesh, header):
+    ending = surface_ending(path)
+    writer = _WRITERS[ending]()
+    if ending == ".ply":
+        writer.AddComment(header)
+        for colours in ("RGB", "RGBA"):  # which VTK drops unless told
+            if mesh.GetPointData().HasArray(colours):
+                writer.SetArrayName(colours)
+                writer.SetEnableAlpha(colours == "RGBA")
+    else:
+        writer.SetHeader(f"acsgreg_tf output. {header}")
+    if ending == ".vtk":
+        writer.SetFileVersion(42)  # the newest that every reader knows
+    writer.SetFileTypeToBinary()
+    writer.SetInputData(mesh)
+    with atomic_path(path) as temporary:
+        writer.SetFileName(str(temporary))
+        _quietly(writer.Write)
+        if not temporary.exists():
+            raise InputError(f"{path}: cannot be written")
+
+
+def _space(path):
+    """The coordinates that a file's header names, or None."""
+    with open(path, "rb") as file:
+        found = re.search(rb"SPACE=(RAS|LPS)", file.read(1024))
+    return found and found[1].decode()
+
+
+def _quietly(work):
+    """Run `work` without VTK's paragraphs about faults; what it gives is checked by the caller."""
+    shown = vtkObject.GetGlobalWarningDisplay()
+    vtkObject.GlobalWarningDisplayOff()
+    try:
+        work()
+    finally:
+        vtkObject.SetGlobalWarningDisplay(shown)

@@ -1,0 +1,40 @@
+"""Transform files: one module an outside format, and the choice of one by a file's ending."""
+
+from acsgreg_tf.io.transforms.files import (
+    AFFINE_ENDINGS,
+    WARP_ENDINGS,
+    check_transform_ending,
+    read_transform,
+    write_transform,
+)
+from acsgreg_tf.io.transforms.itk import (
+    from_sitk,
+    from_sitk_transform,
+    grid_from_sitk,
+    read_displacement,
+    read_itk,
+    to_sitk,
+    to_sitk_transform,
+    write_displacement,
+    write_itk,
+)
+from acsgreg_tf.io.transforms.vxm import read_npz, write_npz
+
+__all__ = [
+    "AFFINE_ENDINGS",
+    "WARP_ENDINGS",
+    "check_transform_ending",
+    "from_sitk",
+    "from_sitk_transform",
+    "grid_from_sitk",
+    "read_displacement",
+    "read_itk",
+    "read_npz",
+    "read_transform",
+    "to_sitk",
+    "to_sitk_transform",
+    "write_displacement",
+    "write_itk",
+    "write_npz",
+    "write_transform",
+]

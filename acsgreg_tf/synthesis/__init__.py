@@ -1,0 +1,1 @@
+"""Vertebrae made to order: a parametric phantom, real shapes varied, simulated CT."""

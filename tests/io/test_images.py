@@ -1,0 +1,391 @@
+"""Images in and out: what is read lies where the real readers say, and every bad file gets its one line."""
+
+import gzip
+import itertools
+import os
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Grid
+from acsgreg_tf.io.images import Image, as_image, as_label, atomic_path, read_image, read_label, write_image
+from acsgreg_tf.io.transforms import from_sitk
+
+ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+def oblique_grid(shape=(5, 6, 7)):
+    """A rotated, anisotropic, left-handed grid far from the origin."""
+    turn = nib.eulerangles.euler2mat(0.3, -0.2, 0.5)
+    affine = np.eye(4)
+    affine[:3, :3] = turn @ np.diag([-0.8, 1.1, 3.0])
+    affine[:3, 3] = (-120.5, 33.25, 871.0)
+    return Grid(shape, affine)
+
+
+def volume(shape=(5, 6, 7), dtype=np.float32):
+    return np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
+
+
+def write_dicom_series(folder, data, grid, uid="1.2.3.4", skip=()):
+    """Minimal CT slices by SimpleITK, as its own DicomSeriesReadModifyWrite example does."""
+    folder.mkdir(exist_ok=True)
+    image = sitk.GetImageFromArray(np.transpose(data, (2, 1, 0)).astype(np.int16))
+    lps = np.diag([-1, -1, 1, 1]) @ grid.affine
+    direction = lps[:3, :3] / grid.spacing
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    for k in range(data.shape[2]):
+        if k in skip:
+            continue
+        piece = image[:, :, k]
+        piece.SetSpacing(grid.spacing[:2].tolist())
+        position = lps[:3, 3] + k * lps[:3, 2]
+        tags = {
+            "0008|0060": "CT",
+            "0020|000e": uid,
+            "0020|000d": "1.2.3",
+            "0008|0018": f"{uid}.{k + 1}",
+            "0020|0013": str(k + 1),
+            "0020|0032": "\\".join(f"{p:.6f}" for p in position),
+            "0020|0037": "\\".join(f"{d:.8f}" for d in direction[:, :2].T.ravel()),
+            "0018|0050": f"{grid.spacing[2]:.3f}",
+        }
+        for key, value in tags.items():
+            piece.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f"{uid}_{k:03d}.dcm"))
+        writer.Execute(piece)
+    return folder
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.uint8])
+def test_what_is_written_is_read_back(tmp_path, ending, dtype):
+    grid, data = oblique_grid(), volume(dtype=dtype)
+    path = tmp_path / f"sub-1.5_ct{ending}"
+    write_image(path, data, grid)
+    image, label = read_image(path), read_label(path)
+    assert image.grid.isclose(grid, 1e-5) and label.grid.isclose(grid, 1e-5)
+    assert image.data.dtype == np.float32 and np.issubdtype(label.data.dtype, np.integer)
+    np.testing.assert_array_equal(image.data, data)
+    np.testing.assert_array_equal(label.data, data)
+    assert image.name == str(path)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_other_readers_see_the_same_world(tmp_path, ending):
+    grid, data = oblique_grid(), volume()
+    path = tmp_path / f"x{ending}"
+    write_image(path, data, grid)
+    theirs = sitk.ReadImage(str(path))
+    index = (3, 1, 2)
+    lps = theirs.TransformIndexToPhysicalPoint(index)
+    np.testing.assert_allclose(np.array(lps) * (-1, -1, 1), grid.index_to_points(index), atol=1e-4)
+    assert theirs[index] == data[index]
+    if ending.startswith(".nii"):
+        header = nib.load(path).header
+        np.testing.assert_allclose(header.get_sform(), grid.affine, atol=1e-4)
+        np.testing.assert_allclose(header.get_qform(), grid.affine, atol=1e-4)
+        assert (header["sform_code"], header["qform_code"]) == (1, 1)
+
+
+ORIENTATIONS = [
+    [[axis, flip] for axis, flip in zip(axes, flips)]
+    for axes in itertools.permutations(range(3))
+    for flips in itertools.product((1, -1), repeat=3)
+]
+
+
+@settings(max_examples=48, deadline=None)
+@given(
+    orientation=st.sampled_from(ORIENTATIONS),
+    spacing=st.tuples(*[st.floats(0.3, 5)] * 3),
+    ending=st.sampled_from(ENDINGS),
+)
+def test_nibabel_and_itk_files_agree_in_every_orientation(tmp_path_factory, orientation, spacing, ending):
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = (10, -20, 30)
+    turned = nib.Nifti1Image(volume(), affine).as_reoriented(orientation)
+    path = tmp_path_factory.mktemp("orientation") / f"x{ending}"
+    write_image(path, turned.get_fdata(), Grid(turned.shape, turned.affine))
+    image = read_image(path)
+    # The voxel that holds a value lies at the same world point whatever the storage order.
+    index = np.argwhere(image.data == volume()[1, 2, 3])[0]
+    expected = affine[:3, :3] @ (1, 2, 3) + affine[:3, 3]
+    np.testing.assert_allclose(image.grid.index_to_points(index), expected, atol=1e-4)
+    data, grid = from_sitk(sitk.ReadImage(str(path)))
+    np.testing.assert_array_equal(data, image.data)
+    assert grid.isclose(image.grid, 1e-4)
+
+
+def test_slope_and_intercept_are_applied(tmp_path):
+    path = tmp_path / "x.nii"
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    image = nib.Nifti1Image(volume(dtype=np.int16), np.eye(4), header)
+    image.header.set_slope_inter(2.0, -1000.0)
+    nib.save(image, path)
+    with open(path, "r+b") as file:  # nibabel wrote slope and data that belong together; read the bytes back raw
+        raw = np.frombuffer(file.read()[352:], "<i2").reshape((5, 6, 7), order="F")
+    np.testing.assert_allclose(read_image(path).data, raw * 2.0 - 1000.0)
+
+
+def test_trailing_axes_of_one_are_dropped(tmp_path):
+    path = tmp_path / "x.nii.gz"
+    nib.save(nib.Nifti1Image(volume()[..., None, None], np.eye(4)), path)
+    assert read_image(path).data.shape == (5, 6, 7)
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(volume())]), str(tmp_path / "x.mha"))
+    np.testing.assert_array_equal(read_image(tmp_path / "x.mha").data, volume().transpose(2, 1, 0))
+
+
+def test_big_endian_and_float_labels(tmp_path):
+    path = tmp_path / "x.nii"
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    nib.save(nib.Nifti1Image(volume(dtype=np.int16), np.eye(4), header), path)
+    assert read_label(path).data.dtype == np.int16
+    np.testing.assert_array_equal(read_label(path).data, volume(dtype=np.int16))
+    write_image(tmp_path / "f.nii", volume(dtype=np.float64), oblique_grid())
+    assert read_label(tmp_path / "f.nii").data.dtype == np.int32
+
+
+def test_objects_are_taken_as_they_are(tmp_path):
+    grid, data = oblique_grid(), volume()
+    path = tmp_path / "x.nii.gz"
+    write_image(path, data, grid)
+    sources = [path, str(path), nib.load(path), sitk.ReadImage(str(path)), Image(data, grid, "mine")]
+    for source in sources:
+        image = as_image(source)
+        assert image.grid.isclose(grid, 1e-4)
+        np.testing.assert_array_equal(image.data, data)
+        np.testing.assert_array_equal(as_label(source).data, data)
+    assert as_image(sources[-1]).name == "mine"
+    with pytest.raises(InputError, match="got ndarray"):
+        as_image(data)
+
+
+def test_a_dicom_folder_is_read(tmp_path):
+    affine = np.diag([-0.7, -0.7, 2.5, 1.0])
+    affine[:3, 3] = (90.0, 80.0, -40.0)
+    grid = Grid((8, 9, 6), affine)
+    data = volume(grid.shape, np.int16) - 200
+    image = read_image(write_dicom_series(tmp_path / "ct", data, grid))
+    assert image.grid.isclose(grid, 1e-4)
+    np.testing.assert_array_equal(image.data, data)
+
+
+def test_dicom_folders_that_cannot_be_used(tmp_path):
+    grid, data = Grid((8, 9, 6), np.diag([-1.0, -1.0, 2.5, 1.0])), volume((8, 9, 6), np.int16)
+    two = write_dicom_series(tmp_path / "two", data, grid, "1.2.3.4")
+    write_dicom_series(two, data, grid, "1.2.3.5")
+    with pytest.raises(InputError, match=r"two: holds 2 DICOM series.*1\.2\.3\.4 \(6 files\); 1\.2\.3\.5 \(6 files\)"):
+        read_image(two)
+    with pytest.raises(InputError, match="gap: slice 2 of 5 .*a slice is missing"):
+        read_image(write_dicom_series(tmp_path / "gap", data, grid, skip=(3,)))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "notes.txt").write_text("nothing here")
+    with pytest.raises(InputError, match="empty: is a folder without a DICOM series"):
+        read_image(tmp_path / "empty")
+
+
+def _cut(path, fraction):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
+
+
+def _raw_header(path, **fields):
+    """Overwrite header fields of a .nii in place, past nibabel's own checks."""
+    content = bytearray(path.read_bytes())
+    for field, value in fields.items():
+        dtype, offset = nib.nifti1.header_dtype.fields[field][:2]
+        raw = np.array(value, dtype=dtype.base).tobytes()
+        content[offset : offset + len(raw)] = raw
+    path.write_bytes(content)
+
+
+def _bad_files():
+    grid, noise = oblique_grid((20, 20, 20)), np.random.default_rng(0).normal(size=(20, 20, 20))
+
+    def nifti(data, affine=None, ending=".nii.gz", **fields):
+        def make(folder):
+            path = folder / f"x{ending}"
+            nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+            if fields:
+                _raw_header(path, **fields)
+            return path
+
+        return make
+
+    def written(ending, cut):
+        def make(folder):
+            path = folder / f"x{ending}"
+            write_image(path, noise, grid)
+            _cut(path, cut)
+            return path
+
+        return make
+
+    def text(name, content=b"no image at all\n" * 40):
+        def make(folder):
+            (folder / name).write_bytes(content)
+            return folder / name
+
+        return make
+
+    def itk(image):
+        def make(folder):
+            sitk.WriteImage(image, str(folder / "x.mha"))
+            return folder / "x.mha"
+
+        return make
+
+    nan = volume()
+    nan[1, 2, 3], nan[0, 0, 0] = np.nan, np.inf
+    rgb = np.zeros((4, 4, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    singular = [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
+    return {
+        "missing": (lambda folder: folder / "none.nii.gz", "no such file"),
+        "unknown ending": (text("x.jpg"), "unknown ending"),
+        "no ending": (text("scan"), "unknown ending"),
+        "text as nii": (text("x.nii"), "cannot be read"),
+        "text as nii.gz": (text("x.nii.gz"), "cannot be read"),
+        "text inside gz": (text("x.nii.gz", gzip.compress(b"nothing" * 99)), "cannot be read"),
+        "empty nii": (text("x.nii", b""), "cannot be read"),
+        "text as nrrd": (text("x.nrrd"), "cannot be read"),
+        "text as mha": (text("x.mha"), "cannot be read"),
+        "cut nii": (written(".nii", 0.6), "cannot be read"),
+        "cut gzip": (written(".nii.gz", 0.6), "cannot be read"),
+        "cut inside the header": (written(".nii.gz", 0.005), "cannot be read"),
+        "cut nrrd": (written(".nrrd", 0.6), "cannot be read"),
+        "cut mha": (written(".mha", 0.6), "cannot be read"),
+        "4-D": (nifti(np.ones((3, 4, 5, 2))), r"3-D volume is needed, got 4-D, shape \(3, 4, 5, 2\)"),
+        "2-D": (nifti(np.ones((3, 4))), "3-D volume is needed, got 2-D"),
+        "one slice": (nifti(np.ones((3, 4, 1))), "at least 2 voxels"),
+        "2-D mha": (itk(sitk.Image(4, 5, sitk.sitkInt16)), "3-D volume is needed, got 2-D"),
+        "vectors": (itk(sitk.Image([4, 4, 4], sitk.sitkVectorFloat32, 3)), "plain numbers"),
+        "colours": (nifti(rgb), "plain numbers"),
+        "complex": (nifti(np.ones((4, 4, 4), np.complex64)), "plain numbers"),
+        "NaN": (nifti(nan), "2 of 210 voxels are NaN or infinite"),
+        "zeros": (nifti(np.zeros((4, 4, 4))), "every voxel is zero"),
+        "singular": (nifti(volume(), ending=".nii", srow_y=singular[1], sform_code=1), "singular"),
+        "NaN affine": (nifti(volume(), ending=".nii", srow_y=[np.nan] * 4, sform_code=1), "a NaN"),
+        "absurd size": (
+            nifti(volume(), ending=".nii", dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]),
+            "cannot be read",
+        ),
+    }
+
+
+BAD_FILES = _bad_files()
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_file_gets_one_line_that_names_it(tmp_path, case):
+    make, fault = BAD_FILES[case]
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=fault) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message and len(message) < len(str(path)) + 300
+
+
+def test_labels_may_be_empty_but_not_fractions(tmp_path):
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "empty.nii.gz")
+    assert not read_label(tmp_path / "empty.nii.gz").data.any()
+    nib.save(nib.Nifti1Image(np.full((4, 4, 4), 1.5, np.float32), np.eye(4)), tmp_path / "half.nii.gz")
+    with pytest.raises(InputError, match="half.nii.gz: label maps must hold whole numbers"):
+        read_label(tmp_path / "half.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "change, expected, message",
+    [
+        ({"pixdim": [1, 1, 1, 2, 0, 0, 0, 0]}, np.diag([1.0, 1, 1, 1]), "sform and qform disagree"),
+        ({"sform_code": 0, "qform_code": 0}, None, "neither sform nor qform"),
+        ({"sform_code": 0}, np.eye(4), None),
+        ({"qform_code": 0}, np.eye(4), None),
+    ],
+)
+def test_headers_of_two_minds(tmp_path, change, expected, message):
+    path = tmp_path / "x.nii"
+    image = nib.Nifti1Image(volume(), np.eye(4))
+    image.set_sform(np.eye(4), code=1)
+    image.set_qform(np.eye(4), code=1)
+    nib.save(image, path)
+    _raw_header(path, **change)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        read = read_image(path)
+    assert [str(w.message).startswith(str(path)) and message in str(w.message) for w in seen] == [True] * bool(message)
+    if expected is not None:
+        np.testing.assert_allclose(read.grid.affine, expected)
+
+
+@pytest.mark.parametrize(
+    "data, dtype, stored",
+    [
+        (np.ones((2, 2, 2), bool), None, np.uint8),
+        (np.full((2, 2, 2), 7, np.int64), None, np.int32),
+        (np.full((2, 2, 2), 0.25), None, np.float32),
+        (np.full((2, 2, 2), 1.6), np.int16, np.int16),
+        (np.full((2, 2, 2), 300.0), np.uint8, np.uint8),
+    ],
+)
+def test_what_is_stored(tmp_path, data, dtype, stored):
+    write_image(tmp_path / "x.nii.gz", data, Grid((2, 2, 2), np.eye(4)), dtype)
+    image = nib.load(tmp_path / "x.nii.gz")
+    assert image.get_data_dtype() == stored
+    expected = {1.6: 2, 300.0: 255}.get(float(data.flat[0]), data.flat[0])
+    np.testing.assert_allclose(image.get_fdata(), expected)
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    grid, data = oblique_grid(), volume()
+    with pytest.raises(InputError, match="the output folder .*none does not exist"):
+        write_image(tmp_path / "none" / "x.nii.gz", data, grid)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="does not exist"):
+        write_image(tmp_path / "file" / "x.nii.gz", data, grid)
+    (tmp_path / "folder.nii.gz").mkdir()
+    with pytest.raises(InputError, match="not a regular file"):
+        write_image(tmp_path / "folder.nii.gz", data, grid)
+    for name in ("x.jpg", "x", "x.mhd"):
+        with pytest.raises(InputError, match="images are written as"):
+            write_image(tmp_path / name, data, grid)
+    with pytest.raises(InputError, match="data of shape"):
+        write_image(tmp_path / "x.nii", data[1:], grid)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the administrator may write everywhere")
+def test_a_folder_without_permission(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match="cannot be written"):
+            write_image(tmp_path / "x.nii.gz", volume(), oblique_grid())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "x.nii.gz"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
+        assert temporary.name.endswith(".x.nii.gz") and temporary.parent == tmp_path
+        temporary.write_text("half")
+        raise RuntimeError("half way")
+    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["x.nii.gz"]
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["x.nii.gz"]
+
+
+def test_a_full_disk_is_the_users_news(tmp_path):
+    with pytest.raises(InputError, match="x.bin: cannot be written"), atomic_path(tmp_path / "x.bin"):
+        raise OSError(28, "No space left on device")

@@ -1,0 +1,279 @@
+"""Training: the loss that it minimises, its files, and that a stopped run ends as one that was not stopped."""
+
+import csv
+import json
+
+import keras
+import nibabel as nib
+import numpy as np
+import pytest
+from keras import ops
+
+from acsgreg_tf import training
+from acsgreg_tf.cohort.dataset import Vertebrae
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.networks import ACSGRegNet, load
+from acsgreg_tf.ops.affine import warp_jointly
+from acsgreg_tf.training import Recipe, WarmCosine, training_model
+from acsgreg_tf.training.batches import PairBatches
+from tests.helpers import ball, noise
+
+pytestmark = pytest.mark.trains
+
+SHAPE = (16, 16, 16)
+RECIPE = Recipe(epochs=2, batch_size=2, lr=2e-3, steps_per_epoch=3, window=5, lambdas=(0.1, 0.7, 0.01, 0.1, 0.5))
+
+
+def network(seed=0):
+    keras.utils.set_random_seed(seed)
+    return ACSGRegNet(
+        SHAPE, affine_features=(4, 4), encoder_features=(4, 4), width=8, layers=1, heads=2, normalization="none"
+    )
+
+
+@pytest.fixture(scope="module")
+def vertebrae(tmp_path_factory):
+    """Four textured balls of different sizes and places."""
+    folder, images, labels = tmp_path_factory.mktemp("crops"), [], []
+    texture = 0.6 + 0.3 * np.sin(np.indices(SHAPE).sum(0) * 0.9)
+    for i, (radius, x) in enumerate(((4, 7), (5, 8), (4.5, 8.5), (5.5, 7.5))):
+        mask = ball(SHAPE, radius, (x, 8, 7))[0, ..., 0]
+        for names, volume in ((images, mask * texture), (labels, (mask > 0.5).astype("uint8"))):
+            names.append(str(folder / f"{i}_{volume.dtype}.nii.gz"))
+            nib.save(nib.Nifti1Image(volume.astype("float32"), np.eye(4)), names[-1])
+    return Vertebrae(images, labels)
+
+
+def run(folder, vertebrae, net=None, recipe=RECIPE, **options):
+    net = net or network()
+    training.train(net, vertebrae, recipe, folder, tensorboard=False, verbose=0, **options)
+    return net
+
+
+def rows(path):
+    with open(path, encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(vertebrae, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    return run(folder, vertebrae), folder
+
+
+def test_total_is_the_weighted_sum_of_the_paper(vertebrae):
+    net = network()
+    model = training_model(net, labels=True)
+    training.compile_for(model, RECIPE, 1e-3, 10)
+    made = len(model.metrics_variables)
+    inputs, targets = PairBatches(vertebrae, 2)[0]
+    found = model.evaluate(inputs, targets, verbose=0, return_dict=True)
+    assert len(model.metrics_variables) == made  # one that the first step makes would have it traced twice
+    names = ("m_a", "m_d", "phi", "m_a_seg", "m_d_seg")
+    parts = [found[f"{name}_loss"] for name in names]
+    assert found["loss"] == pytest.approx(np.dot(parts, RECIPE.lambdas), abs=1e-5)
+    # At the start phi is zero, so both stages score the same, and nothing is rough.
+    assert parts[0] == pytest.approx(parts[1], abs=1e-3) and parts[0] < 0
+    assert parts[2] == pytest.approx(0, abs=1e-6)
+    overlap = np.array(targets["m_a_seg"]), np.array(inputs["moving_seg"])
+    dice = np.mean([2 * (f * m).sum() / (f.sum() + m.sum()) for f, m in zip(*overlap)])
+    assert parts[3] == pytest.approx(1 - dice, abs=0.02)
+
+
+def test_without_labels_the_dice_terms_are_absent(vertebrae):
+    assert set(training_model(network(), labels=False).output_names) == {"m_a", "m_d", "phi"}
+
+
+def test_a_term_of_weight_zero_is_left_out():
+    losses, _ = training.losses_of(Recipe(lambdas=(0, 1, 0, 0, 1)), ["m_a", "m_d", "phi", "m_a_seg", "m_d_seg"])
+    assert [name for name, loss in losses.items() if loss is not None] == ["m_d", "m_d_seg"]
+    with pytest.raises(InputError, match="leave no loss"):
+        training.losses_of(Recipe(lambdas=(0, 1, 0, 0, 1)), ["m_a", "m_a_seg"])
+
+
+def test_loss_falls(vertebrae, tmp_path):
+    recipe = Recipe(epochs=6, batch_size=4, lr=5e-3, steps_per_epoch=5, window=5, lambdas=(0.1, 0.7, 0.001, 0.1, 1))
+    run(tmp_path / "run", vertebrae, recipe=recipe)
+    log = [float(row["loss"]) for row in rows(tmp_path / "run" / "log-joint.csv")]
+    assert len(log) == 6 and log[-1] < log[0] - 0.05
+
+
+def test_files_of_a_run(finished):
+    net, folder = finished
+    log = rows(folder / "log-joint.csv")
+    assert [int(row["epoch"]) for row in log] == [1, 2] and [int(row["step"]) for row in log] == [3, 6]
+    assert {"loss", "m_a_loss", "m_d_loss", "phi_loss", "m_a_seg_loss", "m_d_seg_loss"} <= set(log[0])
+    last = load(folder / "last.h5")
+    for ours, theirs in zip(net.weights, last.weights):
+        np.testing.assert_array_equal(ours, theirs)
+    assert (folder / "best.h5").exists()
+    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == 6
+    assert len(list(folder.glob("state-*.weights.h5"))) == 1
+
+
+class Stop(keras.callbacks.Callback):
+    """Ctrl-C after some steps."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [2, 4])
+def test_stopped_and_resumed_ends_as_not_stopped(finished, vertebrae, tmp_path, monkeypatch, after):
+    folder = tmp_path / "run"
+    fit = keras.Model.fit
+
+    def interrupted(self, *args, callbacks, **options):
+        return fit(self, *args, callbacks=[*callbacks, Stop(after)], **options)
+
+    monkeypatch.setattr(keras.Model, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, vertebrae)
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == after
+    resumed = run(folder, vertebrae, net=network(seed=9), resume=True)
+    for ours, theirs in zip(resumed.weights, finished[0].weights):
+        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    assert [int(row["step"]) for row in rows(folder / "log-joint.csv")] == [3, 6]
+
+
+def test_affine_stage_comes_first_and_leaves_the_rest(vertebrae, tmp_path):
+    recipe = Recipe(
+        epochs=1,
+        batch_size=2,
+        lr=1e-9,
+        steps_per_epoch=2,
+        window=5,
+        lambdas=(0.1, 0.7, 0.01, 0.1, 0.5),
+        affine_epochs=2,
+        affine_lr=1e-2,
+    )
+    net = network()
+    before = {weight.path: weight.numpy() for weight in net.weights}
+    run(tmp_path / "run", vertebrae, net, recipe)
+    moved = {
+        path
+        for path, old in before.items()
+        for w in net.weights
+        if w.path == path and np.abs(w.numpy() - old).max() > 1e-4
+    }
+    assert moved and all("affine_net" in path or "matrix" in path or "block" in path for path in moved)
+    assert len(rows(tmp_path / "run" / "log-affine.csv")) == 2
+
+
+def test_a_run_stopped_between_the_stages_keeps_the_first(vertebrae, tmp_path, monkeypatch):
+    recipe = Recipe(
+        **{**RECIPE.__dict__, "epochs": 1, "steps_per_epoch": 1, "affine_epochs": 1, "affine_lr": 1e-2, "lr": 1e-9}
+    )
+    stage = training._run_stage
+
+    def stopped(net, train, validation, recipe, folder, position, *others):
+        if position.stage == "joint":
+            raise KeyboardInterrupt
+        stage(net, train, validation, recipe, folder, position, *others)
+
+    monkeypatch.setattr(training, "_run_stage", stopped)
+    learned = network()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", vertebrae, learned, recipe)
+    monkeypatch.setattr(training, "_run_stage", stage)
+    resumed = run(tmp_path / "run", vertebrae, network(seed=9), recipe, resume=True)
+    for ours, theirs in zip(resumed.affine_net.weights, learned.affine_net.weights):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_validation_chooses_the_best(vertebrae, tmp_path):
+    run(tmp_path / "run", vertebrae, validation=vertebrae)
+    assert all("val_loss" in row for row in rows(tmp_path / "run" / "log-joint.csv"))
+
+
+def test_resume_refuses_what_does_not_fit(finished, vertebrae, tmp_path):
+    with pytest.raises(InputError, match="nothing to resume"):
+        run(tmp_path / "none", vertebrae, resume=True)
+    _, folder = finished
+    with pytest.raises(InputError, match="another seed"):
+        run(folder, vertebrae, recipe=Recipe(**{**RECIPE.__dict__, "seed": 5}), resume=True)
+    copy = tmp_path / "damaged"
+    copy.mkdir()
+    (copy / "state.json").write_text("{")
+    with pytest.raises(InputError, match="damaged training state"):
+        run(copy, vertebrae, resume=True)
+
+
+def test_a_loss_that_became_nan_is_said(vertebrae, tmp_path):
+    net = network()
+    net.get_layer("projection").bias.assign([np.nan] * 8)
+    with pytest.raises(InputError, match="NaN"):
+        run(tmp_path / "run", vertebrae, net)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"epochs": 0},
+        {"window": 4},
+        {"lr": -1.0},
+        {"lambdas": (1, 2)},
+        {"schedule": "step"},
+        {"initial_epoch": 99},
+        {"label_loss": "hausdorff"},
+    ],
+)
+def test_recipe_refuses_what_it_cannot_use(fault):
+    with pytest.raises(InputError, match=next(iter(fault))):
+        Recipe(**fault)
+
+
+def test_learning_rate_schedule():
+    schedule = WarmCosine(1.0, total=110, warmup=10)
+    assert float(schedule(0)) == pytest.approx(0.1)
+    assert float(schedule(9)) == pytest.approx(1.0)
+    assert float(schedule(60)) == pytest.approx(0.5, abs=1e-6)
+    assert float(schedule(110)) == pytest.approx(0.0, abs=1e-6)
+    assert float(WarmCosine(1.0, 110, 0, cosine=False)(100)) == 1.0
+
+
+def test_warped_once_and_pulled_by_the_distance_the_loss_falls(vertebrae, tmp_path):
+    recipe = Recipe(
+        epochs=4,
+        batch_size=4,
+        lr=5e-3,
+        steps_per_epoch=5,
+        window=5,
+        lambdas=(0.1, 0.7, 0.001, 0.1, 1),
+        warp_once=True,
+        label_loss="distance",
+    )
+    run(tmp_path / "run", vertebrae, recipe=recipe, validation=vertebrae)
+    log = rows(tmp_path / "run" / "log-joint.csv")
+    for name in ("loss", "m_d_seg_loss"):
+        assert float(log[-1][name]) < float(log[0][name]) - 0.05
+    # Held-out pairs are measured by the same distance: not as masks, of which no sum is so large.
+    assert float(log[0]["val_m_d_seg_loss"]) == pytest.approx(float(log[0]["m_d_seg_loss"]), rel=0.5)
+    with pytest.raises(InputError, match="another warp_once"):
+        run(tmp_path / "run", vertebrae, recipe=Recipe(**{**recipe.__dict__, "warp_once": False}), resume=True)
+
+
+def test_warped_once_the_moved_pair_is_sampled_as_register_samples_it(vertebrae):
+    net = network()
+    model = training_model(net, labels=True, warp_once=True)
+    twice = training_model(net, labels=True)
+    assert set(model.output_names) == set(twice.output_names)
+    inputs, _ = PairBatches(vertebrae, 2)[0]
+    net.set_weights([weight + noise(weight.shape, 0.05, seed) for seed, weight in enumerate(net.get_weights())])
+    pair = {k: inputs[k] for k in ("fixed", "moving")}
+    found, other, answer = (
+        {name: ops.convert_to_numpy(value) for name, value in part(given).items()}
+        for part, given in ((model, inputs), (twice, inputs), (net, pair))
+    )
+    for name, given in (("m_d", "moving"), ("m_d_seg", "moving_seg")):
+        expected = ops.convert_to_numpy(warp_jointly(inputs[given], answer["affine"], answer["phi"]))
+        np.testing.assert_allclose(found[name], expected, atol=1e-5)
+        assert np.abs(found[name] - other[name]).max() > 1e-3  # sampled once, not twice
+    np.testing.assert_array_equal(found["m_a"], other["m_a"])
