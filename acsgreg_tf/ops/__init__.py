@@ -1,1 +1,8 @@
-"""Pure tensor functions on `keras.ops`: no layers, no files."""
+"""Tensor functions on keras.ops: sampling, fields, affine maps, attention; `backend` alone knows TensorFlow, JAX and PyTorch."""
+
+from typing import Any
+
+# A tensor of whichever backend Keras runs on.
+Tensor = Any
+
+__all__ = ["Tensor"]
