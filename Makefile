@@ -1,13 +1,17 @@
-# make demo   registers the sample pair in data/ with the shipped network
-# make test   runs the tests
-# Both make .venv first, with everything that is needed.
-# make test-backends   runs the tests of layers, losses, networks and training under JAX and PyTorch, in environments of
-#                      their own without TensorFlow, and that one model file gives one field on all three (docs/backends.md)
+# make demo            registers the sample pair in data/ with the shipped network
+# make test            runs the tests, the slow ones left out, JOBS of them at a time
+# make test-slow       runs the slow ones: full sizes, other registration tools, cold starts, the README's commands
+# make test-backends   runs the tests of the core under JAX and PyTorch, in environments without TensorFlow
+# make lint types      checks style and which room imports which; checks types
+# make coverage        runs `make test` and reports the lines that it missed
+# Each makes the environment that it needs first.
 
 PYTHON ?= python3
 VENV   ?= .venv
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+PYTEST  = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # What pip installs for `make test-backends`. The version of PyTorch is pinned so that an index which holds a CPU build
 # gives that; elsewhere, where pip's default is a CUDA build of some GB, name another: make TORCH=... test-backends
@@ -15,9 +19,9 @@ JAX    ?= jax
 TORCH  ?= torch==2.13.0
 FIELDS := build/backend-fields
 
-.PHONY: demo test test-backends lint clean
+.PHONY: demo test test-slow test-backends lint types coverage clean
 
-$(READY): setup.py pyproject.toml
+$(READY): setup.py pyproject.toml requirements-base.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -35,7 +39,21 @@ demo: $(READY)
 	@echo "Look at demo/before_after.png; open demo/warp.h5 in 3D Slicer."
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY)
+	$(PYTEST) -m slow
+
+coverage: $(READY)
+	$(PYTEST) -m "not slow" --cov acsgreg_tf --cov-report term-missing:skip-covered
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
 
 .venv-jax/.installed: WHAT = $(JAX)
 .venv-torch/.installed: WHAT = $(TORCH)
@@ -43,26 +61,23 @@ test: $(READY)
 .venv-%/.installed: requirements-base.txt setup.py
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade pip
-	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis pytest
+	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis pytest pytest-xdist
 	.venv-$*/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 
 # JAX compiles each shape that the tests of networks use; PyTorch is quick enough for all of them.
 test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
 	rm -rf $(FIELDS)
-	KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py write $(FIELDS)
-	KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py write $(FIELDS)
-	KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py write $(FIELDS)
-	KERAS_BACKEND=tensorflow $(BIN)/python tests/backend_fields.py check $(FIELDS)
-	KERAS_BACKEND=jax .venv-jax/bin/python tests/backend_fields.py check $(FIELDS)
-	KERAS_BACKEND=torch .venv-torch/bin/python tests/backend_fields.py check $(FIELDS)
-	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest tests/ops tests/layers tests/networks tests/registration tests/test_losses.py \
-	    tests/training tests/test_backends.py
-	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest tests/ops tests/layers tests/networks/test_networks.py \
-	    tests/registration/refine tests/test_losses.py tests/test_backends.py
-
-lint: $(READY)
-	$(BIN)/ruff check .
+	KERAS_BACKEND=tensorflow $(BIN)/python -m tests.backend_fields write $(FIELDS)
+	KERAS_BACKEND=jax .venv-jax/bin/python -m tests.backend_fields write $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m tests.backend_fields write $(FIELDS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m tests.backend_fields check $(FIELDS)
+	KERAS_BACKEND=jax .venv-jax/bin/python -m tests.backend_fields check $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m tests.backend_fields check $(FIELDS)
+	KERAS_BACKEND=torch .venv-torch/bin/python -m pytest -n $(JOBS) --dist loadfile tests/ops tests/layers tests/networks \
+	    tests/registration tests/test_losses.py tests/training tests/test_backends.py
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n $(JOBS) --dist loadfile tests/ops tests/layers \
+	    tests/networks/test_networks.py tests/registration/refine tests/test_losses.py tests/test_backends.py
 
 clean:
 	rm -rf demo $(VENV) .venv-jax .venv-torch *.egg-info build

@@ -41,9 +41,13 @@ setup(
         "test": [
             "antspyx>=0.5",  # the real tool that transforms are handed to
             "hypothesis>=6.80",
+            "import-linter>=2.0",
             "medpy>=0.5",  # an oracle of the tests alone: it is GPL
+            "mypy>=1.10",
             "pillow",
             "pytest>=7.4",
+            "pytest-cov>=5.0",
+            "pytest-xdist>=3.6",
             "ruff>=0.6",
             "scikit-image>=0.22",
             "trimesh>=4.0",

@@ -1,9 +1,7 @@
 """One .h5, one field, whichever backend reads it: `make test-backends` writes under each backend and checks under each.
 
-    python tests/backend_fields.py write FOLDER    networks saved by this backend, and the fields that it computes with them
-    python tests/backend_fields.py check FOLDER    computes the fields of all networks in the folder again, and compares
-
-Both with PYTHONPATH=tests/networks.
+python -m tests.backend_fields write FOLDER    networks saved by this backend, and the fields that it computes with them
+python -m tests.backend_fields check FOLDER    computes the fields of all networks in the folder again, and compares
 """
 
 import sys
