@@ -1,21 +1,150 @@
-"""Processes that work beside this one and never outlive it."""
+"""Worker processes: always spawned, sharing the cores, and gone when their parent is gone."""
 
 import multiprocessing
 import multiprocessing.connection
 import os
+import pickle
+import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from acsgreg_tf.errors import InputError
+
+__all__ = ["WorkerPool", "run_each"]
+
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
 
-def follow_parent():
-    """For the start of a worker process: end it at once when its parent is gone, however the parent ended.
+def run_each(
+    function: Callable[..., Any],
+    items: Iterable[Any],
+    processes: int = 1,
+    initializer: Callable[[], Any] | None = None,
+    arguments: tuple = (),
+) -> Iterator[tuple[Any, Any]]:
+    """Call `function(item, *arguments)` for each item, in worker processes.
 
-    A parent that is killed cannot tell its workers, which would wait for ever.
+    Args:
+        function: A function at the top of a module, since it is pickled.
+        items: What it is called with.
+        processes: How many work side by side. 1 (or one item) runs in this process, in the items' order.
+        initializer: Called once in each worker before the first item; not called in this process.
+        arguments: Further arguments, sent to each worker once.
+
+    Yields:
+        (item, result) as they are finished.
+
+    Raises:
+        InputError: A worker died.
+        Exception: Whatever `function` raises; the items that have not begun are dropped.
     """
-    parent = multiprocessing.parent_process()
+    items = list(items)
+    if processes <= 1 or len(items) < 2:
+        yield from ((item, function(item, *arguments)) for item in items)
+        return
+    pool = WorkerPool(function, min(processes, len(items)), initializer, arguments)
+    try:
+        futures = {pool.submit(item): item for item in items}
+        for future in as_completed(futures):
+            yield futures[future], pool.result(future)
+    finally:
+        pool.close()
 
-    def watch():
+
+class WorkerPool:
+    """Processes that call one function; `run_each` is the usual way to use it.
+
+    They are spawned, never forked: the threads of TensorFlow do not survive a fork. So a script that uses them needs
+    the usual `if __name__ == "__main__":`.
+
+    Args:
+        function: Called as `function(item, *arguments)`; a function at the top of a module.
+        processes: How many.
+        initializer: Called once in each worker before the first item.
+        arguments: Sent to each worker once.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        processes: int,
+        initializer: Callable[[], Any] | None = None,
+        arguments: tuple = (),
+    ) -> None:
+        self.processes = processes
+        threads = max(1, (os.cpu_count() or 1) // processes)
+        # Pickled here, so that a worker limits its threads before it imports what the function needs.
+        work = pickle.dumps((function, initializer, arguments))
+        context = multiprocessing.get_context("spawn")
+        self._executor = ProcessPoolExecutor(processes, context, _start, (threads, work))
+
+    def submit(self, item: Any) -> Future:
+        """Queue a call and return its Future.
+
+        Raises:
+            InputError: A worker died earlier.
+            RuntimeError: The pool is closed, or the interpreter is shutting down.
+        """
+        try:
+            return self._executor.submit(_call, item)
+        except BrokenProcessPool as error:
+            raise self._fault() from error
+
+    def result(self, future: Future) -> Any:
+        """Wait for a Future of `submit` and return its result.
+
+        Raises:
+            InputError: A worker died.
+        """
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise self._fault() from error
+
+    def close(self) -> None:
+        """Drop the calls that have not begun, wait for the others, and end the processes."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def _fault(self) -> InputError:
+        return InputError(
+            f"processes {self.processes}: a worker process died (out of memory? or a script without "
+            "`if __name__ == '__main__':`); try fewer"
+        )
+
+
+_work: tuple[Callable[..., Any], tuple] | None = None  # of a worker process: its function and arguments
+
+
+def _start(threads: int, work: bytes) -> None:
+    """Worker initialiser: follow the parent, leave Ctrl-C to it, limit threads, unpack the work."""
+    global _work
+    _follow_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _THREADS:
+        os.environ.setdefault(name, str(threads))
+    function, initializer, arguments = pickle.loads(work)
+    if initializer is not None:
+        initializer()
+    _work = function, arguments
+
+
+def _call(item: Any) -> Any:
+    assert _work is not None
+    function, arguments = _work
+    return function(item, *arguments)
+
+
+def _follow_parent() -> None:
+    """End this process as soon as its parent is gone: a parent that is killed cannot tell its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
 
-    if parent is not None:
-        threading.Thread(target=watch, daemon=True, name="follow-parent").start()
+    threading.Thread(target=watch, daemon=True, name="follow-parent").start()

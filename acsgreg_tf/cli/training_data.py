@@ -1,7 +1,5 @@
 """What train.py trains on: lists of crops, a cohort's manifest, or vertebrae generated on the fly."""
 
-from pathlib import Path
-
 from acsgreg_tf.errors import InputError
 
 
@@ -80,7 +78,7 @@ def load(options):
     else:
         train, held_out = _listed(options), None
     if options.val_img_list:
-        if bool(options.val_seg_list) != bool(train.labels):
+        if bool(options.val_seg_list) != train.has_labels:
             raise InputError("--val-seg-list must be given where the training data have masks, and only there")
         held_out = _vertebrae(options.val_img_list, options.val_seg_list, options.val_group_list, train.inshape)
     return train, held_out
@@ -152,17 +150,8 @@ def _listed(options):
 
 
 def _vertebrae(images, labels, groups, inshape, image_affixes=(None, None), label_affixes=(None, None)):
-    from acsgreg_tf.cohort.dataset import Vertebrae, read_list
+    from acsgreg_tf.cohort.dataset import Vertebrae, read_list, read_words
 
     images = read_list(images, *image_affixes)
     labels = read_list(labels, *label_affixes) if labels else None
-    return Vertebrae(images, labels, _words(groups), inshape)
-
-
-def _words(path):
-    if path is None:
-        return None
-    try:
-        return [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
+    return Vertebrae(images, labels, read_words(groups) if groups else None, inshape)

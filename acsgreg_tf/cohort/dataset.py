@@ -1,49 +1,113 @@
-"""Ordered pairs of vertebrae and the batches that training reads, reproducible from a seed and a step number."""
+"""Data sets of vertebrae to train on: the face that all of them share, and the one that reads crops from files."""
 
+import os
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from acsgreg_tf.cohort.generated import ordered_indices
-from acsgreg_tf.cohort.pairs import ordered_pairs
+from acsgreg_tf.cohort.manifest import Sample
+from acsgreg_tf.cohort.pairs import ordered_indices, ordered_pairs
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.images import read_image, read_label
+from acsgreg_tf.io.images import Image, read_image, read_label
+
+__all__ = ["VertebraDataset", "Vertebrae", "read_list", "read_words"]
 
 
-def read_list(path, prefix="", suffix=""):
-    """Paths named in a text file, one a line (voxelmorph's --img-list); relative ones start at the list's own folder.
+class VertebraDataset(ABC):
+    """Vertebrae on one grid shape, by number, and the pairs of them that training takes.
 
-    Raises:
-        InputError: the list cannot be read or is empty.
+    Attributes:
+        inshape: (X, Y, Z) of every image and mask.
+        has_labels: Whether `get` returns masks.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of files ({error.__class__.__name__})") from error
-    names = [f"{prefix or ''}{line.strip()}{suffix or ''}" for line in lines if line.strip()]
-    if not names:
-        raise InputError(f"{path}: an empty list")
-    return [str(path.parent / name) for name in names]
+
+    inshape: tuple[int, ...]
+    has_labels: bool
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of vertebrae."""
+
+    @abstractmethod
+    def pairs(self) -> np.ndarray:
+        """The pairs (fixed, moving) as indices, int [P, 2].
+
+        Raises:
+            InputError: There is no pair.
+        """
+
+    @abstractmethod
+    def get(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Vertebra `index`: image in [0, 1] as float16 [X, Y, Z], and mask as bool [X, Y, Z], or None without labels.
+
+        May be called from several threads.
+
+        Raises:
+            InputError: It cannot be read or made.
+        """
+
+    def prepare_order(self, indices: Iterable[int]) -> None:  # noqa: B027
+        """Hint of the access order; a no-op here."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release processes and the like; what is in memory can still be read. A no-op here."""
+
+    def without_labels(self) -> "VertebraDataset":
+        """The same vertebrae without their masks, for a loss without the Dice terms."""
+        return _WithoutLabels(self)
 
 
-class Vertebrae:
-    """Cropped vertebrae on one common grid shape, read from files once and kept in memory.
+class _WithoutLabels(VertebraDataset):
+    """A view of a data set that hides the masks."""
+
+    has_labels = False
+
+    def __init__(self, dataset: VertebraDataset) -> None:
+        self.dataset = dataset
+        self.inshape = dataset.inshape
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def pairs(self) -> np.ndarray:
+        return self.dataset.pairs()
+
+    def get(self, index: int) -> tuple[np.ndarray, None]:
+        return self.dataset.get(index)[0], None
+
+    def prepare_order(self, indices: Iterable[int]) -> None:
+        self.dataset.prepare_order(indices)
+
+    def close(self) -> None:
+        self.dataset.close()
+
+
+class Vertebrae(VertebraDataset):
+    """Cropped vertebrae read from files; each file is read when first asked for and then stays in memory.
 
     Args:
-        images: paths of intensity crops in [0, 1], background 0.
-        labels: paths of their masks in the same order, or None.
-        groups: a word for each (its level, say): pairs are drawn within a word only. None pairs all with all.
-        inshape: the shape that every file must have; None takes the first file's.
-        chosen: (fixed, moving) index pairs to use instead of all ordered ones (`cohort.mixed_pairs`, say).
+        images: Paths of intensity crops in [0, 1], background 0.
+        labels: Paths of their masks in the same order, or None.
+        groups: A word for each (its level, say): pairs are drawn within a word only. None pairs all with all.
+        inshape: The shape that every file must have; None takes the first file's.
+        chosen: (fixed, moving) index pairs to use instead of all ordered ones (`pairs.mixed_pairs`, say).
 
     Raises:
-        InputError: lists of different lengths, fewer than two vertebrae to pair; on reading, whatever `read_image` refuses,
-            another shape, or intensities outside [0, 1].
+        InputError: Lists of different lengths, a file that is missing; on reading, a file that cannot be read, of
+            another shape, or with intensities outside [0, 1].
     """
 
-    def __init__(self, images, labels=None, groups=None, inshape=None, chosen=None):
+    def __init__(
+        self,
+        images: Sequence[str],
+        labels: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        inshape: Sequence[int] | None = None,
+        chosen: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         for name, others in (("labels", labels), ("groups", groups)):
             if others is not None and len(others) != len(images):
                 raise InputError(f"{len(images)} images but {len(others)} {name}: the lists must go together")
@@ -51,19 +115,29 @@ class Vertebrae:
             if not Path(path).is_file():
                 raise InputError(f"{path}: no such file")
         self.images, self.labels = list(images), list(labels) if labels is not None else None
+        self.has_labels = labels is not None
         self.groups = list(groups) if groups is not None else ["all"] * len(images)
         self.inshape = tuple(inshape) if inshape is not None else read_image(images[0]).data.shape
         self.chosen = None if chosen is None else np.array(chosen, int).reshape(-1, 2)
-        self._kept, self._lock = {}, threading.Lock()
+        self._cache: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+        self._lock = threading.Lock()
 
     @classmethod
-    def from_samples(cls, samples, pairs=None, inshape=None):
-        """The Vertebrae of `cohort.Sample`s, grouped by level.
+    def from_samples(
+        cls,
+        samples: Iterable[Sample],
+        pairs: Iterable[tuple[Sample, Sample]] | None = None,
+        inshape: Sequence[int] | None = None,
+    ) -> "Vertebrae":
+        """The Vertebrae of a manifest's Samples, grouped by level.
 
         Args:
             samples: Samples that show a vertebra.
             pairs: (fixed, moving) Samples among them; None pairs all different people of a level.
-            inshape: as above.
+            inshape: As for the class.
+
+        Raises:
+            InputError: There are no samples.
         """
         samples = list(samples)
         if not samples:
@@ -74,47 +148,75 @@ class Vertebrae:
         images, labels, levels = zip(*((s.image, s.label, s.level) for s in samples), strict=True)
         return cls(list(images), list(labels), list(levels), inshape, chosen)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
-    def pairs(self):
-        """The pairs (fixed, moving), all ordered ones of different vertebrae within a group unless chosen: int [P, 2]."""
+    def pairs(self) -> np.ndarray:
+        """The chosen pairs, or all ordered pairs of different vertebrae within a group: int [P, 2]."""
         if self.chosen is not None:
             if not len(self.chosen):
                 raise InputError(f"no pairs: {len(self)} vertebrae, and a pair needs two people at one level")
             return self.chosen
-        found = ordered_indices(self.groups)
-        if not len(found):
+        pairs = ordered_indices(self.groups)
+        if not len(pairs):
             groups = len(set(self.groups))
             raise InputError(f"no pairs: {len(self)} vertebrae in {groups} groups, and a pair needs two in one group")
-        return found
+        return pairs
 
-    def expect(self, indices):
-        """Said before reading, in this order: nothing to prepare, files are read when they are needed."""
+    def get(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Vertebra `index`, as `VertebraDataset.get`."""
+        with self._lock:
+            cached = self._cache.get(index)
+        if cached is not None:
+            return cached
+        path = self.images[index]
+        image = self._checked(path, read_image(path))
+        if image.min() < 0 or image.max() > 1:
+            raise InputError(
+                f"{path}: intensities from {image.min():g} to {image.max():g}, but crops for training are in [0, 1]"
+            )
+        label = None
+        if self.labels is not None:
+            label = self._checked(self.labels[index], read_label(self.labels[index])) > 0
+        with self._lock:
+            self._cache[index] = image.astype("float16"), label
+            return self._cache[index]
 
-    def close(self):
-        """Said after reading: nothing to stop."""
-
-    def _checked(self, path, volume):
+    def _checked(self, path: str, volume: Image) -> np.ndarray:
         if volume.data.shape != self.inshape:
             raise InputError(f"{path}: shape {volume.data.shape}, but the network and the others have {self.inshape}")
         return volume.data
 
-    def get(self, index):
-        """(image, label or None) as float16 / bool [X, Y, Z]."""
-        with self._lock:
-            kept = self._kept.get(index)
-        if kept is None:
-            path = self.images[index]
-            image = self._checked(path, read_image(path))
-            if image.min() < 0 or image.max() > 1:
-                raise InputError(
-                    f"{path}: intensities from {image.min():g} to {image.max():g}, but crops for training are in [0, 1]"
-                )
-            label = None
-            if self.labels is not None:
-                label = self._checked(self.labels[index], read_label(self.labels[index])) > 0
-            kept = image.astype("float16"), label
-            with self._lock:
-                self._kept[index] = kept
-        return kept
+
+def read_list(path: str | os.PathLike, prefix: str | None = None, suffix: str | None = None) -> list[str]:
+    """Read the paths that a text file names, one a line (voxelmorph's --img-list).
+
+    Args:
+        path: The list; relative paths in it start at its own folder.
+        prefix: Put before each line.
+        suffix: Put after each line.
+
+    Returns:
+        The paths, empty lines skipped.
+
+    Raises:
+        InputError: The list cannot be read or is empty.
+    """
+    names = [f"{prefix or ''}{line}{suffix or ''}" for line in read_words(path)]
+    return [str(Path(path).parent / name) for name in names]
+
+
+def read_words(path: str | os.PathLike) -> list[str]:
+    """Read the lines of a text file, stripped, empty ones skipped.
+
+    Raises:
+        InputError: The file cannot be read or is empty.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
+    words = [line.strip() for line in lines if line.strip()]
+    if not words:
+        raise InputError(f"{path}: an empty list")
+    return words

@@ -5,12 +5,8 @@ killed goes on with the next scan. What is wrong with a scan is a line of the ma
 """
 
 import json
-import multiprocessing
-import re
 import warnings
 import zlib
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,9 +22,10 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_probability
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.geometry.resample import resample
-from acsgreg_tf.io.files import READ_FAULTS, atomic_path, one_line
+from acsgreg_tf.io.files import READ_FAULTS, one_line, remove_unfinished, write_json
 from acsgreg_tf.io.images import Image, read_image, read_label, write_image
-from acsgreg_tf.parallel import follow_parent
+from acsgreg_tf.io.work_folder import claim, make_folder
+from acsgreg_tf.parallel import run_each
 from acsgreg_tf.synthesis.ct import simulate_ct
 
 __all__ = ["Preparation", "prepare"]
@@ -81,22 +78,16 @@ def prepare(scans, out, how, processes=1, progress=None):
         InputError: the folder cannot be written or was made with other settings; a worker process died.
     """
     out = Path(out)
-    for folder in (out, out / CROPS, out / RECORDS):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made a folder ({error.strerror})") from error
-    _claim(out / PREPARED, how)
-    for left in (p for folder in (CROPS, RECORDS) for p in (out / folder).iterdir()):
-        if re.match(r"\.[0-9a-f]{8}\.", left.name):  # half-written when a run was killed
-            left.unlink()
+    claim(out, PREPARED, asdict(how))
+    for name in (CROPS, RECORDS):
+        remove_unfinished(make_folder(out / name))
     found = {scan.name: _recorded(scan, out) for scan in scans}
     try:
         for scan in scans:
             if found[scan.name] is not None and progress is not None:
                 progress(scan, found[scan.name])
         missing = [scan for scan in scans if found[scan.name] is None]
-        for scan, samples in _each(missing, out, how, min(processes, len(missing))):
+        for scan, samples in run_each(_prepare_one, missing, processes, arguments=(out, how)):
             found[scan.name] = samples
             if progress is not None:
                 progress(scan, samples)
@@ -104,42 +95,6 @@ def prepare(scans, out, how, processes=1, progress=None):
         samples = [sample for scan in scans for sample in found[scan.name] or ()]
         write_manifest(out / MANIFEST, samples)
     return samples
-
-
-def _each(scans, out, how, processes):
-    """(scan, its Samples) as they are finished."""
-    if processes <= 1:
-        yield from ((scan, _prepare_one(scan, out, how)) for scan in scans)
-        return
-    # Spawned, not forked: a caller may have started threads, of TensorFlow say, which do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, follow_parent)
-    try:
-        work = {pool.submit(_prepare_one, scan, out, how): scan for scan in scans}
-        for done in as_completed(work):
-            yield work[done], done.result()
-    except BrokenProcessPool as error:
-        raise InputError(f"{out}: a worker process died (out of memory?); run again, with fewer processes") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _claim(note, how):
-    """Leave the settings in the folder; refuse to mix crops of two kinds."""
-    settings = json.loads(json.dumps(asdict(how)))
-    if note.exists():
-        try:
-            before = json.loads(note.read_text(encoding="utf-8"))
-            changed = sorted(name for name in settings if before.get(name) != settings[name])
-        except (OSError, ValueError, AttributeError) as error:
-            raise InputError(f"{note}: cannot be read as settings ({error.__class__.__name__})") from error
-        if changed:
-            raise InputError(
-                f"{note}: this folder was prepared with another {', '.join(changed)}; choose another folder"
-            )
-        return
-    with atomic_path(note) as partial:
-        partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def _fingerprint(scan):
@@ -186,8 +141,7 @@ def _prepare_one(scan, out, how):
     rows = [
         asdict(s) | {w: f"{CROPS}/{Path(getattr(s, w)).name}" for w in ("image", "label") if s.image} for s in samples
     ]
-    with atomic_path(out / RECORDS / f"{scan.name}.json") as partial:
-        partial.write_text(json.dumps({"files": files, "samples": rows}, indent=1) + "\n", encoding="utf-8")
+    write_json(out / RECORDS / f"{scan.name}.json", {"files": files, "samples": rows})
     return samples
 
 

@@ -1,21 +1,25 @@
-"""What all readers and writers of files share: endings, errors in one line, and no half-written output."""
+"""What all readers and writers of files share: endings, one-line errors, and no half-written output."""
 
 import errno
+import json
 import os
+import re
 import uuid
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 
 from acsgreg_tf.errors import InputError
 
-# What the operating system says when a place cannot be written; anything else is a fault of ours.
+# The operating system's reasons why a place cannot be written; any other error is a bug of this package.
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG}
 
-# What numpy, nibabel and ITK raise on a file that is no good.
+# What numpy, nibabel and ITK raise on a damaged file.
 READ_FAULTS = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
     *(zipfile.BadZipFile, zlib.error, nib.filebasedimages.ImageFileError),
@@ -23,33 +27,32 @@ READ_FAULTS = (
 )
 
 
-def ending_of(path):
+def ending_of(path: str | os.PathLike) -> str:
     """The ending that decides a file's format, in lower case: `.nii.gz` as one, otherwise the last, or ""."""
     name = Path(path).name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """The last line of an error's message, which is where ITK puts the cause, or the error's name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__)[:200]
 
 
 @contextmanager
-def atomic_path(path):
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
 
-    The temporary name ends like `path` does (`.nii.gz` included), since writers choose the format by the
-    ending.
+    The temporary name ends like `path` does (`.nii.gz` included), since writers choose the format by the ending.
 
     Args:
-        path: where the finished file shall lie.
+        path: Where the finished file shall lie.
 
     Yields:
         The `pathlib.Path` to write to. The body must create it.
 
     Raises:
-        InputError: the folder does not exist or cannot be written, or `path` is a folder or a device.
+        InputError: The folder does not exist or cannot be written, or `path` is a folder or a device.
     """
     target = Path(path)
     check_writable(target)
@@ -65,14 +68,40 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
-def check_writable(path):
-    """Raise InputError unless `path` can be written; for finding out before hours of work, not after.
+def remove_unfinished(folder: str | os.PathLike) -> None:
+    """Remove the temporary files that `atomic_path` left in a folder when its process was killed."""
+    for path in Path(folder).iterdir():
+        if re.match(r"\.[0-9a-f]{8}\.", path.name):
+            path.unlink()
 
-    Args:
-        path: the file that will be written later.
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8; whole or not at all.
 
     Raises:
-        InputError: as for `atomic_path`.
+        InputError: As for `atomic_path`.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write plain content as JSON; whole or not at all.
+
+    Raises:
+        InputError: As for `atomic_path`.
+    """
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise InputError unless `path` can be written; for a check before hours of work.
+
+    Args:
+        path: The file that will be written later.
+
+    Raises:
+        InputError: As for `atomic_path`.
     """
     target = Path(path)
     folder = target.parent

@@ -104,7 +104,7 @@ class PairBatches(keras.utils.PyDataset):
             wanted |= dict.fromkeys(self.pairs[self._order_of(epoch)[start:]].ravel().tolist())
             if len(wanted) == len(self.vertebrae):
                 break
-        self.vertebrae.expect(wanted)
+        self.vertebrae.prepare_order(wanted)
 
     def _distance(self, which, label):
         """The label as a signed distance; kept for each vertebra, unless it is another every time."""

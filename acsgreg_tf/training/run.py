@@ -27,7 +27,7 @@ def _run_stage(network, train, validation, recipe, folder, position, weights, sa
         position.step = max(position.step, recipe.initial_epoch * steps)
     if position.step >= epochs * steps and weights is None:
         return
-    model = training_model(network, train.labels is not None, position.stage, recipe.warp_once)
+    model = training_model(network, train.has_labels, position.stage, recipe.warp_once)
     compile_for(model, recipe, rate, epochs * steps)
     if weights is not None:
         try:

@@ -44,7 +44,7 @@ def test_ordered_indices():
 @pytest.mark.parametrize("processes", [0, 1])
 def test_they_are_the_generators_own(made, processes):
     vertebrae = GeneratedVertebrae(generator(), 10, processes)
-    vertebrae.expect([3, 1])
+    vertebrae.prepare_order([3, 1])
     try:
         for index in (3, 7, 1, 3):
             image, label = vertebrae.get(index)
@@ -60,9 +60,9 @@ def test_what_is_expected_is_made_in_that_order_and_once():
     vertebrae = GeneratedVertebrae(generator(), 10, 1)
     asked, submit = [], vertebrae._submit
     vertebrae._submit = lambda index: asked.append(index) or submit(index)
-    vertebrae.expect([4, 2, 4, 8])
+    vertebrae.prepare_order([4, 2, 4, 8])
     deadline = time.monotonic() + 60
-    while len(vertebrae._kept) < 10 and time.monotonic() < deadline:
+    while len(vertebrae._packed) < 10 and time.monotonic() < deadline:
         time.sleep(0.02)
     vertebrae.close()
     assert asked == [4, 2, 8, 0, 1, 3, 5, 6, 7, 9]
@@ -72,7 +72,7 @@ def test_what_is_expected_is_made_in_that_order_and_once():
 def test_batches_tell_what_they_need_first():
     vertebrae = GeneratedVertebrae(generator(), 40, 0)
     told = []
-    vertebrae.expect = lambda indices: told.append(list(indices))
+    vertebrae.prepare_order = lambda indices: told.append(list(indices))
     batches = PairBatches(vertebrae, 2, 3, seed=4, first=1, last=6)
     used = [batches.pairs[batches._order_of((1 + i) // 3)[((1 + i) % 3) * 2 :][:2]] for i in range(5)]
     batches.volumes(2)
@@ -99,8 +99,8 @@ def test_workers_end_with_a_parent_that_is_killed():
         "from acsgreg_tf.cohort.generated import GeneratedVertebrae\n"
         "import sys, time\n"
         "v = GeneratedVertebrae(CohortGenerator(1, spacing=4), 10000, 1)\n"
-        "v.expect([0]); v.get(0)\n"
-        "print(*v._pool._processes, flush=True)\n"
+        "v.prepare_order([0]); v.get(0)\n"
+        "print(*v._pool._executor._processes, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT, text=True)
@@ -128,7 +128,7 @@ def test_a_process_that_exits_does_not_wait_for_the_rest():
         "from acsgreg_tf.synthesis.generator import CohortGenerator\n"
         "from acsgreg_tf.cohort.generated import GeneratedVertebrae\n"
         "v = GeneratedVertebrae(CohortGenerator(1, spacing=4), 10000, 1)\n"
-        "v.expect([0]); v.get(0)\n"
+        "v.prepare_order([0]); v.get(0)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
@@ -136,9 +136,9 @@ def test_a_process_that_exits_does_not_wait_for_the_rest():
 def test_a_dead_worker_is_one_line():
     vertebrae = GeneratedVertebrae(generator(), 10, 1)
     assert vertebrae.get(0)[1].any()
-    (worker,) = vertebrae._pool._processes
+    (worker,) = vertebrae._pool._executor._processes
     os.kill(worker, signal.SIGKILL)
-    with pytest.raises(InputError, match="a process that makes vertebrae died"):
+    with pytest.raises(InputError, match="a worker process died"):
         for index in range(1, 10):
             vertebrae.get(index)
     vertebrae.close()

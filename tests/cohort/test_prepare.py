@@ -286,7 +286,7 @@ def test_a_mask_in_pieces_is_noted(tmp_path):
         (["--table", "mine"], "label table 'mine'"),
         (["--processes", 0], "--processes 0"),
         (["--seed", -1], "--seed -1"),
-        (["--levels", "L1"], "was prepared with another levels"),
+        (["--levels", "L1"], "made with another levels"),
         (["--split", "level", "--test-per-level", 5], "level L1: 6 people, but 5 are to be held out"),
         (["--data", "gone"], "gone: is not there"),
         (["--split", "side"], "--split"),
@@ -307,7 +307,7 @@ def test_damaged_records_are_done_again_and_damaged_settings_refused(tmp_path, c
     assert json.loads((tmp_path / "out" / "records" / "sub-a.json").read_text())["samples"]
     (tmp_path / "out" / "prepare.json").write_text("[")
     assert prepare(tmp_path, tmp_path / "out") == 2
-    assert "prepare.json: cannot be read as settings" in capsys.readouterr().err
+    assert "prepare.json: cannot be read as a recipe" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SPINES.exists(), reason="the real scans are not here")

@@ -107,7 +107,7 @@ def test_steps_lower_the_loss_and_the_file_is_float32(tmp_path, dtype):
 def test_a_resumed_run_keeps_its_precision(tmp_path):
     class Known(Vertebrae):
         def __init__(self):
-            self.labels, self.groups, self.inshape = None, ["all"] * 2, SHAPE
+            self.has_labels, self.groups, self.inshape = False, ["all"] * 2, SHAPE
 
         def __len__(self):
             return 2

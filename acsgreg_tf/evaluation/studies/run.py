@@ -17,7 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from acsgreg_tf import evaluation, networks, training
-from acsgreg_tf.cohort.dataset import Vertebrae
+from acsgreg_tf.cohort.dataset import Vertebrae, VertebraDataset
 from acsgreg_tf.cohort.pairs import mixed_pairs, ordered_pairs
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import atomic_path
@@ -307,9 +307,9 @@ def block_mean(volume, factor):
 
 def _train(run, scale, samples, pairs, folder, tell, verbose):
     """Train a run unless its folder holds it finished; returns its number of parameters, pairs and steps."""
-    vertebrae = Vertebrae.from_samples(samples, pairs)
+    vertebrae: VertebraDataset = Vertebrae.from_samples(samples, pairs)
     if not run.labels:
-        vertebrae.labels = None  # the loss then has no Dice terms
+        vertebrae = vertebrae.without_labels()  # the loss then has no Dice terms
     recipe = scale.recipe
     steps = PairBatches(vertebrae, recipe.batch_size, recipe.steps_per_epoch).steps
     keras.utils.set_random_seed(recipe.seed)
