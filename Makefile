@@ -21,7 +21,7 @@ FIELDS := build/backend-fields
 
 .PHONY: demo test test-slow test-backends lint types coverage clean
 
-$(READY): setup.py pyproject.toml requirements-base.txt
+$(READY): setup.py pyproject.toml requirements-base.txt requirements-tensorflow.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -58,7 +58,7 @@ types: $(READY)
 .venv-jax/.installed: WHAT = $(JAX)
 .venv-torch/.installed: WHAT = $(TORCH)
 
-.venv-%/.installed: requirements-base.txt setup.py
+.venv-%/.installed: requirements-base.txt setup.py pyproject.toml
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade pip
 	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis pytest pytest-xdist
