@@ -4,7 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from acsgreg_tf.cli import common, generate
+from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
 
 LEVELS = 5
@@ -96,23 +96,12 @@ def _prepared(options):
 
 def _generated(out, scale, options):
     """A cohort of the parametric vertebra in `out`/cohort, each person with all levels, split by person."""
-    from acsgreg_tf.cohort.manifest import read_manifest
+    from acsgreg_tf.cohort.generate import MANIFEST, CohortRecipe, generate_cohort
     from acsgreg_tf.cohort.split import make_split, write_split
 
     cohort = out / "cohort"
-    count = str(scale.people * LEVELS)
-    arguments = [
-        "--out",
-        str(cohort),
-        "--count",
-        count,
-        "--seed",
-        str(options.seed),
-        "--processes",
-        str(options.processes),
-    ]
-    generate.generate(generate._parser().parse_args(arguments))
-    samples = read_manifest(cohort / "manifest.csv")
+    recipe = CohortRecipe(scale.people * LEVELS, options.seed)
+    samples = generate_cohort(cohort, recipe, options.processes)
     split = make_split(samples, by="person", test_per_level=scale.test_people, seed=options.seed)
-    write_split(out / "split.json", split, cohort / "manifest.csv")
+    write_split(out / "split.json", split, cohort / MANIFEST)
     return split

@@ -102,7 +102,7 @@ def _check(options):
 def _generated(options):
     from acsgreg_tf.cohort.generated import GeneratedVertebrae
     from acsgreg_tf.synthesis.generator import CohortGenerator
-    from acsgreg_tf.synthesis.sources import read_list
+    from acsgreg_tf.synthesis.sources import read_sources
 
     if not 0 <= options.phantom_fraction <= 1:
         raise InputError(f"--phantom-fraction {options.phantom_fraction}: must lie between 0 and 1")
@@ -110,7 +110,7 @@ def _generated(options):
         raise InputError(f"--seed {options.seed}: must not be negative")
     generator = CohortGenerator(
         options.seed,
-        sources=read_list(options.shapes) if options.shapes else (),
+        sources=read_sources(options.shapes) if options.shapes else (),
         phantom_fraction=options.phantom_fraction,
         spacing=options.spacing,
     )
@@ -150,8 +150,9 @@ def _listed(options):
 
 
 def _vertebrae(images, labels, groups, inshape, image_affixes=(None, None), label_affixes=(None, None)):
-    from acsgreg_tf.cohort.dataset import Vertebrae, read_list, read_words
+    from acsgreg_tf.cohort.dataset import Vertebrae, read_list
+    from acsgreg_tf.io.tables import read_lines
 
     images = read_list(images, *image_affixes)
     labels = read_list(labels, *label_affixes) if labels else None
-    return Vertebrae(images, labels, read_words(groups) if groups else None, inshape)
+    return Vertebrae(images, labels, read_lines(groups) if groups else None, inshape)

@@ -12,8 +12,9 @@ from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.pairs import ordered_indices, ordered_pairs
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import Image, read_image, read_label
+from acsgreg_tf.io.tables import read_lines
 
-__all__ = ["VertebraDataset", "Vertebrae", "read_list", "read_words"]
+__all__ = ["VertebraDataset", "Vertebrae", "read_list"]
 
 
 class VertebraDataset(ABC):
@@ -202,21 +203,5 @@ def read_list(path: str | os.PathLike, prefix: str | None = None, suffix: str | 
     Raises:
         InputError: The list cannot be read or is empty.
     """
-    names = [f"{prefix or ''}{line}{suffix or ''}" for line in read_words(path)]
+    names = [f"{prefix or ''}{line}{suffix or ''}" for line in read_lines(path)]
     return [str(Path(path).parent / name) for name in names]
-
-
-def read_words(path: str | os.PathLike) -> list[str]:
-    """Read the lines of a text file, stripped, empty ones skipped.
-
-    Raises:
-        InputError: The file cannot be read or is empty.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
-    words = [line.strip() for line in lines if line.strip()]
-    if not words:
-        raise InputError(f"{path}: an empty list")
-    return words

@@ -15,7 +15,7 @@ from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.cohort.pairs import ordered_indices
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.parallel import WorkerPool
-from acsgreg_tf.synthesis.generator import CohortGenerator
+from acsgreg_tf.synthesis.generator import VertebraGenerator
 
 __all__ = ["GeneratedVertebrae"]
 
@@ -23,10 +23,11 @@ _Packed = tuple[tuple[int, ...], tuple[slice, ...], np.ndarray]
 
 
 class GeneratedVertebrae(VertebraDataset):
-    """The first `count` vertebrae of a CohortGenerator.
+    """The first `count` vertebrae of a generator.
 
     Each is made once, in the order of `prepare_order`, and stays in memory packed (about 0.4 MB at 128x128x64, with
-    8 bits of intensity as in the files of generate.py). The workers slow the training on a small machine until all are made.
+    8 bits of intensity as in the files of generate.py). The workers slow the training on a small machine until all
+    are made.
     Worker processes are spawned, so a script that trains needs the usual `if __name__ == "__main__":`.
 
     Args:
@@ -40,7 +41,7 @@ class GeneratedVertebrae(VertebraDataset):
 
     has_labels = True
 
-    def __init__(self, generator: CohortGenerator, count: int, processes: int = 1) -> None:
+    def __init__(self, generator: VertebraGenerator, count: int, processes: int = 1) -> None:
         if count < 2:
             raise InputError(f"{count} generated vertebrae: a pair needs two")
         if processes < 0:
@@ -48,7 +49,7 @@ class GeneratedVertebrae(VertebraDataset):
         generator.load()
         self.generator, self.count, self.processes = generator, count, processes
         self.inshape = generator.shape
-        self.groups = [generator.describe(index)["level"] for index in range(count)]
+        self.groups = [generator.describe(index).level for index in range(count)]
         self._packed: dict[int, _Packed] = {}
         self._pending: dict[int, Future] = {}
         self._queue: deque[int] = deque()
@@ -126,7 +127,7 @@ def _be_nice() -> None:
         os.nice(2)
 
 
-def _make(index: int, generator: CohortGenerator) -> _Packed:
+def _make(index: int, generator: VertebraGenerator) -> _Packed:
     return _pack(*generator.make(index))
 
 

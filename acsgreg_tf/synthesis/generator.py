@@ -1,7 +1,11 @@
-"""A cohort made to order: which vertebra each number stands for, made from real shapes or from the phantom.
+"""Vertebrae by number: which vertebra each number of a cohort stands for, made from real shapes or from the phantom.
 
 Everything follows from (seed, index), so a cohort is the same on any machine and for any number of processes.
 """
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,53 +17,109 @@ from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.synthesis import shapes
 from acsgreg_tf.synthesis.correspondence import correspond
 from acsgreg_tf.synthesis.ct import simulate_ct
+from acsgreg_tf.synthesis.phantom import vertebra
+from acsgreg_tf.synthesis.sources import Source
+
+__all__ = ["SPACINGS", "CohortGenerator", "Record", "Unvaried", "VertebraGenerator"]
 
 SPACINGS = (1, 2, 4)
 
 
-class Unvaried:
-    """Gives each source as it is, with simulated intensities: to measure on real shapes that have no CT."""
+@dataclass(frozen=True)
+class Record:
+    """What is known of a vertebra before it is made.
 
-    def __init__(self, seed, sources):
+    Attributes:
+        id: Unlike any other's in the cohort; names its files.
+        person: Whose it is.
+        level: "L1" .. "L5".
+        seed: What its random numbers follow from.
+        source: "phantom", or the real shapes with their weights.
+    """
+
+    id: str
+    person: str
+    level: str
+    seed: int
+    source: str
+
+
+class VertebraGenerator(ABC):
+    """Makes vertebra number 0, 1, ... of a cohort.
+
+    Attributes:
+        shape: (X, Y, Z) of its volumes.
+    """
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def describe(self, index: int) -> Record:
+        """The Record of vertebra `index`, without making it."""
+
+    @abstractmethod
+    def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Vertebra `index`: CT in [0, 1] (float32) and label (uint8), both (X, Y, Z) on the network grid.
+
+        Raises:
+            InputError: A real shape cannot be read.
+        """
+
+    def load(self) -> None:  # noqa: B027
+        """Read what many vertebrae share, so that processes started later get it; a no-op here.
+
+        Raises:
+            InputError: A real shape cannot be read.
+        """
+
+
+class Unvaried(VertebraGenerator):
+    """Each source as it is, with simulated intensities: to measure on real shapes that have no CT."""
+
+    shape = NETWORK_SHAPE
+
+    def __init__(self, seed: int, sources: Iterable[Source]) -> None:
         self.seed = seed
         self.sources = list(sources)
 
-    def __len__(self):
-        return len(self.sources)
-
-    def load(self):
-        """Nothing: every shape is needed once only."""
-
-    def describe(self, index):
-        """The manifest's line of source `index`: a dict of id, person, level, seed and source."""
+    def describe(self, index: int) -> Record:
+        """The Record of source `index`."""
         source = self.sources[index]
-        name = f"{source.person}-{source.level}"
-        return {
-            "id": name,
-            "person": source.person,
-            "level": source.level,
-            "seed": self.seed,
-            "source": source.name,
-        }
+        return Record(f"{source.person}-{source.level}", source.person, source.level, self.seed, source.name)
 
-    def make(self, index):
-        """Source `index`: CT in [0, 1] (float32) and label (uint8), both (X, Y, Z) on the network grid."""
+    def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Source `index`, as `VertebraGenerator.make`."""
         hu, label = simulate_ct(self.sources[index].load(), np.random.default_rng([self.seed, index]))
         return normalise(hu, label), label
 
 
-class CohortGenerator:
-    """Makes vertebra number `index` of the cohort `seed`.
+class CohortGenerator(VertebraGenerator):
+    """Real shapes varied and blended, or the parametric phantom.
 
-    `sources` are the real shapes to vary (none: the parametric phantom alone), `levels` the levels, which
-    take turns, `phantom_fraction` the part made from the phantom. Levels without a real shape are made from
-    the phantom, too. Of the real ones, `blend_fraction` are blends of two people of the same level (one in
-    five of adjacent levels). `spacing` is the voxels' edge in whole mm: 1 gives 128 x 128 x 64 of them, 2 gives 64 x 64 x 32.
+    Levels without a real shape are made from the phantom, too.
 
-    Raises InputError for a spacing that does not divide the box.
+    Args:
+        seed: Of the cohort, not negative.
+        levels: The levels, which take turns.
+        sources: The real shapes to vary (none: the phantom alone).
+        phantom_fraction: The part made from the phantom.
+        blend_fraction: The part of the real ones that are blends of two people of the same level (one in five of
+            adjacent levels).
+        spacing: The voxels' edge in whole mm: 1 gives 128 x 128 x 64 of them, 2 gives 64 x 64 x 32.
+
+    Raises:
+        InputError: The spacing does not divide the box.
     """
 
-    def __init__(self, seed, levels=LUMBAR, sources=(), phantom_fraction=0.0, blend_fraction=0.75, spacing=1):
+    def __init__(
+        self,
+        seed: int,
+        levels: Sequence[str] = LUMBAR,
+        sources: Iterable[Source] = (),
+        phantom_fraction: float = 0.0,
+        blend_fraction: float = 0.75,
+        spacing: int = 1,
+    ) -> None:
         if spacing not in SPACINGS:
             raise InputError(f"spacing {spacing}: must be one of {', '.join(map(str, SPACINGS))} mm")
         self.seed = seed
@@ -68,70 +128,65 @@ class CohortGenerator:
         self.levels = tuple(levels)
         self.phantom_fraction = phantom_fraction
         self.blend_fraction = blend_fraction
-        self.sources = {}
+        self.sources: dict[str, list[Source]] = {}
         for source in sources:
             self.sources.setdefault(source.level, []).append(source)
-        self._shapes = {}
-        self._fields = {}
+        self._shapes: dict[Source, np.ndarray] = {}
+        self._fields: dict[tuple[Source, Source], np.ndarray] = {}
 
-    def load(self):
-        """Read all shapes now, so that processes forked later share them; InputError for a bad file."""
+    def load(self) -> None:
+        """Read all shapes now, as `VertebraGenerator.load`."""
         for sources in self.sources.values():
             for source in sources:
                 self._shape(source)
 
-    def describe(self, index):
-        """The manifest's line of vertebra `index`: a dict of id, person, level, seed and source."""
+    def describe(self, index: int) -> Record:
+        """The Record of vertebra `index`."""
         return self._plan(index)[0]
 
-    def make(self, index):
-        """Vertebra `index`: CT in [0, 1] (float32) and label (uint8), both of `shape`, on the network grid."""
+    def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Vertebra `index`, as `VertebraGenerator.make`."""
         record, rng, parts = self._plan(index)
-        if parts is None:
-            from acsgreg_tf.synthesis.phantom import vertebra
-
-            sdf = vertebra(record["seed"], record["level"], self.shape, float(self.spacing))
+        if not parts:
+            sdf = vertebra(record.seed, record.level, self.shape, float(self.spacing))
         else:
-            (source, weight), *others = parts
+            (source, _), *others = parts
             sdf = self._shape(source)
             for other, weight in others:
                 sdf = shapes.interpolate(sdf, self._shape(other), weight, self._field(source, other))
         hu, label = simulate_ct(shapes.vary(sdf, rng, spacing=self.spacing), rng, spacing=self.spacing)
         return normalise(hu, label), label
 
-    def _plan(self, index):
-        """What vertebra `index` is made of: its record, a generator for the rest, sources with weights."""
+    def _plan(self, index: int) -> tuple[Record, np.random.Generator, list[tuple[Source, float]]]:
+        """The Record of vertebra `index`, the rng for the rest, and its sources with weights (none: the phantom)."""
         rng = np.random.default_rng([self.seed, index])
         level = self.levels[index % len(self.levels)]
-        person = index // len(self.levels)
-        record = {
-            "id": f"g{self.seed}-{person:05d}-{level}",
-            "person": f"g{self.seed}-{person:05d}",
-            "level": level,
-        }
-        here = self.sources.get(level, [])
+        number = index // len(self.levels)
+        person = f"g{self.seed}-{number:05d}"
+        name = f"{person}-{level}"
+        same_level = self.sources.get(level, [])
         phantom, blend, adjacent = rng.random(3)
-        if not here or phantom < self.phantom_fraction:
+        if not same_level or phantom < self.phantom_fraction:
             # One seed a person: the phantom's five levels are those of one spine.
-            seed = int(np.random.SeedSequence([self.seed, person]).generate_state(1)[0])
-            return {**record, "seed": seed, "source": "phantom"}, rng, None
-        first = here[rng.integers(len(here))]
+            seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+            return Record(name, person, level, seed, "phantom"), rng, []
+        first = same_level[rng.integers(len(same_level))]
         parts = [(first, 1.0)]
         if blend < self.blend_fraction:
             places = [LUMBAR.index(level) + step for step in ((-1, 1) if adjacent < 0.2 else (0,))]
-            around = [s for p in places if 0 <= p < len(LUMBAR) for s in self.sources.get(LUMBAR[p], [])]
-            around = [s for s in around if s.person != first.person]
-            if around:
-                parts.append((around[rng.integers(len(around))], round(rng.uniform(0.1, 0.9), 3)))
+            others = [s for p in places if 0 <= p < len(LUMBAR) for s in self.sources.get(LUMBAR[p], [])]
+            others = [s for s in others if s.person != first.person]
+            if others:
+                parts.append((others[rng.integers(len(others))], round(rng.uniform(0.1, 0.9), 3)))
         source = " + ".join([first.name, *(f"{weight} {s.name}" for s, weight in parts[1:])])
-        return {**record, "seed": self.seed, "source": source}, rng, parts
+        return Record(name, person, level, self.seed, source), rng, parts
 
-    def _shape(self, source):
+    def _shape(self, source: Source) -> np.ndarray:
         if source not in self._shapes:
             self._shapes[source] = coarser(source.load(), self.spacing)
         return self._shapes[source]
 
-    def _field(self, fixed, moving):
+    def _field(self, fixed: Source, moving: Source) -> np.ndarray:
         if (fixed, moving) not in self._fields:
             self._fields[fixed, moving] = correspond(self._shape(fixed), self._shape(moving), self.spacing)
         return self._fields[fixed, moving]

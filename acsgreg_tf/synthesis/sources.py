@@ -1,6 +1,6 @@
 """Real vertebra shapes that a cohort is varied from, and the CSV list that names them."""
 
-import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +10,26 @@ from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import load_mesh
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
+from acsgreg_tf.io.tables import Row, read_table
 from acsgreg_tf.synthesis.shapes import load_label
+
+__all__ = ["COLUMNS", "Source", "read_sources"]
 
 COLUMNS = ("path", "kind", "label", "level", "person", "axes")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A real vertebra: a label of a label map (`kind` 'label') or a mesh in an .npz file ('mesh')."""
+    """A real vertebra in a file.
+
+    Attributes:
+        path: Of the file.
+        kind: "label" (a label of a label map) or "mesh" (an .npz file with vertices and faces).
+        label: Its number in the label map; None where the map has one label only.
+        level: "L1" .. "L5".
+        person: Whose it is.
+        axes: Where a mesh's axes point ("LPS", "ALS", ...); "" for a label map, whose header says it.
+    """
 
     path: Path
     kind: str
@@ -27,11 +39,16 @@ class Source:
     axes: str
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """How a cohort's manifest names it: "person:level"."""
         return f"{self.person}:{self.level}"
 
-    def load(self, shape=NETWORK_SHAPE):
-        """Its signed distance (X, Y, Z) in mm on the network grid. Raises InputError as `shapes` does."""
+    def load(self, shape: tuple[int, ...] = NETWORK_SHAPE) -> np.ndarray:
+        """Its signed distance (X, Y, Z) in mm, negative inside, on the network grid of 1 mm.
+
+        Raises:
+            InputError: The file cannot be read, lacks the label, or the vertebra does not fit into `shape` mm.
+        """
         if self.kind == "label":
             return load_label(self.path, self.label, shape=shape)
         try:
@@ -42,41 +59,36 @@ class Source:
         return load_mesh(vertices, faces, axes=self.axes, shape=shape, name=self.path)
 
 
-def read_list(path):
-    """The sources of a CSV list with the columns path, kind, label, level, person, axes.
+def read_sources(path: str | os.PathLike) -> list[Source]:
+    """Read a CSV list with the columns path, kind, label, level, person, axes (see `Source`).
 
-    Paths are relative to the list's own folder. `label` may be empty where a label map has one label only;
-    `axes` says where a mesh's axes point ('LPS', 'ALS', ...) and is empty for label maps, whose headers say
-    it.
+    Args:
+        path: Of the list; paths in it are relative to its own folder.
 
-    Raises InputError, naming the line, for anything else.
+    Raises:
+        InputError: The list cannot be read, lacks a column or has no line; naming the line: a value that `Source` does
+            not allow, or a missing file.
     """
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a readable list of shapes ({error})") from error
-    if not rows or not set(COLUMNS) <= set(rows[0]):
-        raise InputError(f"{path}: a list of shapes has a line of the names {','.join(COLUMNS)} and a line a shape")
-    return [_source(row, path, number) for number, row in enumerate(rows, start=2)]
+    rows = read_table(path, COLUMNS, "a list of shapes")
+    if not rows:
+        raise InputError(f"{path}: holds no shape")
+    return [_source(row, Path(path).parent) for row in rows]
 
 
-def _source(row, path, number):
-    where = f"{path}, line {number}"
-    row = {key: (row[key] or "").strip() for key in COLUMNS}
-    if row["kind"] not in ("label", "mesh"):
-        raise InputError(f"{where}: kind must be label or mesh, not {row['kind']!r}")
-    if row["level"] not in LUMBAR:
-        raise InputError(f"{where}: level must be one of {', '.join(LUMBAR)}, not {row['level']!r}")
-    if not row["person"]:
+def _source(row: Row, folder: Path) -> Source:
+    where, cells = row
+    if cells["kind"] not in ("label", "mesh"):
+        raise InputError(f"{where}: kind must be label or mesh, not {cells['kind']!r}")
+    if cells["level"] not in LUMBAR:
+        raise InputError(f"{where}: level must be one of {', '.join(LUMBAR)}, not {cells['level']!r}")
+    if not cells["person"]:
         raise InputError(f"{where}: person is empty")
-    if row["label"] and not row["label"].isdigit():
-        raise InputError(f"{where}: label must be a whole number, not {row['label']!r}")
-    if bool(row["axes"]) != (row["kind"] == "mesh"):
+    if cells["label"] and not cells["label"].isdigit():
+        raise InputError(f"{where}: label must be a whole number, not {cells['label']!r}")
+    if bool(cells["axes"]) != (cells["kind"] == "mesh"):
         raise InputError(f"{where}: axes are given for a mesh, and for a mesh only")
-    file = path.parent / row["path"]
+    file = folder / cells["path"]
     if not file.is_file():
         raise InputError(f"{where}: {file} is not there")
-    label = int(row["label"]) if row["label"] else None
-    return Source(file, row["kind"], label, row["level"], row["person"], row["axes"])
+    label = int(cells["label"]) if cells["label"] else None
+    return Source(file, cells["kind"], label, cells["level"], cells["person"], cells["axes"])

@@ -16,7 +16,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.synthesis import shapes
 from acsgreg_tf.synthesis.generator import CohortGenerator
 from acsgreg_tf.synthesis.phantom import vertebra
-from acsgreg_tf.synthesis.sources import read_list
+from acsgreg_tf.synthesis.sources import read_sources
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 HEADER = "path,kind,label,level,person,axes\n"
@@ -112,7 +112,7 @@ def test_a_second_run_makes_only_what_is_missing(cohort, real):
 
 def test_another_cohort_does_not_mix_into_the_folder(cohort, capsys):
     assert generate(cohort, "--count", 3, "--seed", 6, "--levels", "L1,L2") == 2
-    assert "holds another cohort" in capsys.readouterr().err
+    assert "generate.json: this folder was made with another seed" in capsys.readouterr().err
 
 
 def test_without_real_shapes_the_phantom_is_varied(tmp_path):
@@ -160,18 +160,18 @@ def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
 
 
 def test_plans_are_balanced_and_blend_people_of_the_same_or_the_next_level(real):
-    generator = CohortGenerator(0, ["L1", "L2"], read_list(real / "list.csv"), phantom_fraction=0.25)
+    generator = CohortGenerator(0, ["L1", "L2"], read_sources(real / "list.csv"), phantom_fraction=0.25)
     records = [generator.describe(index) for index in range(400)]
-    made = [record["source"] for record in records]
-    assert sum(record["level"] == "L1" for record in records) == 200
+    made = [record.source for record in records]
+    assert sum(record.level == "L1" for record in records) == 200
     assert 70 < made.count("phantom") < 130
     assert {name for name in made if "+" not in name} == {"phantom"} | {
         f"{person}:{level}" for person in ("ann", "ben") for level in ("L1", "L2")
     }
     for record in records:
-        if " + " in record["source"]:
-            first, second = record["source"].split(" + ")
-            assert first.endswith(record["level"])
+        if " + " in record.source:
+            first, second = record.source.split(" + ")
+            assert first.endswith(record.level)
             assert first.split(":")[0] != second.split()[1].split(":")[0]
             assert 0.1 <= float(second.split()[0]) <= 0.9
 
@@ -192,23 +192,27 @@ def test_plans_are_balanced_and_blend_people_of_the_same_or_the_next_level(real)
 def test_a_bad_line_of_the_list_is_named(tmp_path, row, message):
     (tmp_path / "list.csv").write_text(HEADER + row + "\n")
     with pytest.raises(InputError, match=message):
-        read_list(tmp_path / "list.csv")
+        read_sources(tmp_path / "list.csv")
 
 
 def test_a_list_without_its_names_or_its_lines_is_refused(tmp_path):
-    for text in ("", HEADER, "path,level\nx,L1\n"):
+    for text, fault in (
+        ("", "lacks the column path"),
+        (HEADER, "no shape"),
+        ("path,level\nx,L1\n", "lacks the column kind"),
+    ):
         (tmp_path / "list.csv").write_text(text)
-        with pytest.raises(InputError, match="a line of the names"):
-            read_list(tmp_path / "list.csv")
+        with pytest.raises(InputError, match=f"list.csv: .*{fault}"):
+            read_sources(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--count", 0], "--count 0"),
-        (["--count", 1, "--levels", "L1,L7"], "--levels L7"),
-        (["--count", 1, "--phantom-fraction", 1.5], "--phantom-fraction 1.5"),
-        (["--count", 1, "--seed", -1], "--seed -1"),
+        (["--count", 0], "count 0"),
+        (["--count", 1, "--levels", "L1,L7"], "levels L7"),
+        (["--count", 1, "--phantom-fraction", 1.5], "phantom-fraction 1.5"),
+        (["--count", 1, "--seed", -1], "seed -1"),
         (["--count", 1, "--processes", 0], "--processes 0"),
         (["--count", 1, "--shapes", "nowhere.csv"], "nowhere.csv"),
         (["--as-is"], "--as-is"),
@@ -236,7 +240,7 @@ def test_real_shapes_are_varied_and_blended(tmp_path):
         f"{SHARED / 'meshes' / 'visible-human_L3.npz'},mesh,,L3,visible-human,ALS",
     ]
     (tmp_path / "list.csv").write_text(HEADER + "\n".join(rows) + "\n")
-    generator = CohortGenerator(0, ["L3"], read_list(tmp_path / "list.csv"), blend_fraction=1.0)
+    generator = CohortGenerator(0, ["L3"], read_sources(tmp_path / "list.csv"), blend_fraction=1.0)
     image, label = generator.make(0)
     widths = [np.ptp(np.argwhere(source.load() <= 0), axis=0)[0] for source in generator.sources["L3"]]
     assert 0.75 * min(widths) < np.ptp(np.argwhere(label), axis=0)[0] < 1.25 * max(widths)  # no process is lost
