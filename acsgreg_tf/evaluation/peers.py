@@ -226,12 +226,10 @@ def voxelmorph_network(network):
     if voxelmorph is None:
         raise InputError(f"voxelmorph-layers: runs on TensorFlow only, not on {keras.backend.backend()}")
     layers = voxelmorph.layers
-    inputs = network.inputs_by_name
+    inputs = network.input
     affine = network.affine_net(inputs)
     m_a = layers.SpatialTransformer(shift_center=True)([inputs["moving"], affine])
-    found = network.outputs_by_name
-    # The part between m_a and the velocity, on m_a as voxelmorph makes it.
-    velocity = keras.Model([inputs["fixed"], found["m_a"]], found["velocity"])([inputs["fixed"], m_a])
+    velocity = network.deformable_net([inputs["fixed"], m_a])
     phi = layers.VecInt(int_steps=network.arguments["int_steps"])(velocity)
     if network.arguments["int_downsize"] > 1:
         phi = layers.RescaleTransform(network.arguments["int_downsize"])(phi)

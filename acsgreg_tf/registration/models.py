@@ -52,7 +52,7 @@ def load_model(model=None):
         return network
     if not (
         callable(model)
-        and all(hasattr(model, name) for name in ("inshape", "arguments", "affine_net", "velocity_after"))
+        and all(hasattr(model, name) for name in ("inshape", "arguments", "affine_net", "deformable_net"))
     ):
         raise InputError(f"a model must be a network of this package or its path, got {type(model).__name__}")
     return model

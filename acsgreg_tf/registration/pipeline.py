@@ -282,11 +282,13 @@ def _fitted_answer(network, fixed, moving):
     """The same for two Vertebrae, the deformable part going on from the affine fitted to the surfaces; and how far, in mm
     on average, the fit moved the fixed vertebra's voxels."""
     from acsgreg_tf.geometry import surface_affine as affine_fit
+    from acsgreg_tf.ops.affine import warp_affine
 
     inputs = _inputs(fixed.image, moving.image)
     first = _numbers(_called(network.affine_net, inputs, training=False))
     affine = affine_fit.fit_affine(fixed.distance, moving.distance, first).astype(np.float32)
-    velocity = _numbers(_called(network.velocity_after, inputs, affine[None]))
+    m_a = _called(warp_affine, inputs["moving"], affine[None], constant=True)
+    velocity = _numbers(_called(network.deformable_net, [inputs["fixed"], m_a], training=False))
     voxels = np.argwhere(fixed.distance < 0) - (np.array(fixed.distance.shape) - 1) / 2
     moved = voxels @ (affine - first)[:, :3].T + (affine - first)[:, 3]
     return {"affine": affine, "velocity": velocity}, float(np.linalg.norm(moved, axis=1).mean())

@@ -15,13 +15,13 @@ def training_model(network, labels, stage="joint", warp_once=False):
     Without labels the two Dice terms are absent. Stage "affine" stops after AffineNet: m_a [, m_a_seg]. With `warp_once`
     m_d and m_d_seg are the moving image and label sampled once, in one go.
     """
-    inputs = dict(network.inputs_by_name)
+    inputs = dict(network.input)
     if stage == "affine":
         affine = network.affine_net(inputs)
         m_a = SpatialTransformer(constant_image=True, name="m_a", dtype="float32")([inputs["moving"], affine])
         outputs = {"m_a": m_a}
     else:
-        found = network.outputs_by_name
+        found = network.output
         affine = found["affine"]
         outputs = {name: found[name] for name in ("m_a", "m_d", "phi")}
     if labels:

@@ -35,7 +35,7 @@ def test_the_default_is_the_papers_size():
     transformers = sum(e.count_params() for e in encoders(network).values())
     assert transformers == 3 * (12 * (12 * 252**2 + 13 * 252) + 2 * 252)
     assert 38e6 < network.count_params() < 40e6
-    assert network.outputs_by_name["velocity"].shape == (None, 64, 64, 32, 3)
+    assert network.output["velocity"].shape == (None, 64, 64, 32, 3)
     tokens = network.get_layer("cam").input.shape
     assert tokens == (None, 2 * 8 * 8 * 4, 252)
 
@@ -51,9 +51,10 @@ def test_two_self_attentions_and_one_cross_attention_on_the_stacked_tokens(netwo
 
 
 def test_the_cross_attentions_tokens_are_split_again_by_image(network):
-    layers = [network.get_layer(name) for name in ("stacked", "fixed_position", "moving_position", "cam", "cam_pair")]
+    stage, images = network.deformable_net, pair()
+    layers = [stage.get_layer(name) for name in ("stacked", "fixed_position", "moving_position", "cam", "cam_pair")]
     stacked, fixed, moving, cam, both = (
-        np.array(value) for value in keras.Model(network.inputs_by_name, [layer.output for layer in layers])(pair())
+        np.array(value) for value in keras.Model(stage.input, [layer.output for layer in layers])([images["fixed"], images["moving"]])
     )
     np.testing.assert_array_equal(stacked, np.concatenate([fixed, moving], axis=1))
     np.testing.assert_array_equal(both, np.concatenate(np.split(cam, 2, axis=1), axis=-1))

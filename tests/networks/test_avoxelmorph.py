@@ -48,7 +48,7 @@ def test_only_the_affine_network_is_normalized():
 
 def test_study_adds_nothing():
     network = make("avoxelmorph")
-    assert set(network.with_study().output) == set(network.outputs_by_name)
+    assert set(network.with_study().output) == set(network.output)
 
 
 def test_too_few_decoder_entries_are_refused():

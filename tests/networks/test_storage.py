@@ -335,5 +335,5 @@ def test_names_of_study_survive(tmp_path):
     network = make("acsgregnet", **{**ACSG, "layers": 1})
     network.save(tmp_path / "a.h5")
     again = load(tmp_path / "a.h5")
-    assert set(again.study_tensors) == {"v_s", "v_c", "w_s", "w_c"}
+    assert set(again.deformable_net.study_outputs) == {"v_s", "v_c", "w_s", "w_c"}
     assert_same_outputs(network.with_study(), again.with_study())

@@ -92,7 +92,7 @@ class KnownNetwork:
     def affine_net(self, inputs, training):
         return self.affine_of(inputs)[None]
 
-    def velocity_after(self, inputs, affine):
+    def deformable_net(self, images, training):
         return self.velocity[None]
 
     def __call__(self, inputs, training):

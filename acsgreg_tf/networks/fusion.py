@@ -1,0 +1,151 @@
+"""FusionNet: ACSGRegNet's deformable stage, self- and cross-attention on the tokens of both images (section 2.1)."""
+
+from collections.abc import Iterable, Sequence
+
+import keras
+
+from acsgreg_tf.geometry.network import NETWORK_SHAPE
+from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
+from acsgreg_tf.layers.initializers import GlorotUniform
+from acsgreg_tf.layers.transformer import check_heads
+from acsgreg_tf.networks.base import registered
+from acsgreg_tf.networks.deformable import DeformableNet, check_downsize, deformable_inputs, velocity_head
+from acsgreg_tf.ops import Tensor
+
+ATTENTION = ("self", "cross")
+IMAGES = ("fixed", "moving")
+
+
+@registered
+class FusionNet(DeformableNet):
+    """[fixed, m_a] -> velocity by a shared encoder, transformers, two decoders and gated fusion.
+
+    The encoder turns each image into tokens; two self-attention modules (SAM, one an image) and one cross-attention
+    module (CAM, on the stacked tokens) each feed a decoder with skip connections; the gated fusion module (GFM) fuses
+    their velocities. `study_outputs` holds those of the branches that there are, v_s and v_c, and the gates w_s and w_c,
+    each [B, x, y, z, 3]. Arguments and errors as in ACSGRegNet.
+    """
+
+    def __init__(
+        self,
+        inshape: Sequence[int] = NETWORK_SHAPE,
+        encoder_features: Sequence[int] = (16, 32, 64, 128),
+        decoder_features: Sequence[int] | None = None,
+        width: int = 252,
+        layers: int = 12,
+        heads: int = 12,
+        mlp_ratio: int = 4,
+        attention: Sequence[str] = ATTENTION,
+        fusion: str = "gated",
+        normalization: str = "batch",
+        int_downsize: int = 2,
+        name: str = "deformable_net",
+    ) -> None:
+        inshape = check_downsize(inshape, int_downsize, encoder_features)
+        check_heads(width, heads)
+        attention = check_fusion(attention, fusion)
+        decoder_features = check_decoder(encoder_features, decoder_features)
+        bottleneck = tuple(side // 2 ** len(encoder_features) for side in inshape)
+        tokens = bottleneck[0] * bottleneck[1] * bottleneck[2]
+
+        # === Layers ===
+        encoder = [
+            (
+                ConvBlock(filters, 2, normalization, name=f"encoder_{level}_down"),
+                ConvBlock(filters, 1, normalization, name=f"encoder_{level}"),
+            )
+            for level, filters in enumerate(encoder_features)
+        ]
+        flatten = [keras.layers.Reshape((tokens, encoder_features[-1]), name=f"{image}_sequence") for image in IMAGES]
+        project = keras.layers.Dense(width, kernel_initializer=GlorotUniform(), name="projection")
+        positions = [PositionEmbedding(name=f"{image}_position") for image in IMAGES]
+
+        # === Functional model ===
+        inputs = deformable_inputs(inshape)
+        features = [_encode(image, encoder) for image in inputs]  # by image, fine to coarse
+        embedded = [
+            position(project(sequence(levels[-1])))
+            for levels, sequence, position in zip(features, flatten, positions, strict=True)
+        ]
+        steps = list(zip(range(1, len(decoder_features)), decoder_features[1:], reversed(list(zip(*features))[:-1])))
+        if int_downsize == 1:
+            steps.append(("full", decoder_features[-1], inputs))
+
+        def decode(pair: Tensor, name: str) -> Tensor:
+            """Tokens of both images [B, T, 2k] to a velocity."""
+            x = keras.layers.Reshape((*bottleneck, 2 * width), name=f"{name}_volume")(pair)
+            x = ConvBlock(decoder_features[0], 1, normalization, name=f"{name}_0")(x)
+            return velocity_head(_upsample(x, steps, normalization, name), f"{name}_velocity")
+
+        study = {}
+        if "self" in attention:
+            sams = [TransformerEncoder(layers, heads, mlp_ratio, name=f"sam_{image}") for image in IMAGES]
+            own = [sam(sequence) for sam, sequence in zip(sams, embedded, strict=True)]
+            study["v_s"] = decode(keras.layers.Concatenate(name="sam_pair")(own), "decoder_s")
+        if "cross" in attention:
+            stacked = keras.layers.Concatenate(axis=1, name="stacked")(embedded)
+            both = TransformerEncoder(layers, heads, mlp_ratio, name="cam")(stacked)
+            parts = [
+                keras.layers.Cropping1D((0, tokens), name="cam_fixed")(both),
+                keras.layers.Cropping1D((tokens, 0), name="cam_moving")(both),
+            ]
+            study["v_c"] = decode(keras.layers.Concatenate(name="cam_pair")(parts), "decoder_c")
+        velocities = list(study.values())
+        if len(velocities) == 1:
+            (velocity,) = velocities
+        elif fusion == "sum":
+            velocity = keras.layers.Add(name="velocity", dtype="float32")(velocities)
+        else:
+            velocity, study["w_s"], study["w_c"] = GatedFusion(name="gfm", dtype="float32")(velocities)
+        super().__init__(inputs=inputs, outputs=velocity, study_outputs=study, name=name)
+
+        # === Config ===
+        self.arguments = {
+            "inshape": inshape,
+            "encoder_features": tuple(encoder_features),
+            "decoder_features": decoder_features,
+            "width": width,
+            "layers": layers,
+            "heads": heads,
+            "mlp_ratio": mlp_ratio,
+            "attention": attention,
+            "fusion": fusion,
+            "normalization": normalization,
+            "int_downsize": int_downsize,
+        }
+
+
+def _encode(image: Tensor, encoder: Iterable[tuple[ConvBlock, ConvBlock]]) -> list[Tensor]:
+    """Features of one image at every level, fine to coarse."""
+    features = []
+    for down, block in encoder:
+        image = block(down(image))
+        features.append(image)
+    return features
+
+
+def _upsample(x: Tensor, steps: Iterable[tuple], normalization: str, name: str) -> Tensor:
+    """Decoder from the bottleneck up; each step is (label, filters, tensors that skip to it)."""
+    for label, filters, skips in steps:
+        x = keras.layers.UpSampling3D(2, name=f"{name}_up_{label}")(x)
+        x = keras.layers.Concatenate(name=f"{name}_skip_{label}")([x, *skips])
+        x = ConvBlock(filters, 1, normalization, name=f"{name}_{label}")(x)
+    return x
+
+
+def check_fusion(attention: Sequence[str], fusion: str) -> tuple[str, ...]:
+    """Return the attention branches as a tuple; raise ValueError for unknown branches or an unknown fusion."""
+    attention = tuple(attention)
+    if not attention or set(attention) - set(ATTENTION):
+        raise ValueError(f"attention must name 'self', 'cross' or both, got {attention}")
+    if fusion not in ("gated", "sum"):
+        raise ValueError(f"fusion must be 'gated' or 'sum', got {fusion!r}")
+    return attention
+
+
+def check_decoder(encoder: Sequence[int], decoder: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the decoder's channels, by default the encoder's reversed; raise ValueError unless there is one a level."""
+    decoder = tuple(reversed(encoder)) if decoder is None else tuple(decoder)
+    if len(decoder) != len(encoder):
+        raise ValueError(f"decoder_features must have one entry a level, {len(encoder)}, got {len(decoder)}")
+    return decoder
