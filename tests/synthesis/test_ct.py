@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from acsgreg_tf.errors import InputError
 from acsgreg_tf.synthesis import ct
 
 SPINES = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "spines"
@@ -24,17 +23,6 @@ def ball(radius=18, shape=SHAPE):
 
 def simulate(seed=0, radius=18, **options):
     return ct.simulate_ct(ball(radius), np.random.default_rng(seed), **options)
-
-
-def test_normalise_cuts_scales_and_masks():
-    hu = np.array([-1000, -200, 650, 1500, 3000, 650])
-    np.testing.assert_allclose(ct.normalise(hu, [1, 1, 20, 1, 1, 0]), [0, 0, 0.5, 1, 1, 0])
-    assert ct.normalise(hu, np.ones(6)).dtype == np.float32
-
-
-def test_normalise_refuses_a_label_of_another_shape():
-    with pytest.raises(InputError, match="one shape"):
-        ct.normalise(np.zeros((2, 3)), np.zeros((3, 2)))
 
 
 def test_the_label_is_the_shape_and_one_seed_is_one_scan():
