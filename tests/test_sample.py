@@ -37,11 +37,3 @@ def test_one_number_gives_one_vertebra_on_any_machine(folder, index):
     assert np.count_nonzero((label > 0) != (read_label(sample.label).data > 0)) < 20
     away = np.abs(image - read_image(sample.image).data)
     assert np.quantile(away, 0.9999) < 2 / 255 and sample.volume_ml == pytest.approx((label > 0).sum() / 1000, abs=0.02)
-
-
-def test_the_readme_names_the_commands_that_made_it():
-    text = (DATA / "README.md").read_text(encoding="utf-8")
-    for folder in ("sample", "cohort"):
-        made = json.loads((DATA / folder / "generate.json").read_text(encoding="utf-8"))
-        count = len(read_manifest(DATA / folder / "manifest.csv"))
-        assert f"--out data/{folder} --count {count} --seed {made['seed']}" in text

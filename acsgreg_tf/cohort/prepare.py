@@ -31,7 +31,7 @@ from acsgreg_tf.synthesis.ct import simulate_ct
 __all__ = ["Preparation", "prepare"]
 
 CROPS, RECORDS, MANIFEST = "crops", "records", "manifest.csv"
-# Lumbar vertebrae have 38 to 80 ml (docs/phantom.md); far outside of that a label is a fragment, or two fused.
+# Lumbar vertebrae have 38 to 80 ml (docs/reference/phantom.md); far outside of that a label is a fragment, or two fused.
 PLAUSIBLE_ML = (15, 150)
 # A label's affine may differ from its CT's in the last digits of a header, by this part of a voxel.
 _SAME_GRID = 0.1

@@ -15,7 +15,7 @@ class ACSGRegNet(JointNetwork):
     """The paper's network: AffineNet, then FusionNet; inputs and outputs as in JointNetwork.
 
     `with_study()` adds the branches' velocities v_s and v_c, and the gates w_s and w_c. Defaults are the paper's values,
-    or our reading where it is silent (docs/reading.md).
+    or our reading where it is silent (docs/reference/reading.md).
 
     Args:
         inshape: spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).

@@ -3,7 +3,7 @@
 The shape is a smooth union of analytic solids (`phantom_anatomy`) with sizes from published morphometry
 (`phantom_parameters`): body with kidney-shaped, hollow endplates, a waist and osteophytic rims; pedicles; laminae;
 spinous, transverse and articular processes; the canal cut free. Last comes a little smooth noise. It is a shape, not
-a scan: `ct` turns the field into an image, `shapes` varies it further. docs/phantom.md shows it beside real ones.
+a scan: `ct` turns the field into an image, `shapes` varies it further. docs/reference/phantom.md shows it beside real ones.
 """
 
 import numpy as np

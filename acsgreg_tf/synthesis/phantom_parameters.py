@@ -2,7 +2,7 @@
 
 How a size changes from L1 to L5, and its order of magnitude, follow the articles below from memory and rounded, men
 and women together; no number here is a quotation. The values were then moved until generated vertebrae measured
-like CT label maps and surfaces of about a dozen people (docs/phantom.md): bodies came out some 5 % larger
+like CT label maps and surfaces of about a dozen people (docs/reference/phantom.md): bodies came out some 5 % larger
 than callipers find on dry bone, canals about 2 mm shallower. Where no article is named the labels alone decided.
 
 [P92] Panjabi et al., "Human lumbar vertebrae: quantitative three-dimensional anatomy", Spine 17(3):299-306, 1992.

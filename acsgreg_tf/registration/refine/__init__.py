@@ -5,7 +5,7 @@ Keras is imported with the first function, not with the defaults that command li
 
 import importlib
 
-# Steps of `--refine` without a number, and the weight of the displacement's mean squared gradient (docs/refinement.md).
+# Steps of `--refine` without a number, and the weight of the displacement's mean squared gradient (docs/lab/refinement_experiments.md).
 DEFAULT_STEPS = 50
 DEFAULT_SMOOTHNESS = 3.0
 

@@ -29,7 +29,7 @@ from acsgreg_tf.ops import fields
 from acsgreg_tf.ops.backend import value_and_gradients
 
 WINDOW = 7
-# Beside LNCC (at most 1): chosen on people of the training shapes, docs/refinement.md.
+# Beside LNCC (at most 1): chosen on people of the training shapes, docs/lab/refinement_experiments.md.
 DISTANCE_WEIGHT = 6.0
 FOLD_WEIGHT = 0.003
 # A Jacobian determinant below this is pushed up.

@@ -1,9 +1,9 @@
-"""Measure generated vertebrae, and real ones beside them where there are some; draw the pictures of docs/phantom.md.
+"""Measure generated vertebrae, and real ones beside them where there are some; draw the pictures of docs/reference/phantom.md.
 
-python docs/phantom_table.py --people 40
-python docs/phantom_table.py --labels DIR                             VerSe label maps: NIfTI, 20 = L1 ... 24 = L5
-python docs/phantom_table.py --meshes 'DIR/*_L?.npz' --axes LPS       arrays: vertices in mm, faces
-python docs/phantom_table.py --pictures docs/images
+python benchmarks/phantom_table.py --people 40
+python benchmarks/phantom_table.py --labels DIR                             VerSe label maps: NIfTI, 20 = L1 ... 24 = L5
+python benchmarks/phantom_table.py --meshes 'DIR/*_L?.npz' --axes LPS       arrays: vertices in mm, faces
+python benchmarks/phantom_table.py --pictures docs/images
 """
 
 import argparse

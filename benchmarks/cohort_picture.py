@@ -1,6 +1,6 @@
 """Slices of a cohort's vertebrae, one a column, from its manifest: axial, sagittal and coronal through the middle.
 
-python docs/cohort_picture.py data/cohort/manifest.csv docs/images/cohort.png --columns 5
+python benchmarks/cohort_picture.py data/cohort/manifest.csv docs/images/cohort.png --columns 5
 """
 
 import argparse

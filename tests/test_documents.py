@@ -1,0 +1,97 @@
+"""The documents' commands run as they are printed, and their links lead somewhere."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("[dm]*/**/*.md")]
+# A block of code, and the comment above it: <!-- run --> or <!-- needs: what is not in the clone -->.
+BLOCK = re.compile(r"(?:<!-- (run|needs: [^\n]+?) -->\n)?```(shell|python)\n(.*?)```", re.DOTALL)
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(page):
+    return [match.groups() for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what a user's clone holds, for the commands to write into."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("acsgreg_tf", "scripts", "data", "models", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_its_runnable_blocks_run_in_order(page, clone):
+    for mark, language, code in blocks(page):
+        if mark != "run":
+            continue
+        arguments = ["bash", "-euo", "pipefail", "-c"] if language == "shell" else [sys.executable, "-c"]
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(
+            [*arguments, code], cwd=clone, env=environment, capture_output=True, text=True, encoding="utf-8"
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_says_whether_it_runs(page):
+    unmarked = [code for mark, _, code in blocks(page) if mark is None]
+    assert not unmarked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_options_in_its_blocks_exist(page, capsys):
+    for _, language, code in blocks(page):
+        if language != "shell":
+            continue
+        for line in code.replace("\\\n", " ").splitlines():
+            command = re.search(r"scripts/(\w+)\.py(.*)", line.split("#")[0])
+            if command:
+                with pytest.raises(SystemExit):
+                    import_module(f"acsgreg_tf.cli.{command[1]}").main(["--help"])
+                known = set(re.findall(r"--?[a-z][\w-]*", capsys.readouterr().out))
+                unknown = set(re.findall(r"(?<=\s)--?[a-z][\w-]*", command[2])) - known
+                assert not unknown, line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_its_links_lead_to_files_and_headings(document):
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
+            assert anchor in slugs, target
+
+
+def test_every_page_of_the_documents_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\(([^)#\s]+\.md)[^)]*\)", page.read_text(encoding="utf-8"))
+        waiting += [(page.parent / link).resolve() for link in links if "://" not in link]
+    assert set(itertools.chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"))) <= reached
