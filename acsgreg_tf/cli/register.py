@@ -15,7 +15,7 @@ from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.io.images import _WRITABLE as IMAGE_ENDINGS
+from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.io.images import as_image, as_label, write_image
 from acsgreg_tf.io.transforms import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
 from acsgreg_tf.registration import NO_MODEL, STAGES, STEPS, default_model, load_model, register

@@ -16,7 +16,7 @@ from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import DenseField, resample, resample_label
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.io.images import _WRITABLE as IMAGE_ENDINGS
+from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.io.images import as_image, as_label, write_image
 from acsgreg_tf.io.points import COORDINATES, point_ending, read_points
 from acsgreg_tf.io.transforms import check_transform_ending, read_transform

@@ -14,6 +14,7 @@ from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
 from acsgreg_tf.io.files import atomic_path, write_text
+from acsgreg_tf.io.images import read_label
 from acsgreg_tf.io.work_folder import claim
 from acsgreg_tf.parallel import run_each
 from acsgreg_tf.synthesis.generator import CohortGenerator, Record, Unvaried, VertebraGenerator
@@ -184,7 +185,7 @@ def _write_lists(out: Path, records: list[Record], measures: dict[str, _Measure]
     for record in records:
         image, label = _files(out, record)
         if image.name not in measures:
-            measures[image.name] = _measure(nib.load(label).dataobj, spacing)
+            measures[image.name] = _measure(read_label(label).data, spacing)
         volume, whole = measures[image.name]
         samples.append(
             Sample(record.person, record.level, str(image), str(label), record.source, volume, whole, "generated")

@@ -89,7 +89,7 @@ def ordered_indices(groups: Sequence[str]) -> np.ndarray:
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
     result = [np.empty((0, 2), int)]
-    for group in members.values():
-        pairs = np.stack(np.meshgrid(group, group, indexing="ij"), axis=-1).reshape(-1, 2)
+    for places in members.values():
+        pairs = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
         result.append(pairs[pairs[:, 0] != pairs[:, 1]])
     return np.concatenate(result)

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.measures import NUMBERS, measure
-from acsgreg_tf.io.files import one_line
-from acsgreg_tf.io.images import atomic_path
+from acsgreg_tf.io.files import atomic_path, one_line
 
 KEY = ("method", "fixed", "moving", "level", "label")
 COLUMNS = (*KEY, *NUMBERS, "notes", "fault", "made_by")

@@ -1,4 +1,8 @@
-"""DICOM series as volumes."""
+"""DICOM series as volumes, through SimpleITK."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import SimpleITK as sitk
@@ -6,40 +10,71 @@ import SimpleITK as sitk
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
 
-# How far a DICOM slice may lie from its place in the volume, mm; scanners round to about a hundredth.
+__all__ = ["read_dicom"]
+
+# How far a slice may lie from its place in the volume, mm; scanners round to about a hundredth.
 _SLICE_TOLERANCE = 0.1
 
 
-def read_dicom(folder):
+def read_dicom(folder: str | os.PathLike) -> sitk.Image:
+    """Read the one DICOM series that a folder holds.
+
+    Args:
+        folder: With the slices of one series; other files are ignored.
+
+    Returns:
+        The volume as a SimpleITK image.
+
+    Raises:
+        InputError: Naming the folder: it holds no series or several, the series cannot be read, or its slices are not
+            evenly stacked.
+    """
     reader = sitk.ImageSeriesReader()
-    series = reader.GetGDCMSeriesIDs(str(folder))
-    if not series:
-        raise InputError(f"{folder}: is a folder without a DICOM series")
-    files = {uid: reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in series}
-    if len(series) > 1:
-        found = "; ".join(f"{uid} ({len(names)} files)" for uid, names in files.items())
-        raise InputError(f"{folder}: holds {len(series)} DICOM series, give a folder with one: {found}")
-    names = files[series[0]]
+    names = _only_series(folder, reader)
     reader.SetFileNames(names)
     reader.MetaDataDictionaryArrayUpdateOn()
-    # ITK would print a warning of several lines about what the check below says in one.
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        image = reader.Execute()
+        with _without_warnings():
+            image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{folder}: the DICOM series cannot be read ({one_line(error)})") from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
-    # ITK stacks slices evenly along their normal, come what may; a missing slice or a tilted gantry would
-    # bend space.
-    for number in range(len(names) if image.GetDimension() == 3 else 0):
-        if reader.HasMetaDataKey(number, "0020|0032"):
-            here = np.array(reader.GetMetaData(number, "0020|0032").split("\\"), dtype=float)
-            apart = np.linalg.norm(here - image.TransformIndexToPhysicalPoint((0, 0, number)))
-            if apart > _SLICE_TOLERANCE:
-                raise InputError(
-                    f"{folder}: slice {number + 1} of {len(names)} lies {apart:.1f} mm from its place in an "
-                    "even stack (a slice is missing, or the gantry was tilted)"
-                )
+    _check_stack(folder, reader, image, len(names))
     return image
+
+
+def _only_series(folder: str | os.PathLike, reader: sitk.ImageSeriesReader) -> tuple[str, ...]:
+    """The files of the folder's series, in the order of the slices."""
+    files = {uid: reader.GetGDCMSeriesFileNames(str(folder), uid) for uid in reader.GetGDCMSeriesIDs(str(folder))}
+    if not files:
+        raise InputError(f"{folder}: is a folder without a DICOM series")
+    if len(files) > 1:
+        listed = "; ".join(f"{uid} ({len(names)} files)" for uid, names in files.items())
+        raise InputError(f"{folder}: holds {len(files)} DICOM series, give a folder with one: {listed}")
+    return next(iter(files.values()))
+
+
+def _check_stack(folder: str | os.PathLike, reader: sitk.ImageSeriesReader, image: sitk.Image, slices: int) -> None:
+    """Refuse slices that are missing or sheared by a tilted gantry: ITK stacks them evenly, which would bend space."""
+    if image.GetDimension() != 3:
+        return
+    for number in range(slices):
+        if not reader.HasMetaDataKey(number, "0020|0032"):
+            continue
+        position = np.array(reader.GetMetaData(number, "0020|0032").split("\\"), dtype=float)
+        distance = np.linalg.norm(position - image.TransformIndexToPhysicalPoint((0, 0, number)))
+        if distance > _SLICE_TOLERANCE:
+            raise InputError(
+                f"{folder}: slice {number + 1} of {slices} lies {distance:.1f} mm from its place in an "
+                "even stack (a slice is missing, or the gantry was tilted)"
+            )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence ITK's warnings of several lines about what `_check_stack` reports in one."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)

@@ -1,4 +1,4 @@
-"""Reading and writing images and label maps; every fault of a file ends here, in one line that names it.
+"""Reading and writing images and label maps; every fault of a file becomes one line that names it.
 
 NIfTI goes through nibabel; NRRD, MetaImage and DICOM series through SimpleITK.
 """
@@ -7,6 +7,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,24 +16,15 @@ import SimpleITK as sitk
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.dicom import read_dicom
-from acsgreg_tf.io.files import READ_FAULTS, atomic_path, check_writable, ending_of, one_line
+from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
 
-__all__ = [
-    "Image",
-    "as_image",
-    "as_label",
-    "atomic_path",
-    "check_writable",
-    "read_image",
-    "read_label",
-    "write_image",
-]
+__all__ = ["WRITABLE_ENDINGS", "Image", "as_image", "as_label", "read_image", "read_label", "write_image"]
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
-# A detached header names its data file, which a rename would leave behind; so these two are read only.
-_WRITABLE = (*_NIFTI, ".nrrd", ".mha")
+# A detached header (.nhdr, .mhd) names its data file, which a rename would leave behind; so these two are read only.
+WRITABLE_ENDINGS = (*_NIFTI, ".nrrd", ".mha")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,75 +33,82 @@ class Image:
 
     Attributes:
         data: (X, Y, Z).
-        grid: where it lies, a Grid of the same shape.
-        name: what messages call it, mostly its path.
+        grid: Where it lies, a Grid of the same shape.
+        name: What messages call it, mostly its path.
+
+    Raises:
+        InputError: The shapes differ.
     """
 
     data: np.ndarray
     grid: Grid
     name: str = "image"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:
             raise InputError(f"{self.name}: data of shape {self.data.shape} on a grid of shape {self.grid.shape}")
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike) -> Image:
     """Read an intensity image.
 
     Args:
-        path: a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, or a folder that holds one DICOM series.
+        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, or a folder that holds one DICOM series.
 
     Returns:
-        An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are
-        dropped. A NIfTI's sform goes before its qform, as in nibabel; where the two disagree by more than a
-        tenth of a voxel, or neither is set, one warning says so.
+        An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are dropped.
+        A NIfTI's sform goes before its qform, as in nibabel; where the two disagree by more than a tenth of a voxel,
+        or neither is set, one warning reports it.
 
     Raises:
-        InputError: in one line that names the file: it is missing, unreadable, cut short or of an unknown
-            ending; it is no 3-D volume of at least two voxels a side; it holds colours, complex numbers, NaN
-            or infinite voxels, or nothing but zeros; its affine is singular; the folder holds no series,
-            several, or slices that are not evenly stacked.
+        InputError: In one line that names the file: it is missing, unreadable, cut short or of an unknown ending; it
+            is no 3-D volume of at least two voxels a side; it holds colours, complex numbers, NaN or infinite voxels,
+            or nothing but zeros; its affine is singular; the folder holds no series, several, or slices that are not
+            evenly stacked.
     """
     return _as_intensities(_read(path))
 
 
-def read_label(path):
+def read_label(path: str | os.PathLike) -> Image:
     """Read a label map; as `read_image`, but `data` are integers and an empty map is allowed.
 
+    Args:
+        path: As for `read_image`.
+
     Raises:
-        InputError: as for `read_image`, or the voxels are not whole numbers.
+        InputError: As for `read_image`, or the voxels are not whole numbers.
     """
     return _as_labels(_read(path))
 
 
-def as_image(source):
+def as_image(source: Any) -> Image:
     """An intensity Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_image`."""
     return _as_intensities(_take(source))
 
 
-def as_label(source):
+def as_label(source: Any) -> Image:
     """A label Image from a path, a nibabel or SimpleITK image, or an Image; checks as `read_label`."""
     return _as_labels(_take(source))
 
 
-def write_image(path, data, grid, dtype=None):
+def write_image(
+    path: str | os.PathLike, data: np.ndarray, grid: Grid, dtype: np.typing.DTypeLike | None = None
+) -> None:
     """Write a volume; whole or not at all.
 
     Args:
-        path: .nii, .nii.gz, .nrrd or .mha. NIfTI files get the affine as sform and qform, both with code 1.
+        path: Ends in .nii, .nii.gz, .nrrd or .mha. NIfTI files get the affine as sform and qform, both with code 1.
         data: (X, Y, Z).
-        grid: its Grid.
-        dtype: what to store. By default booleans become uint8, other integers keep their width up to 32 bits
-            and floating-point numbers become float32. Floating-point data stored as integers are rounded and
-            clipped.
+        grid: Its Grid.
+        dtype: What to store. By default booleans become uint8, other integers keep their width up to 32 bits and
+            floating-point numbers become float32. Floating-point data stored as integers are rounded and clipped.
 
     Raises:
-        InputError: the ending is unknown, or the folder does not exist or cannot be written.
+        InputError: The ending is unknown, or the folder does not exist or cannot be written.
     """
     ending = ending_of(path)
-    if ending not in _WRITABLE:
-        raise InputError(f"{path}: images are written as {', '.join(_WRITABLE)}, not as {ending or 'this'}")
+    if ending not in WRITABLE_ENDINGS:
+        raise InputError(f"{path}: images are written as {', '.join(WRITABLE_ENDINGS)}, not as {ending or 'this'}")
     data = _stored(np.asarray(data), dtype)
     Image(data, grid, str(path))
     with atomic_path(path) as temporary:
@@ -126,7 +125,7 @@ def write_image(path, data, grid, dtype=None):
                 raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
-def _stored(data, dtype):
+def _stored(data: np.ndarray, dtype: np.typing.DTypeLike | None) -> np.ndarray:
     if dtype is None:
         if data.dtype == bool:
             dtype = np.uint8
@@ -141,7 +140,7 @@ def _stored(data, dtype):
     return data.astype(dtype, copy=False)
 
 
-def _take(source):
+def _take(source: Any) -> Image:
     if isinstance(source, Image):
         return source
     if isinstance(source, (str, os.PathLike)):
@@ -153,8 +152,8 @@ def _take(source):
     raise InputError(f"an image must be a path, a nibabel or SimpleITK image, or an Image, got {type(source).__name__}")
 
 
-def _read(path):
-    path = Path(path)
+def _read(source: str | os.PathLike) -> Image:
+    path = Path(source)
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if path.is_dir():
@@ -164,13 +163,13 @@ def _read(path):
         known = ", ".join((*_NIFTI, *_ITK))
         raise InputError(f"{path}: unknown ending; images are {known}, or a folder with one DICOM series")
     try:
-        image = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
+        image: Any = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
 
 
-def _from_itk(image, name):
+def _from_itk(image: sitk.Image, name: str) -> Image:
     if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():
         raise InputError(f"{name}: voxels must be plain numbers, not {image.GetPixelIDTypeAsString()}")
     shape = image.GetSize()
@@ -182,7 +181,7 @@ def _from_itk(image, name):
     return Image(data, grid, name)
 
 
-def _from_nibabel(image, name):
+def _from_nibabel(image: Any, name: str) -> Image:
     dtype = image.get_data_dtype()
     if dtype.fields is not None or np.issubdtype(dtype, np.complexfloating):
         raise InputError(f"{name}: voxels must be plain numbers, not {dtype}")
@@ -202,20 +201,21 @@ def _from_nibabel(image, name):
     return Image(data, grid, name)
 
 
-def _check_shape(shape, name):
+def _check_shape(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 3:
         raise InputError(f"{name}: a 3-D volume is needed, got {len(shape)}-D, shape {tuple(shape)}")
     if min(shape) < 2:
         raise InputError(f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}")
 
 
-def _check_forms(image, grid, name):
+def _check_forms(image: Any, grid: Grid, name: str) -> None:
+    """Warn where a NIfTI's sform and qform disagree, or neither is set."""
     if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
         return
     sform = image.get_sform(coded=True)[0]
     try:
         qform = image.get_qform(coded=True)[0]
-    except READ_FAULTS:  # a quaternion that is none; the sform, if there is one, is used anyway
+    except READ_FAULTS:  # an invalid quaternion; the sform, if there is one, is used anyway
         qform = None
     if sform is None and qform is None:
         warnings.warn(f"{name}: neither sform nor qform is set, left and right are nibabel's guess", stacklevel=5)
@@ -228,21 +228,21 @@ def _check_forms(image, grid, name):
             warnings.warn(f"{name}: sform and qform disagree, the sform is used", stacklevel=5)
 
 
-def _check_finite(image):
+def _check_finite(image: Image) -> None:
     if np.issubdtype(image.data.dtype, np.floating):
         bad = image.data.size - int(np.count_nonzero(np.isfinite(image.data)))
         if bad:
             raise InputError(f"{image.name}: {bad} of {image.data.size} voxels are NaN or infinite")
 
 
-def _as_intensities(image):
+def _as_intensities(image: Image) -> Image:
     _check_finite(image)
     if not image.data.any():
         raise InputError(f"{image.name}: every voxel is zero")
     return Image(np.asarray(image.data, dtype=np.float32), image.grid, image.name)
 
 
-def _as_labels(image):
+def _as_labels(image: Image) -> Image:
     _check_finite(image)
     data = image.data
     if data.dtype == bool:

@@ -6,14 +6,17 @@ Only positions change; names, colours and every other column or entry stay.
 import csv
 import io
 import json
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, one_line
-from acsgreg_tf.io.transforms.itk import _FLIP
+from acsgreg_tf.io.files import one_line, write_text
+from acsgreg_tf.io.transforms.itk import RAS_TO_LPS
 
 __all__ = ["POINT_ENDINGS", "PointList", "check_coordinates", "point_ending", "read_points", "swap_if_lps"]
 
@@ -32,31 +35,31 @@ class PointList:
 
     Attributes:
         points: (N, 3) float64, RAS mm, in the file's order.
-        write: called as `write(path, points)`; writes a file like the one read (same kind, coordinates and entries)
+        write: Called as `write(path, points)`; writes a file like the one read (same kind, coordinates and entries)
             with these points, RAS mm.
     """
 
     points: np.ndarray
-    write: object = field(repr=False)
+    write: Callable[[str | os.PathLike, np.ndarray], None] = field(repr=False)
 
 
-def read_points(path, coordinates=None):
+def read_points(path: str | os.PathLike, coordinates: str | None = None) -> PointList:
     """Read a list of points.
 
     CSV: columns x, y, z by their header line, whatever its case, or else the first three. .fcsv and .mrk.json say which
     coordinates they hold (a .mrk.json that does not holds LPS, as its format says).
 
     Args:
-        path: ends in .csv, .fcsv or .mrk.json.
-        coordinates: "RAS" or "LPS"; of a CSV, RAS by default. Of another file it must agree with what the file says.
+        path: Ends in .csv, .fcsv or .mrk.json.
+        coordinates: "RAS" or "LPS"; of a CSV, RAS by default. For another file it must agree with the file.
 
     Returns:
         A PointList.
 
     Raises:
-        InputError: naming the file: it is missing, unreadable or of another kind; it holds no points, a position that
+        InputError: Naming the file: it is missing, unreadable or of another kind; it holds no points, a position that
             is not three finite numbers, a markup that is more than its points, or coordinates other than RAS and LPS
-            or than those given.
+            or than `coordinates`.
     """
     ending = point_ending(path)
     try:
@@ -70,11 +73,11 @@ def read_points(path, coordinates=None):
     return _read_table(path, text, coordinates, ending)
 
 
-def point_ending(path):
+def point_ending(path: str | os.PathLike) -> str:
     """The ending of a point file, in lower case.
 
     Raises:
-        InputError: it is none of `POINT_ENDINGS`.
+        InputError: It is none of `POINT_ENDINGS`.
     """
     for ending in POINT_ENDINGS:
         if str(path).lower().endswith(ending):
@@ -82,23 +85,31 @@ def point_ending(path):
     raise InputError(f"{path}: unknown ending; points are {', '.join(POINT_ENDINGS)}")
 
 
-def check_coordinates(path, said, given):
-    """The coordinates of a file that says `said` (or None) for which the user gave `given` (or None); RAS if neither.
+def check_coordinates(path: str | os.PathLike, stated: str | None, asked: str | None) -> str:
+    """The coordinates of a point file.
+
+    Args:
+        path: For the message.
+        stated: "RAS" or "LPS" as the file states, or None.
+        asked: "RAS" or "LPS" as the user states, or None.
+
+    Returns:
+        Whichever is known; RAS if neither.
 
     Raises:
-        InputError: the two disagree.
+        InputError: The two disagree.
     """
-    if said and given and said != given:
-        raise InputError(f"{path}: says that it holds {said} coordinates, not {given}")
-    return said or given or "RAS"
+    if stated and asked and stated != asked:
+        raise InputError(f"{path}: says that it holds {stated} coordinates, not {asked}")
+    return stated or asked or "RAS"
 
 
-def swap_if_lps(points, coordinates):
+def swap_if_lps(points: np.ndarray, coordinates: str) -> np.ndarray:
     """Points (..., 3) from `coordinates` ("RAS" or "LPS") to RAS, or from RAS to them: it is the same flip."""
-    return points @ _FLIP[:3, :3] if coordinates == "LPS" else points
+    return points @ RAS_TO_LPS[:3, :3] if coordinates == "LPS" else points
 
 
-def _read_table(path, text, coordinates, ending):
+def _read_table(path: str | os.PathLike, text: str, coordinates: str | None, ending: str) -> PointList:
     """CSV, and .fcsv, which is CSV below a few lines of comment."""
     lines = text.splitlines()
     comments = [line for line in lines if line.startswith("#")]
@@ -119,7 +130,7 @@ def _read_table(path, text, coordinates, ending):
     if not len(points):
         raise InputError(f"{path}: holds no points")
 
-    def write(target, points):
+    def write(target: str | os.PathLike, points: np.ndarray) -> None:
         sheet = io.StringIO()
         writer = csv.writer(sheet, lineterminator="\n")
         if header:
@@ -129,32 +140,22 @@ def _read_table(path, text, coordinates, ending):
             for column, value in zip(columns, position, strict=True):
                 row[column] = f"{value:.6f}"
             writer.writerow(row)
-        _write_text(target, "".join(f"{line}\n" for line in comments) + sheet.getvalue())
+        write_text(target, "".join(f"{line}\n" for line in comments) + sheet.getvalue())
 
     return PointList(swap_if_lps(points, coordinates), write)
 
 
-def _read_markups(path, text, coordinates):
+def _read_markups(path: str | os.PathLike, text: str, coordinates: str | None) -> PointList:
     try:
         content = json.loads(text)
         markups = content["markups"]
-        held = []
+        placed = []  # (control point, its coordinates)
         for markup in markups:
-            if markup["type"] not in _MARKUPS:
-                raise InputError(
-                    f"{path}: a markup of type {markup['type']} is more than its points; only "
-                    f"{', '.join(_MARKUPS)} can be carried over"
-                )
-            if markup.get("coordinateUnits", "mm") not in ("mm", ["mm"] * 3):
-                raise InputError(f"{path}: holds coordinates in {markup['coordinateUnits']}, not in mm")
-            said = str(markup.get("coordinateSystem", "LPS")).upper()
-            if said not in COORDINATES:
-                raise InputError(f"{path}: holds {said} coordinates; only RAS and LPS are known")
-            system = check_coordinates(path, said, coordinates)
+            system = _markup_system(path, markup, coordinates)
             # A point that was not placed yet has no position, or one that means nothing.
-            placed = [p for p in markup["controlPoints"] if p.get("positionStatus", "defined") == "defined"]
-            held += [(point, system) for point in placed]
-        points = np.array([swap_if_lps(_position(path, point["position"]), system) for point, system in held])
+            defined = [p for p in markup["controlPoints"] if p.get("positionStatus", "defined") == "defined"]
+            placed += [(point, system) for point in defined]
+        points = np.array([swap_if_lps(_position(path, point["position"]), system) for point, system in placed])
     except InputError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -162,33 +163,43 @@ def _read_markups(path, text, coordinates):
     if not len(points):
         raise InputError(f"{path}: holds no points")
 
-    def write(target, points):
-        for (point, system), position in zip(held, np.asarray(points), strict=True):
+    def write(target: str | os.PathLike, points: np.ndarray) -> None:
+        for (point, system), position in zip(placed, np.asarray(points), strict=True):
             point["position"] = swap_if_lps(position, system).tolist()
         for markup in markups:
-            # Lengths and angles of where the points were; Slicer measures anew.
+            # Lengths and angles of the old points; Slicer measures anew.
             markup.pop("measurements", None)
-        _write_text(target, json.dumps(content, indent=4) + "\n")
+        write_text(target, json.dumps(content, indent=4) + "\n")
 
     return PointList(points, write)
 
 
-def _write_text(path, text):
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _markup_system(path: str | os.PathLike, markup: dict[str, Any], coordinates: str | None) -> str:
+    """The coordinates of one markup; refuses those whose points are not all of them, or not in mm."""
+    if markup["type"] not in _MARKUPS:
+        raise InputError(
+            f"{path}: a markup of type {markup['type']} is more than its points; only "
+            f"{', '.join(_MARKUPS)} can be carried over"
+        )
+    if markup.get("coordinateUnits", "mm") not in ("mm", ["mm"] * 3):
+        raise InputError(f"{path}: holds coordinates in {markup['coordinateUnits']}, not in mm")
+    stated = str(markup.get("coordinateSystem", "LPS")).upper()
+    if stated not in COORDINATES:
+        raise InputError(f"{path}: holds {stated} coordinates; only RAS and LPS are known")
+    return check_coordinates(path, stated, coordinates)
 
 
-def _fcsv_system(path, comments):
-    said = _comment(comments, "CoordinateSystem")
-    if said is None:
+def _fcsv_system(path: str | os.PathLike, comments: list[str]) -> str:
+    stated = _comment(comments, "CoordinateSystem")
+    if stated is None:
         raise InputError(f"{path}: does not say which coordinates it holds (no line '# CoordinateSystem = ...')")
-    system = _FCSV_SYSTEMS.get(said.upper())
+    system = _FCSV_SYSTEMS.get(stated.upper())
     if system is None:
-        raise InputError(f"{path}: holds {said} coordinates; only RAS and LPS are known")
+        raise InputError(f"{path}: holds {stated} coordinates; only RAS and LPS are known")
     return system
 
 
-def _comment(comments, name):
+def _comment(comments: list[str], name: str) -> str | None:
     """The value of a line `# name = value`, or None."""
     for line in comments:
         key, sign, value = line.lstrip("# ").partition("=")
@@ -197,13 +208,13 @@ def _comment(comments, name):
     return None
 
 
-def _columns(names):
+def _columns(names: Sequence[str]) -> tuple[int, ...] | None:
     """Indices of x, y and z among column names, or None."""
     names = [name.strip().lower() for name in names]
     return tuple(names.index(axis) for axis in "xyz") if set("xyz") <= set(names) else None
 
 
-def _is_number(cell):
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
@@ -211,7 +222,7 @@ def _is_number(cell):
     return True
 
 
-def _position(path, cells):
+def _position(path: str | os.PathLike, cells: Sequence[Any]) -> np.ndarray:
     try:
         position = np.array([float(cell) for cell in cells])
     except (TypeError, ValueError):

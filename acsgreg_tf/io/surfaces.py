@@ -1,11 +1,14 @@
 """Surfaces: STL, PLY and VTK (legacy poly data), through the vtk package.
 
-vtk is large and optional, so nothing imports this module before a surface is to be read.
+vtk is large and optional, so this module is imported only when a surface is read.
 """
 
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
@@ -32,35 +35,35 @@ class Surface:
 
     Attributes:
         points: (N, 3) float64, RAS mm.
-        write: called as `write(path, points)`; writes the surface with these points, RAS mm, in the coordinates that
+        write: Called as `write(path, points)`; writes the surface with these points, RAS mm, in the coordinates that
             it was read in, which its header then names as 3D Slicer does (SPACE=...). Faces, colours and scalars stay;
-            normals, which would be wrong, do not.
+            normals, which would be wrong, are dropped.
     """
 
     points: np.ndarray
-    write: object = field(repr=False)
+    write: Callable[[str | os.PathLike, np.ndarray], None] = field(repr=False)
 
 
-def read_surface(path, coordinates=None):
+def read_surface(path: str | os.PathLike, coordinates: str | None = None) -> Surface:
     """Read a surface.
 
     Args:
-        path: ends in .stl, .ply or .vtk.
-        coordinates: "RAS" or "LPS", in which the file's points are; where its header says so itself (SPACE=LPS, as 3D
-            Slicer writes) it must agree. RAS if neither says.
+        path: Ends in .stl, .ply or .vtk.
+        coordinates: "RAS" or "LPS", in which the file's points are; where its header names them (SPACE=LPS, as 3D
+            Slicer writes) the two must agree. RAS if neither is known.
 
     Returns:
         A Surface.
 
     Raises:
-        InputError: naming the file: it is missing, of another kind, unreadable, empty, or holds other coordinates than
-            those given.
+        InputError: Naming the file: it is missing, of another kind, unreadable, empty, or holds other coordinates than
+            `coordinates`.
     """
     ending = surface_ending(path)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     coordinates = check_coordinates(path, _space(path), coordinates)
-    reader = _READERS[ending]()
+    reader: Any = _READERS[ending]()
     reader.SetFileName(str(path))
     if ending == ".vtk":
         reader.ReadAllScalarsOn()
@@ -71,15 +74,15 @@ def read_surface(path, coordinates=None):
     if not mesh.GetNumberOfPoints() or not mesh.GetNumberOfCells():
         raise InputError(f"{path}: cannot be read as a surface, or holds none")
     points = vtk_to_numpy(mesh.GetPoints().GetData())
-    kind = points.dtype
+    dtype = points.dtype
     points = points.astype(float)
     if not np.isfinite(points).all():
         raise InputError(f"{path}: holds a point that is NaN or infinite")
 
-    def write(target, points):
+    def write(target: str | os.PathLike, points: np.ndarray) -> None:
         moved = vtkPolyData()
         moved.DeepCopy(mesh)
-        values = np.ascontiguousarray(swap_if_lps(np.asarray(points), coordinates), dtype=kind)
+        values = np.ascontiguousarray(swap_if_lps(np.asarray(points), coordinates), dtype=dtype)
         moved.GetPoints().SetData(numpy_to_vtk(values, deep=True))
         for data in (moved.GetPointData(), moved.GetCellData()):
             data.SetNormals(None)
@@ -89,11 +92,11 @@ def read_surface(path, coordinates=None):
     return Surface(swap_if_lps(points, coordinates), write)
 
 
-def surface_ending(path):
+def surface_ending(path: str | os.PathLike) -> str:
     """The ending of a surface file, in lower case.
 
     Raises:
-        InputError: it is none of `SURFACE_ENDINGS`.
+        InputError: It is none of `SURFACE_ENDINGS`.
     """
     ending = ending_of(path)
     if ending not in SURFACE_ENDINGS:
@@ -101,12 +104,12 @@ def surface_ending(path):
     return ending
 
 
-def _write(path, mesh, header):
+def _write(path: str | os.PathLike, mesh: vtkPolyData, header: str) -> None:
     ending = surface_ending(path)
-    writer = _WRITERS[ending]()
+    writer: Any = _WRITERS[ending]()
     if ending == ".ply":
         writer.AddComment(header)
-        for colours in ("RGB", "RGBA"):  # which VTK drops unless told
+        for colours in ("RGB", "RGBA"):  # which VTK drops unless asked
             if mesh.GetPointData().HasArray(colours):
                 writer.SetArrayName(colours)
                 writer.SetEnableAlpha(colours == "RGBA")
@@ -123,18 +126,18 @@ def _write(path, mesh, header):
             raise InputError(f"{path}: cannot be written")
 
 
-def _space(path):
+def _space(path: str | os.PathLike) -> str | None:
     """The coordinates that a file's header names, or None."""
     with open(path, "rb") as file:
-        found = re.search(rb"SPACE=(RAS|LPS)", file.read(1024))
-    return found and found[1].decode()
+        match = re.search(rb"SPACE=(RAS|LPS)", file.read(1024))
+    return match[1].decode() if match else None
 
 
-def _quietly(work):
-    """Run `work` without VTK's paragraphs about faults; what it gives is checked by the caller."""
-    shown = vtkObject.GetGlobalWarningDisplay()
+def _quietly(work: Callable[[], object]) -> None:
+    """Run `work` without VTK's paragraphs about faults; the caller checks its result."""
+    before = vtkObject.GetGlobalWarningDisplay()
     vtkObject.GlobalWarningDisplayOff()
     try:
         work()
     finally:
-        vtkObject.SetGlobalWarningDisplay(shown)
+        vtkObject.SetGlobalWarningDisplay(before)

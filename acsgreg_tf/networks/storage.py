@@ -8,7 +8,7 @@ import h5py
 import keras
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.images import atomic_path
+from acsgreg_tf.io.files import atomic_path
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 

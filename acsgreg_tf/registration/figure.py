@@ -231,7 +231,7 @@ def save_figure(figure, path):
     Raises:
         InputError: an unknown ending, or a place that cannot be written. No half-written file is left.
     """
-    from acsgreg_tf.io.images import atomic_path
+    from acsgreg_tf.io.files import atomic_path
 
     ending = Path(path).suffix[1:].lower()
     known = figure.canvas.get_supported_filetypes()

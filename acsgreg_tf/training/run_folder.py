@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.images import atomic_path
+from acsgreg_tf.io.files import atomic_path
 
 STATE = "state.json"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid
-from acsgreg_tf.io.images import Image, as_image, as_label, atomic_path, read_image, read_label, write_image
+from acsgreg_tf.io.images import Image, as_image, as_label, read_image, read_label, write_image
 from acsgreg_tf.io.transforms import from_sitk
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -31,37 +31,6 @@ def oblique_grid(shape=(5, 6, 7)):
 
 def volume(shape=(5, 6, 7), dtype=np.float32):
     return np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
-
-
-def write_dicom_series(folder, data, grid, uid="1.2.3.4", skip=()):
-    """Minimal CT slices by SimpleITK, as its own DicomSeriesReadModifyWrite example does."""
-    folder.mkdir(exist_ok=True)
-    image = sitk.GetImageFromArray(np.transpose(data, (2, 1, 0)).astype(np.int16))
-    lps = np.diag([-1, -1, 1, 1]) @ grid.affine
-    direction = lps[:3, :3] / grid.spacing
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for k in range(data.shape[2]):
-        if k in skip:
-            continue
-        piece = image[:, :, k]
-        piece.SetSpacing(grid.spacing[:2].tolist())
-        position = lps[:3, 3] + k * lps[:3, 2]
-        tags = {
-            "0008|0060": "CT",
-            "0020|000e": uid,
-            "0020|000d": "1.2.3",
-            "0008|0018": f"{uid}.{k + 1}",
-            "0020|0013": str(k + 1),
-            "0020|0032": "\\".join(f"{p:.6f}" for p in position),
-            "0020|0037": "\\".join(f"{d:.8f}" for d in direction[:, :2].T.ravel()),
-            "0018|0050": f"{grid.spacing[2]:.3f}",
-        }
-        for key, value in tags.items():
-            piece.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"{uid}_{k:03d}.dcm"))
-        writer.Execute(piece)
-    return folder
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -169,30 +138,6 @@ def test_objects_are_taken_as_they_are(tmp_path):
     assert as_image(sources[-1]).name == "mine"
     with pytest.raises(InputError, match="got ndarray"):
         as_image(data)
-
-
-def test_a_dicom_folder_is_read(tmp_path):
-    affine = np.diag([-0.7, -0.7, 2.5, 1.0])
-    affine[:3, 3] = (90.0, 80.0, -40.0)
-    grid = Grid((8, 9, 6), affine)
-    data = volume(grid.shape, np.int16) - 200
-    image = read_image(write_dicom_series(tmp_path / "ct", data, grid))
-    assert image.grid.isclose(grid, 1e-4)
-    np.testing.assert_array_equal(image.data, data)
-
-
-def test_dicom_folders_that_cannot_be_used(tmp_path):
-    grid, data = Grid((8, 9, 6), np.diag([-1.0, -1.0, 2.5, 1.0])), volume((8, 9, 6), np.int16)
-    two = write_dicom_series(tmp_path / "two", data, grid, "1.2.3.4")
-    write_dicom_series(two, data, grid, "1.2.3.5")
-    with pytest.raises(InputError, match=r"two: holds 2 DICOM series.*1\.2\.3\.4 \(6 files\); 1\.2\.3\.5 \(6 files\)"):
-        read_image(two)
-    with pytest.raises(InputError, match="gap: slice 2 of 5 .*a slice is missing"):
-        read_image(write_dicom_series(tmp_path / "gap", data, grid, skip=(3,)))
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty" / "notes.txt").write_text("nothing here")
-    with pytest.raises(InputError, match="empty: is a folder without a DICOM series"):
-        read_image(tmp_path / "empty")
 
 
 def _cut(path, fraction):
@@ -371,21 +316,3 @@ def test_a_folder_without_permission(tmp_path):
             write_image(tmp_path / "x.nii.gz", volume(), oblique_grid())
     finally:
         tmp_path.chmod(0o700)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "x.nii.gz"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
-        assert temporary.name.endswith(".x.nii.gz") and temporary.parent == tmp_path
-        temporary.write_text("half")
-        raise RuntimeError("half way")
-    assert path.read_text(encoding="utf-8") == "old" and os.listdir(tmp_path) == ["x.nii.gz"]
-    with atomic_path(path) as temporary:
-        temporary.write_text("new")
-    assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["x.nii.gz"]
-
-
-def test_a_full_disk_is_the_users_news(tmp_path):
-    with pytest.raises(InputError, match="x.bin: cannot be written"), atomic_path(tmp_path / "x.bin"):
-        raise OSError(28, "No space left on device")

@@ -1,92 +1,123 @@
-"""Transform files: the ending decides the format."""
+"""Reads and writes transform files; the ending decides the format, and `FORMATS` lists them."""
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.transforms import Affine, Composite
-from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
+from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.geometry.transforms import Affine, Composite, Transform
+from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.io.transforms.itk import read_displacement, read_itk, write_displacement, write_itk
+from acsgreg_tf.io.transforms.npy import read_npy, write_npy
 from acsgreg_tf.io.transforms.vxm import read_npz, write_npz
 
-WARP_ENDINGS = (".h5", ".hdf5", ".nii.gz", ".nii", ".npz")
-AFFINE_ENDINGS = (".tfm", ".txt", ".npy")
+__all__ = [
+    "AFFINE_ENDINGS",
+    "FORMATS",
+    "WARP_ENDINGS",
+    "Format",
+    "check_transform_ending",
+    "read_transform",
+    "write_transform",
+]
 
 
-def write_transform(path, transform, grid=None):
+@dataclass(frozen=True)
+class Format:
+    """One outside format; its module does the reading and writing.
+
+    Attributes:
+        endings: Of its files, in lower case.
+        read: Called as `read(path, grid)`; returns a Transform.
+        write: Called as `write(path, transform, grid)`.
+        affine_only: Whether it holds an affine and nothing else; `write` then gets an Affine.
+        needs_grid: Whether `write` samples the transform on the fixed grid.
+    """
+
+    endings: tuple[str, ...]
+    read: Callable
+    write: Callable
+    affine_only: bool = False
+    needs_grid: bool = False
+
+
+FORMATS = (
+    Format((".h5", ".hdf5"), lambda path, grid: read_itk(path), lambda path, full, grid: write_itk(path, full)),
+    Format((".nii.gz", ".nii"), lambda path, grid: read_displacement(path), write_displacement, needs_grid=True),
+    Format((".npz",), read_npz, write_npz, needs_grid=True),
+    Format(
+        (".tfm", ".txt"),
+        lambda path, grid: read_itk(path),
+        lambda path, affine, grid: write_itk(path, affine),
+        affine_only=True,
+    ),
+    Format(
+        (".npy",),
+        lambda path, grid: read_npy(path),
+        lambda path, affine, grid: write_npy(path, affine),
+        affine_only=True,
+    ),
+)
+WARP_ENDINGS = tuple(ending for form in FORMATS if not form.affine_only for ending in form.endings)
+AFFINE_ENDINGS = tuple(ending for form in FORMATS if form.affine_only for ending in form.endings)
+
+
+def write_transform(path: str | os.PathLike, transform: Transform, grid: Grid | None = None) -> None:
     """Write a transform; whole or not at all.
 
-    `.h5`, `.hdf5`: ITK composite, every part for itself. `.nii.gz`, `.nii`: total displacement as ITK and
-    ANTs read it. `.npz`: total displacement as voxelmorph writes it. `.tfm`, `.txt`: ITK affine. `.npy`: 4x4
-    matrix in RAS mm.
+    `.h5`, `.hdf5`: ITK composite, every part for itself. `.nii.gz`, `.nii`: total displacement as ITK and ANTs read it.
+    `.npz`: total displacement as voxelmorph writes it. `.tfm`, `.txt`: ITK affine. `.npy`: 4x4 matrix in RAS mm.
 
     Args:
-        path: where to.
-        transform: a Transform, fixed -> moving.
-        grid: the fixed Grid, which the total displacements are sampled on; needed for .nii.gz, .nii and .npz.
+        path: The file.
+        transform: A Transform, fixed -> moving.
+        grid: The fixed Grid, on which total displacements are sampled; needed for .nii.gz, .nii and .npz.
 
     Raises:
-        InputError: the ending is unknown, an affine ending is given a transform that is no affine, a
-            displacement ending is given no grid, or the place cannot be written.
+        InputError: The ending is unknown, an affine's ending for a transform that is no affine, no grid where one is
+            needed, or the place cannot be written.
     """
-    ending = check_transform_ending(path)
-    if ending in AFFINE_ENDINGS:
-        affine = _as_affine(path, transform)
-        if ending == ".npy":
-            with atomic_path(path) as temporary:
-                np.save(temporary, affine.matrix)
-        else:
-            write_itk(path, affine)
-    elif ending in (".h5", ".hdf5"):
-        write_itk(path, transform)
-    elif grid is None:
+    form = _format_of(path)
+    if form.affine_only:
+        transform = _as_affine(path, transform)
+    if form.needs_grid and grid is None:
         raise InputError(f"{path}: a displacement needs the grid of the fixed image")
-    elif ending == ".npz":
-        write_npz(path, transform, grid)
-    else:
-        write_displacement(path, transform, grid)
+    form.write(path, transform, grid)
 
 
-def read_transform(path, grid=None):
-    """Read what `write_transform` writes, and what ITK, ANTs, 3D Slicer and voxelmorph write in these
-    formats.
+def read_transform(path: str | os.PathLike, grid: Grid | None = None) -> Transform:
+    """Read what `write_transform` writes, and what ITK, ANTs, 3D Slicer and voxelmorph write in these formats.
 
     Args:
-        path: the file.
-        grid: the fixed Grid; only a voxelmorph .npz without `affine` needs it.
+        path: The file.
+        grid: The fixed Grid; only a voxelmorph .npz without `affine` needs it.
 
     Returns:
-        An Affine, DenseField or Composite, fixed RAS mm -> moving RAS mm (or moving -> fixed if an inverse
-        was written). Displacement fields read from files have no inverse of their own.
+        An Affine, DenseField or Composite, fixed RAS mm -> moving RAS mm (or moving -> fixed if an inverse was
+        written). Displacement fields read from files have no inverse of their own.
 
     Raises:
-        InputError: naming the file: it is missing, of an unknown ending, unreadable, or of another kind.
+        InputError: Naming the file: it is missing, of an unknown ending, unreadable, or of another kind.
     """
-    ending = check_transform_ending(path)
+    form = _format_of(path)
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
-    if ending in (".nii.gz", ".nii"):
-        return read_displacement(path)
-    if ending == ".npz":
-        return read_npz(path, grid)
-    if ending != ".npy":
-        return read_itk(path)
-    try:
-        return Affine(np.load(path, allow_pickle=False))
-    except READ_FAULTS as error:
-        raise InputError(f"{path}: cannot be read as a 4x4 affine ({one_line(error)})") from error
+    return form.read(path, grid)
 
 
-def check_transform_ending(path, endings=WARP_ENDINGS + AFFINE_ENDINGS):
+def check_transform_ending(path: str | os.PathLike, endings: tuple[str, ...] = WARP_ENDINGS + AFFINE_ENDINGS) -> str:
     """The ending of a transform file, in lower case.
 
     Args:
-        path: the file.
-        endings: those allowed, e.g. `WARP_ENDINGS` or `AFFINE_ENDINGS`.
+        path: The file.
+        endings: Those allowed, e.g. `WARP_ENDINGS` or `AFFINE_ENDINGS`.
 
     Raises:
-        InputError: the path ends otherwise.
+        InputError: The path ends otherwise.
     """
     ending = ending_of(path)
     if ending not in endings:
@@ -94,11 +125,16 @@ def check_transform_ending(path, endings=WARP_ENDINGS + AFFINE_ENDINGS):
     return ending
 
 
-def _as_affine(path, transform):
+def _format_of(path: str | os.PathLike) -> Format:
+    ending = check_transform_ending(path)
+    return next(form for form in FORMATS if ending in form.endings)
+
+
+def _as_affine(path: str | os.PathLike, transform: Transform) -> Affine:
     parts = transform.parts if isinstance(transform, Composite) else (transform,)
-    if not all(isinstance(part, Affine) for part in parts):
-        raise InputError(f"{path}: holds an affine only, and this transform bends; use {', '.join(WARP_ENDINGS)}")
     matrix = np.eye(4)
     for part in parts:
+        if not isinstance(part, Affine):
+            raise InputError(f"{path}: holds an affine only, and this transform bends; use {', '.join(WARP_ENDINGS)}")
         matrix = part.matrix @ matrix
     return Affine(matrix)

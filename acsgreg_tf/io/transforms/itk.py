@@ -1,8 +1,11 @@
-"""ITK's habits, and the only place where LPS and RAS meet.
+"""ITK's conventions and files, and the only place where LPS and RAS meet.
 
 ITK, SimpleITK, ANTs and 3D Slicer's files hold LPS mm; everything else in this package holds RAS mm. A point,
 a displacement or an affine changes over by the same flip of x and y.
 """
+
+import os
+from typing import Any
 
 import h5py
 import nibabel as nib
@@ -11,64 +14,68 @@ import SimpleITK as sitk
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
-from acsgreg_tf.geometry.transforms import Affine, Composite, DenseField
+from acsgreg_tf.geometry.transforms import Affine, Composite, DenseField, Transform
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+# The flip of x and y, from RAS to LPS and back.
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_FLIP_VECTORS = np.array([-1, -1, 1], np.float32)
 _VECTOR = 1007  # NIFTI_INTENT_VECTOR
 
 
-def grid_from_sitk(image):
+def grid_from_sitk(image: sitk.Image) -> Grid:
     """The Grid of a 3-D SimpleITK image.
 
     Raises:
-        InputError: the image is not 3-D.
+        InputError: The image is not 3-D.
     """
     if image.GetDimension() != 3:
         raise InputError(f"a 3-D image is needed, got {image.GetDimension()}-D")
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    return Grid(image.GetSize(), _FLIP @ affine)
+    return Grid(image.GetSize(), RAS_TO_LPS @ affine)
 
 
-def from_sitk(image):
+def from_sitk(image: sitk.Image) -> tuple[np.ndarray, Grid]:
     """A 3-D SimpleITK image as (data (X, Y, Z) or (X, Y, Z, C) for vectors, Grid)."""
     grid = grid_from_sitk(image)
     data = sitk.GetArrayFromImage(image)
     return np.moveaxis(data, (0, 1, 2), (2, 1, 0)), grid
 
 
-def to_sitk(data, grid):
+def to_sitk(data: np.ndarray, grid: Grid) -> sitk.Image:
     """A volume (X, Y, Z), or vectors (X, Y, Z, C), on `grid` as a SimpleITK image. The data are copied."""
     data = np.asarray(data)
     if data.dtype == bool:
         data = data.astype(np.uint8)
     image = sitk.GetImageFromArray(np.moveaxis(data, (0, 1, 2), (2, 1, 0)), isVector=data.ndim == 4)
-    affine = _FLIP @ grid.affine
+    affine = RAS_TO_LPS @ grid.affine
     image.SetSpacing(grid.spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / grid.spacing).ravel().tolist())
     return image
 
 
-def to_sitk_transform(transform):
+def to_sitk_transform(transform: Transform) -> sitk.Transform:
     """An Affine, DenseField or Composite as a SimpleITK transform, its parts kept apart and in order."""
     if isinstance(transform, Affine):
-        matrix = _FLIP @ transform.matrix @ _FLIP
+        matrix = RAS_TO_LPS @ transform.matrix @ RAS_TO_LPS
         return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     if isinstance(transform, DenseField):
         vectors = transform.displacement.astype(np.float64) * (-1, -1, 1)
         return sitk.DisplacementFieldTransform(to_sitk(vectors, transform.grid))
+    if not isinstance(transform, Composite):
+        raise TypeError(f"a {type(transform).__name__} has no counterpart in ITK")
     # ITK applies the transform that was added last first.
     return sitk.CompositeTransform([to_sitk_transform(part) for part in reversed(transform.parts)])
 
 
-def from_sitk_transform(transform):
+def from_sitk_transform(transform: sitk.Transform) -> Transform:
     """A 3-D SimpleITK transform as an Affine, DenseField or Composite.
 
     Raises:
-        InputError: it is not 3-D, or neither linear, a displacement field nor a composite of such.
+        InputError: It is not 3-D, or neither linear, a displacement field nor a composite of such.
     """
     if transform.GetDimension() != 3:
         raise InputError(f"a 3-D transform is needed, got {transform.GetDimension()}-D")
@@ -84,22 +91,21 @@ def from_sitk_transform(transform):
         matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
         for axis in range(3):
             matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
-        return Affine(_FLIP @ matrix @ _FLIP)
+        return Affine(RAS_TO_LPS @ matrix @ RAS_TO_LPS)
     raise InputError(f"transforms of type {transform.GetName()} are not supported, only affine and displacement field")
 
 
-def write_itk(path, transform):
+def write_itk(path: str | os.PathLike, transform: Transform) -> None:
     """Write an ITK transform file: .h5 or .hdf5 for any transform, .tfm or .txt for an Affine.
 
     ITK, ANTs and 3D Slicer resample the moving image onto the fixed one with it as it is.
 
     Args:
-        path: the ending decides.
-        transform: a Transform. In .h5 its parts stay apart, each displacement field on its own grid,
-        compressed.
+        path: The ending decides.
+        transform: A Transform. In .h5 its parts stay apart, each displacement field on its own grid, compressed.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: The place cannot be written.
     """
     with atomic_path(path) as temporary:
         try:
@@ -110,14 +116,14 @@ def write_itk(path, transform):
             _compress(temporary)
 
 
-def read_itk(path):
+def read_itk(path: str | os.PathLike) -> Transform:
     """Read a .h5, .hdf5, .tfm or .txt transform of ITK, ANTs or 3D Slicer.
 
     Returns:
         An Affine, DenseField or Composite; fields have no inverse of their own.
 
     Raises:
-        InputError: naming the file, when it is no ITK transform or of a kind that is not supported.
+        InputError: Naming the file, when it is no ITK transform or of a kind that is not supported.
     """
     try:
         return from_sitk_transform(sitk.ReadTransform(str(path)))
@@ -127,21 +133,21 @@ def read_itk(path):
         raise InputError(f"{path}: cannot be read as an ITK transform ({one_line(error)})") from error
 
 
-def write_displacement(path, transform, grid):
+def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid) -> None:
     """Write the total displacement as the NIfTI that ITK and ANTs read as a warp.
 
-    Shape (X, Y, Z, 1, 3), float32, intent 1007 (vector), LPS mm, the grid's affine as sform and qform. Intent
-    1006 (displacement) would make ITK and ANTs flip x and y once more.
+    Shape (X, Y, Z, 1, 3), float32, intent 1007 (vector), LPS mm, the grid's affine as sform and qform. Intent 1006
+    (displacement) would make ITK and ANTs flip x and y once more.
 
     Args:
-        path: .nii.gz or .nii.
-        transform: a Transform.
-        grid: the fixed Grid; beyond it, readers take the displacement as zero.
+        path: Ends in .nii.gz or .nii.
+        transform: A Transform.
+        grid: The fixed Grid; beyond it, readers take the displacement as zero.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: The place cannot be written.
     """
-    vectors = transform.to_displacement(grid).displacement * np.float32([-1, -1, 1])
+    vectors = transform.to_displacement(grid).displacement * _FLIP_VECTORS
     image = nib.Nifti1Image(vectors[:, :, :, None], grid.affine)
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
@@ -151,21 +157,21 @@ def write_displacement(path, transform, grid):
         nib.save(image, temporary)
 
 
-def read_displacement(path):
+def read_displacement(path: str | os.PathLike) -> DenseField:
     """Read such a NIfTI, of this package or of ANTs, as a DenseField without an inverse of its own.
 
     Raises:
-        InputError: naming the file, when it is unreadable or no (X, Y, Z, 1, 3) vector image.
+        InputError: Naming the file, when it is unreadable or no (X, Y, Z, 1, 3) vector image.
     """
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         intent = int(image.header["intent_code"])
         if len(image.shape) != 5 or image.shape[3:] != (1, 3) or intent != _VECTOR:
             raise InputError(
                 f"a displacement field must have shape (X, Y, Z, 1, 3) and intent {_VECTOR}, "
                 f"got {image.shape} and {intent}"
             )
-        vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * np.float32([-1, -1, 1])
+        vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * _FLIP_VECTORS
         return DenseField(vectors, Grid(vectors.shape[:3], image.affine))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -173,8 +179,8 @@ def read_displacement(path):
         raise InputError(f"{path}: cannot be read as a displacement field ({one_line(error)})") from error
 
 
-def _compress(path):
-    """Rewrite an HDF5 transform with gzip inside, which ITK reads but SimpleITK cannot be asked to write."""
+def _compress(path: str | os.PathLike) -> None:
+    """Rewrite an HDF5 transform with gzip inside, which ITK reads but SimpleITK cannot write."""
     with h5py.File(path, "r+") as file:
         for group in file["TransformGroup"].values():
             if "TransformParameters" in group and group["TransformParameters"].size > 1000:

@@ -1,4 +1,4 @@
-"""voxelmorph's habits: displacements in voxels, affines about the grid's centre, and its .npz warps.
+"""voxelmorph's conventions: displacements in voxels, affines about the grid's centre, and its .npz warps.
 
 voxelmorph samples at index + displacement, and its affine M (3, 4) acts about c = (shape - 1) / 2
 (`affine_to_dense_shift` with `shift_center=True`): sampled index = M[:, :3] (x - c) + M[:, 3] + c.
@@ -10,55 +10,58 @@ centred affine -> moving network index -> moving RAS mm. So phi lives on the fix
 `Composite([field_from_network(phi, grid_fixed), affine_from_network(M, grid_fixed, grid_moving)])`.
 """
 
+import os
+
 import numpy as np
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import field_from_network, field_to_network
+from acsgreg_tf.geometry.transforms import DenseField, Transform
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, one_line
 
 
-def write_npz(path, transform, grid):
+def write_npz(path: str | os.PathLike, transform: Transform, grid: Grid) -> None:
     """Write a transform as voxelmorph's scripts write a warp.
 
-    Keys: `vol`, the total displacement (X, Y, Z, 3) float32 in voxels of `grid`, pull; `affine`, the 4x4
-    voxel to RAS mm of `grid`. voxelmorph applies `vol` to a moving image that lies on this same grid.
+    Keys: `vol`, the total displacement (X, Y, Z, 3) float32 in voxels of `grid`, pull; `affine`, the 4x4 voxel to RAS
+    mm of `grid`. voxelmorph applies `vol` to a moving image that lies on this same grid.
 
     Args:
-        path: ends in .npz.
-        transform: a Transform.
-        grid: the fixed Grid.
+        path: Ends in .npz.
+        transform: A Transform.
+        grid: The fixed Grid.
 
     Raises:
-        InputError: the place cannot be written.
+        InputError: The place cannot be written.
     """
     vol = field_to_network(transform.to_displacement(grid))
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, vol=vol, affine=grid.affine)
 
 
-def read_npz(path, grid=None):
+def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
     """Read a voxelmorph warp as a DenseField.
 
     Args:
-        path: an .npz with `vol` (X, Y, Z, 3), and `affine` if the warp is this package's.
-        grid: the fixed Grid, for a warp of voxelmorph's own, which does not say where it lies.
+        path: An .npz with `vol` (X, Y, Z, 3), and `affine` if the warp is this package's.
+        grid: The fixed Grid, for a warp of voxelmorph's own, whose file does not say where it lies.
 
     Raises:
-        InputError: naming the file, when it is no such warp, or holds no `affine` and no grid is given.
+        InputError: Naming the file, when it is no such warp, or holds no `affine` and there is no grid.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            held = dict(file)
+            arrays = dict(file)
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read as an .npz warp ({one_line(error)})") from error
-    vol = held.get("vol")
+    vol = arrays.get("vol")
     if vol is None or vol.ndim != 4 or vol.shape[-1] != 3:
-        found = "none" if vol is None else vol.shape
-        raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), found {found}")
+        shape = "none" if vol is None else vol.shape
+        raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), found {shape}")
     try:
-        if "affine" in held:
-            grid = Grid(vol.shape[:3], held["affine"])
+        if "affine" in arrays:
+            grid = Grid(vol.shape[:3], arrays["affine"])
         elif grid is None:
             raise InputError("holds no 'affine', so the image that it was made for must be given")
         return field_from_network(vol, grid)
