@@ -1,4 +1,4 @@
-"""Measure generated vertebrae, and real ones beside them where there are some; draw the pictures of docs/reference/phantom.md.
+"""Generated vertebrae measured, real ones beside them where there are some, and the pictures of the phantom's page.
 
 python benchmarks/phantom_table.py --people 40
 python benchmarks/phantom_table.py --labels DIR                             VerSe label maps: NIfTI, 20 = L1 ... 24 = L5
@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from acsgreg_tf.anatomy.levels import LUMBAR as LEVELS
+from acsgreg_tf.geometry.distance import from_mask, load_mesh
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.metrics import assd, dice
-from acsgreg_tf.synthesis import shapes
-from acsgreg_tf.synthesis.phantom import LEVELS, vertebra
+from acsgreg_tf.synthesis.phantom import vertebra
 
 
 def measure(people):
@@ -41,17 +42,17 @@ def row(name, people):
 
 def meshes(pattern, axes):
     """Masks of closed surfaces in .npz files that are named *_L1.npz ... *_L5.npz, by level."""
-    found = {level: [] for level in LEVELS}
+    masks = {level: [] for level in LEVELS}
     for path in sorted(glob(pattern)):
         with np.load(path) as surface:
-            mask = shapes.load_mesh(surface["vertices"], surface["faces"], axes=axes, name=path) < 0
-        found[Path(path).stem[-2:]].append(mask)
-    return found
+            mask = load_mesh(surface["vertices"], surface["faces"], axes=axes, name=path) < 0
+        masks[Path(path).stem[-2:]].append(mask)
+    return masks
 
 
 def labels(folder):
     """Masks of the vertebrae in VerSe label maps that touch no border, by level; one named _L3_ holds one label."""
-    found = {level: [] for level in LEVELS}
+    masks = {level: [] for level in LEVELS}
     for path in sorted(Path(folder).glob("*.nii.gz")):
         single = re.search(r"_(L[1-5])_", path.name)
         image = read_label(path)
@@ -61,8 +62,8 @@ def labels(folder):
                 continue
             corners = np.argwhere(mask).min(0), np.argwhere(mask).max(0)
             if min(corners[0]) > 0 and all(corners[1] < np.array(mask.shape) - 1):
-                found[level].append(shapes.from_mask(mask, image.grid.affine, name=path) < 0)
-    return found
+                masks[level].append(from_mask(mask, image.grid.affine, name=path) < 0)
+    return masks
 
 
 def draw(folder):

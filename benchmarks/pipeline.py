@@ -3,8 +3,8 @@
     python benchmarks/pipeline.py                                 # the generator and the augmentation alone
     python benchmarks/pipeline.py --steps 30 --size compact       # and training steps beside them
 
-Rates are a core's: pairs a second of processor time, so that other work on the machine does not count. Every pair is two new
-vertebrae, made from nothing. Waiting is wall time between a step's end and its next batch.
+Rates are a core's: pairs a second of processor time, so that other work on the machine does not count. Every pair is
+two new vertebrae, made from nothing. Waiting is wall time between a step's end and its next batch.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 from acsgreg_tf.cohort.augment import Augment
 from acsgreg_tf.cohort.generated import GeneratedVertebrae
 from acsgreg_tf.synthesis.generator import CohortGenerator
-from acsgreg_tf.synthesis.sources import read_list
+from acsgreg_tf.synthesis.sources import read_sources
 
 GOALS = {1: 1.0, 2: 4.0}  # pairs a second a core at 128x128x64 and 64x64x32
 
@@ -32,7 +32,7 @@ def per_core(work, count):
 def making(spacing, sources, count):
     generator = CohortGenerator(0, sources=sources, spacing=spacing)
     generator.load()
-    for i in range(2 * count if sources else 2):  # correspondences between real people are found once and kept
+    for i in range(2 * count if sources else 2):  # correspondences between real people are computed once and cached
         generator.make(i)
     core, wall = per_core(lambda i: [generator.make(j) for j in (2 * i, 2 * i + 1)], count)
     kind = "real shapes varied" if sources else "phantom"
@@ -43,8 +43,10 @@ def making(spacing, sources, count):
 def changing(spacing, count):
     vertebrae = GeneratedVertebrae(CohortGenerator(0, spacing=spacing), 6, 0)
     augment = Augment()
-    kept = [vertebrae.get(i) for i in range(6)]
-    core, _ = per_core(lambda i: [augment(*kept[(i + k) % 6], np.random.default_rng(2 * i + k)) for k in (0, 1)], count)
+    pairs = [vertebrae.get(i) for i in range(6)]
+    core, _ = per_core(
+        lambda i: [augment(*pairs[(i + k) % 6], np.random.default_rng(2 * i + k)) for k in (0, 1)], count
+    )
     print(f"augmentation, {'x'.join(map(str, vertebrae.inshape))}: {core:.2f} pairs/s a core")
 
 
@@ -62,17 +64,16 @@ def waiting(options, spacing, augment):
     training.compile_for(model, recipe, recipe.lr, options.steps)
     names = list(model.output_names)
     batches = PairBatches(vertebrae, options.batch_size, options.steps + 2, outputs=names, augment=augment)
-    data = training._as_data(batches)
     begun = time.perf_counter()
     waits, steps = [], []
-    reader = iter(data) if hasattr(data, "prefetch") else iter(batches[i] for i in range(len(batches)))
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    reader = iter(batches.as_tf_dataset() if on_tensorflow else batches)
     for _ in range(options.steps + 2):
         clock = time.perf_counter()
         batch = next(reader)
         waits.append(time.perf_counter() - clock)
         model.train_on_batch(*batch)
         steps.append(time.perf_counter() - clock)
-    made = len(vertebrae._kept)
     vertebrae.close()
     first = f"first batch after {waits[0]:.1f} s, first step after {steps[0]:.0f} s"
     share = 100 * sum(waits[2:]) / sum(steps[2:])
@@ -80,7 +81,7 @@ def waiting(options, spacing, augment):
         f"training, {options.size}, {'x'.join(map(str, vertebrae.inshape))}, batch {options.batch_size}, "
         f"{'augmented, ' if augment else ''}{options.data_processes} worker(s): {np.mean(steps[2:]):.2f} s a step, "
         f"{share:.1f} % of it waiting (goal < 10; longest {max(waits[2:]):.2f} s); {first}; "
-        f"{made} of {options.vertebrae} vertebrae made in {time.perf_counter() - begun:.0f} s",
+        f"{time.perf_counter() - begun:.0f} s altogether",
         flush=True,
     )
 
@@ -100,7 +101,7 @@ def main():
     for spacing in (2, 1):
         making(spacing, [], options.pairs)
         if options.shapes:
-            making(spacing, read_list(options.shapes), options.pairs)
+            making(spacing, read_sources(options.shapes), options.pairs)
         changing(spacing, options.pairs)
     if options.steps:
         for augment in (False, True):

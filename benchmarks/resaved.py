@@ -1,11 +1,12 @@
-r"""How far a registration's world transform moves when the moving scan is saved anew, with other spacings and between the voxels.
+r"""How far a world transform moves when the moving scan is saved anew: other spacings, voxels in other places.
 
     python benchmarks/resaved.py --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz \
         --moving b_ct.nii.gz --moving-seg b_seg.nii.gz --label 22
 
-The moving CT and label are made continuous first (a Gaussian of 0.8 mm, then cubic splines), so that every grid shows the same
-vertebra: a binary label resampled to a shifted grid is itself moved by up to half a voxel. Distances are those between the
-places to which two transforms send the voxels of the fixed vertebra, mm; the others are compared with the first grid, 1 mm.
+The moving CT and label are made continuous first (a Gaussian of 0.8 mm, then cubic splines), so that every grid shows
+the same vertebra: a binary label resampled to a shifted grid is itself moved by up to half a voxel. Distances are those
+between the places to which two transforms send the voxels of the fixed vertebra, mm; the others are compared with the
+first grid, 1 mm.
 """
 
 import argparse
@@ -51,8 +52,8 @@ def main():
     moving, moving_seg = as_image(options.moving), as_label(options.moving_seg)
     number = pick_label(moving_seg, options.label)
     mask = moving_seg.data == number
-    places = moving_seg.grid.index_to_points(np.argwhere(mask))
-    low, high = places.min(axis=0) - MARGIN, places.max(axis=0) + MARGIN
+    inside_points = moving_seg.grid.index_to_points(np.argwhere(mask))
+    low, high = inside_points.min(axis=0) - MARGIN, inside_points.max(axis=0) + MARGIN
     ct, inside = continuous(moving.data, moving.grid), continuous(mask, moving_seg.grid)
 
     def saved(spacing, shift):
@@ -80,12 +81,12 @@ def main():
             fit_affine=options.fit_affine,
         )
         points = result.fixed.grid.points()[result.fixed.label][::10]
-        found = result.transform.apply(points)
+        places = result.transform.apply(points)
         if first is None:
-            first, dice = found, result.summary["dice"]["deformable"]
+            first, dice = places, result.summary["dice"]["deformable"]
             print(f"{spacing} mm: Dice {dice:.3f}")
             continue
-        moved = np.linalg.norm(found - first, axis=1)
+        moved = np.linalg.norm(places - first, axis=1)
         print(
             f"{spacing} mm, shifted by {shift}: {moved.mean():.3f} mm on average, at most {moved.max():.2f}", flush=True
         )
