@@ -11,7 +11,7 @@ The import itself is light: Keras is loaded with the first thing that needs it.
 import importlib
 import os
 
-from acsgreg_tf import _keras_hook
+from acsgreg_tf import _import_hooks
 from acsgreg_tf.errors import InputError
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 _FROM_REGISTRATION = ("register", "Result")
 _MODULES = ("geometry", "io", "layers", "losses", "metrics", "networks", "training")
 
-_keras_hook.install()
+_import_hooks.install()
 
 
 def __getattr__(name):

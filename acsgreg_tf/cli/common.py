@@ -131,43 +131,16 @@ def start_backend(gpu=None):
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same for JAX
     with _quiet():
         try:
-            import keras
+            from acsgreg_tf.ops import backend
 
-            name = keras.backend.backend()
-            found = _GPUS[name][1]()
-        except (ModuleNotFoundError, ValueError) as error:
+            count, title = backend.gpu_count(), backend.title()
+        except (ModuleNotFoundError, ValueError, NotImplementedError) as error:
             asked = os.environ.get("KERAS_BACKEND", "tensorflow, the default")
-            choices = ", ".join(_GPUS)
             raise InputError(
-                f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of {choices}"
+                f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of tensorflow, jax, torch"
             ) from error
-    if gpu not in (None, "-1") and found < len(gpu.split(",")):
-        raise InputError(f"--gpu {gpu}: {_GPUS[name][0]} finds {found} GPU{'s' * (found != 1)} of that number")
-
-
-def _tensorflow_gpus():
-    import tensorflow as tf
-
-    return len(tf.config.list_physical_devices("GPU"))
-
-
-def _jax_gpus():
-    import jax
-
-    try:
-        return len(jax.devices("gpu"))
-    except RuntimeError:  # no such platform
-        return 0
-
-
-def _torch_gpus():
-    import torch
-
-    return torch.cuda.device_count()
-
-
-# Name, and number of GPUs, by Keras's word.
-_GPUS = {"tensorflow": ("TensorFlow", _tensorflow_gpus), "jax": ("JAX", _jax_gpus), "torch": ("PyTorch", _torch_gpus)}
+    if gpu not in (None, "-1") and count < len(gpu.split(",")):
+        raise InputError(f"--gpu {gpu}: {title} finds {count} GPU{'s' * (count != 1)} of that number")
 
 
 @contextmanager

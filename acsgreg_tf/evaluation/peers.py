@@ -222,9 +222,10 @@ def voxelmorph_network(network):
     import keras
 
     from acsgreg_tf.layers._voxelmorph import voxelmorph
+    from acsgreg_tf.ops.backend import title
 
     if voxelmorph is None:
-        raise InputError(f"voxelmorph-layers: runs on TensorFlow only, not on {keras.backend.backend()}")
+        raise InputError(f"voxelmorph-layers: runs on TensorFlow only, not on {title()}")
     layers = voxelmorph.layers
     inputs = network.input
     affine = network.affine_net(inputs)

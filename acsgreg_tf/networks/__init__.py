@@ -2,8 +2,10 @@
 
 from acsgreg_tf.networks.acsgregnet import ACSGRegNet
 from acsgreg_tf.networks.affine import AffineNet
+from acsgreg_tf.networks.attention_fusion import AttentionFusionNet
 from acsgreg_tf.networks.avoxelmorph import AVoxelMorph
 from acsgreg_tf.networks.base import load
 from acsgreg_tf.networks.sizes import SIZES
+from acsgreg_tf.networks.velocity_unet import VelocityUNet
 
-__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "SIZES", "load"]
+__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "AttentionFusionNet", "SIZES", "VelocityUNet", "load"]

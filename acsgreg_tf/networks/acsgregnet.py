@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.networks.affine import AffineNet
+from acsgreg_tf.networks.attention_fusion import ATTENTION, AttentionFusionNet
 from acsgreg_tf.networks.base import registered
 from acsgreg_tf.networks.deformable import check_downsize
-from acsgreg_tf.networks.fusion import ATTENTION, FusionNet
 from acsgreg_tf.networks.joint import JointNetwork
 
 
 @registered
 class ACSGRegNet(JointNetwork):
-    """The paper's network: AffineNet, then FusionNet; inputs and outputs as in JointNetwork.
+    """The paper's network: AffineNet, then AttentionFusionNet; inputs and outputs as in JointNetwork.
 
     `with_study()` adds the branches' velocities v_s and v_c, and the gates w_s and w_c. Defaults are the paper's values,
     or our reading where it is silent (docs/reference/reading.md).
@@ -71,7 +71,7 @@ class ACSGRegNet(JointNetwork):
 
         # === Layers ===
         affine_net = AffineNet(inshape, affine_features, affine_normalization)
-        deformable_net = FusionNet(inshape, **deformable)
+        deformable_net = AttentionFusionNet(inshape, **deformable)
 
         # === Functional model ===
         super().__init__(affine_net, deformable_net, int_steps, name)

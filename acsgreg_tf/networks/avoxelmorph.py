@@ -7,7 +7,7 @@ from acsgreg_tf.networks.affine import AffineNet
 from acsgreg_tf.networks.base import registered
 from acsgreg_tf.networks.deformable import check_downsize
 from acsgreg_tf.networks.joint import JointNetwork
-from acsgreg_tf.networks.unet import UNet
+from acsgreg_tf.networks.velocity_unet import VelocityUNet
 
 
 @registered
@@ -42,7 +42,7 @@ class AVoxelMorph(JointNetwork):
 
         # === Layers ===
         affine_net = AffineNet(inshape, affine_features, normalization)
-        deformable_net = UNet(inshape, encoder_features, decoder_features, int_downsize)
+        deformable_net = VelocityUNet(inshape, encoder_features, decoder_features, int_downsize)
 
         # === Functional model ===
         super().__init__(affine_net, deformable_net, int_steps, name)

@@ -1,4 +1,4 @@
-"""The one place that knows the backends: pure tensor functions compiled, and given gradients written by hand.
+"""The one place that knows the backends: pure tensor functions compiled, and gradients written by hand.
 
 On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here,
 function by function, and never to a whole model. JAX is XLA throughout: a function that is compiled here is one program
@@ -7,63 +7,114 @@ outside a compiled model too, rather than a hundred small ones. PyTorch runs the
 
 import functools
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from acsgreg_tf.ops import Tensor
+
 # Below this many elements in the first argument a compilation by TensorFlow (0.3 to 1 s) never pays.
 WORTH_COMPILING = 2**15
 
+# The backends that the package runs on, by Keras's name for them.
+TITLES = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
-def compiled(function):
-    """Compile a pure function of tensors (positional) and static options (keywords); of arrays too, which are converted.
+
+def title() -> str:
+    """Return the backend's own name: TensorFlow, JAX or PyTorch.
+
+    Raises:
+        NotImplementedError: Keras runs on another backend.
+    """
+    return _choose(**TITLES)
+
+
+def is_tensorflow() -> bool:
+    """Return whether Keras runs on TensorFlow."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def jit_compile() -> bool | str:
+    """Return the `jit_compile` of `Model.compile` that is fastest for this package's networks.
+
+    On TensorFlow XLA makes the convolutions 8 times slower on a CPU; what gains from it is compiled inside the ops.
+    """
+    return False if is_tensorflow() else "auto"
+
+
+def gpu_count() -> int:
+    """Return how many GPUs the backend sees."""
+    return _choose(tensorflow=_tensorflow_gpus, jax=_jax_gpus, torch=_torch_gpus)()
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile a pure function of tensors (positional) and static options (keywords); arrays are converted.
 
     On TensorFlow, the tensors may have an unknown batch size; the other sides must be known. Small ones are not worth the
     compilation: they run the plain function, or inside a graph one graph function without XLA, so that repeated steps are
     traced once.
     """
-    make = {"tensorflow": _xla_where_large, "jax": _jitted, "torch": _converted}[keras.backend.backend()]
+    make = _choose(tensorflow=_xla_where_large, jax=_jitted, torch=_converted)
     return functools.wraps(function)(make(function))
 
 
-def with_gradient(function, gradient):
-    """Give `function(*tensors, **options)` a `gradient(*tensors, upstream, **options)` by hand, its exact derivative.
+def with_gradient(function: Callable, gradient: Callable) -> Callable:
+    """Attach `gradient(*tensors, upstream, **options)`, the exact derivative, to `function(*tensors, **options)`.
 
     Both are compiled apart, and the backward pass recomputes the cheap intermediate values instead of storing them.
     """
-    make = {"tensorflow": _tensorflow_gradient, "jax": _jax_gradient, "torch": _torch_gradient}[keras.backend.backend()]
+    make = _choose(tensorflow=_tensorflow_gradient, jax=_jax_gradient, torch=_torch_gradient)
     return functools.wraps(function)(make(function, gradient))
 
 
-def traced_once(function):
+def traced_once(function: Callable) -> Callable:
     """Make a pure function of tensors and static options one compiled function, shared by all its callers.
 
     A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. On
     TensorFlow, XLA is not used.
     """
-    make = {"tensorflow": _graph_function, "jax": _jitted, "torch": _converted}[keras.backend.backend()]
+    make = _choose(tensorflow=_graph_function, jax=_jitted, torch=_converted)
     return functools.wraps(function)(make(function))
 
 
-def without_gradients(function):
-    """The function for use alone: PyTorch else keeps what a backward pass would need, of every layer."""
+def without_gradients(function: Callable) -> Callable:
+    """Return the function for inference: PyTorch would otherwise store what a backward pass needs, of every layer."""
     if keras.backend.backend() != "torch":
         return function
     import torch
 
-    def call(*arguments, **options):
+    def call(*arguments: Any, **options: Any) -> Any:
         with torch.no_grad():
             return function(*arguments, **options)
 
     return call
 
 
-def _static(options):
+def value_and_gradients(function: Callable) -> Callable:
+    """Make `function(variables, constants) -> (value, extra)` return (value, extra, gradients of value by the variables).
+
+    `variables` and `constants` are tuples of tensors (constants may hold tuples of them), `value` is a scalar, `extra` any
+    tensor. Called again with the same shapes nothing is traced again.
+    """
+    make = _choose(tensorflow=_tensorflow_differentiated, jax=_jax_differentiated, torch=_torch_differentiated)
+    return make(function)
+
+
+def _choose(**by_backend: Any) -> Any:
+    name = keras.backend.backend()
+    if name not in by_backend:
+        raise NotImplementedError(f"Keras backend {name!r}: must be one of {', '.join(by_backend)}")
+    return by_backend[name]
+
+
+def _static(options: dict) -> tuple:
     return tuple(sorted(options.items()))
 
 
-def _converted(function):
-    def call(*tensors, **options):
+def _converted(function: Callable) -> Callable:
+    def call(*tensors: Tensor, **options: Any) -> Any:
         return function(*(ops.convert_to_tensor(t) for t in tensors), **options)
 
     return call
@@ -72,16 +123,16 @@ def _converted(function):
 # === TensorFlow ===
 
 
-def _is_large(tensor):
+def _is_large(tensor: Tensor) -> bool:
     size = math.prod(side or 1 for side in tensor.shape)
     return size >= WORTH_COMPILING
 
 
-def _xla_where_large(function):
+def _xla_where_large(function: Callable) -> Callable:
     import tensorflow as tf
 
     @functools.cache
-    def build(options, signature, xla):
+    def build(options: tuple, signature: tuple, xla: bool) -> Callable:
         # One graph function for each set of shapes: left to itself, TensorFlow would after a second shape trace the
         # function again with sides, even ranks, unknown, which the functions take for static. A batch size that is
         # known stays known, which makes the XLA programs a sixth faster.
@@ -92,7 +143,7 @@ def _xla_where_large(function):
             autograph=False,
         )
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         large = _is_large(tensors[0])
         if not large and tf.executing_eagerly():
             return function(*tensors, **options)
@@ -103,14 +154,14 @@ def _xla_where_large(function):
     return call
 
 
-def _tensorflow_gradient(function, gradient):
+def _tensorflow_gradient(function: Callable, gradient: Callable) -> Callable:
     import tensorflow as tf
 
     forward, backward = compiled(function), compiled(gradient)
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         @tf.custom_gradient
-        def differentiable(*args):
+        def differentiable(*args: Tensor) -> tuple:
             return forward(*args, **options), lambda upstream: backward(*args, upstream, **options)
 
         return differentiable(*(tf.convert_to_tensor(t) for t in tensors))
@@ -118,132 +169,149 @@ def _tensorflow_gradient(function, gradient):
     return call
 
 
-def _graph_function(function):
+def _graph_function(function: Callable) -> Callable:
     import tensorflow as tf
 
     @functools.cache
-    def build(options):
+    def build(options: tuple) -> Callable:
         return tf.function(functools.partial(function, **dict(options)), autograph=False, reduce_retracing=False)
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         return build(_static(options))(*(tf.convert_to_tensor(t) for t in tensors))
 
     return call
 
 
+def _tensorflow_differentiated(function: Callable) -> Callable:
+    import tensorflow as tf
+
+    def both(variables: tuple, constants: tuple) -> tuple:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            value, extra = function(variables, constants)
+        return value, extra, tape.gradient(value, variables)
+
+    @functools.cache
+    def traced(signature: tuple) -> Callable:
+        # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a function's
+        # code, and warns of many.
+        return tf.function(functools.partial(both), autograph=False)
+
+    def call(variables: Sequence, constants: Sequence) -> tuple:
+        # An array would be traced as a constant, anew for each.
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(variables), tuple(constants)))
+        signature = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(tensors))
+        return traced(signature)(*tensors)
+
+    return call
+
+
+def _tensorflow_gpus() -> int:
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
 # === JAX ===
 
 
-def _jitted(function):
+def _jitted(function: Callable) -> Callable:
     import jax
 
     @functools.cache
-    def build(options):
+    def build(options: tuple) -> Callable:
         return jax.jit(functools.partial(function, **dict(options)))
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         return build(_static(options))(*(ops.convert_to_tensor(t) for t in tensors))
 
     return call
 
 
-def _jax_gradient(function, gradient):
+def _jax_gradient(function: Callable, gradient: Callable) -> Callable:
     import jax
 
     forward, backward = compiled(function), compiled(gradient)
 
     @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-    def differentiable(options, *tensors):
+    def differentiable(options: tuple, *tensors: Tensor) -> Any:
         return forward(*tensors, **dict(options))
 
-    def keep(options, *tensors):
+    def store(options: tuple, *tensors: Tensor) -> tuple:
         return forward(*tensors, **dict(options)), tensors
 
-    def pull(options, tensors, upstream):
+    def pull(options: tuple, tensors: tuple, upstream: Tensor) -> tuple:
         return _as_tuple(backward(*tensors, upstream, **dict(options)))
 
-    differentiable.defvjp(keep, pull)
+    differentiable.defvjp(store, pull)
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         return differentiable(_static(options), *(ops.convert_to_tensor(t) for t in tensors))
 
     return call
 
 
+def _jax_differentiated(function: Callable) -> Callable:
+    import jax
+
+    differentiated = jax.jit(jax.value_and_grad(function, has_aux=True))
+
+    def call(variables: Sequence, constants: Sequence) -> tuple:
+        (value, extra), gradients = differentiated(tuple(variables), tuple(constants))
+        return value, extra, gradients
+
+    return call
+
+
+def _jax_gpus() -> int:
+    import jax
+
+    try:
+        return len(jax.devices("gpu"))
+    except RuntimeError:  # no such platform
+        return 0
+
+
 # === PyTorch ===
 
 
-def _torch_gradient(function, gradient):
+def _torch_gradient(function: Callable, gradient: Callable) -> Callable:
     import torch
 
     class Differentiable(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, options, *tensors):
+        def forward(ctx: Any, options: dict, *tensors: Tensor) -> Any:
             ctx.options = options
             ctx.save_for_backward(*tensors)
             return function(*tensors, **options)
 
         @staticmethod
-        def backward(ctx, upstream):
+        def backward(ctx: Any, upstream: Tensor) -> tuple:
             return None, *_as_tuple(gradient(*ctx.saved_tensors, upstream, **ctx.options))
 
-    def call(*tensors, **options):
+    def call(*tensors: Tensor, **options: Any) -> Any:
         return Differentiable.apply(options, *(ops.convert_to_tensor(t) for t in tensors))
 
     return call
 
 
-def _as_tuple(gradients):
+def _torch_differentiated(function: Callable) -> Callable:
+    import torch
+
+    def call(variables: Sequence, constants: Sequence) -> tuple:
+        variables = tuple(ops.convert_to_tensor(v).detach().requires_grad_(True) for v in variables)
+        with torch.enable_grad():
+            value, extra = function(variables, tuple(constants))
+        return value.detach(), extra.detach(), torch.autograd.grad(value, variables)
+
+    return call
+
+
+def _torch_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _as_tuple(gradients: Any) -> tuple:
     return tuple(gradients) if isinstance(gradients, (tuple, list)) else (gradients,)
-
-
-def value_and_gradients(function):
-    """Make `function(variables, constants) -> (value, extra)` return (value, extra, gradients of value by the variables).
-
-    `variables` and `constants` are tuples of tensors (constants may hold tuples of them), `value` is a scalar, `extra` any
-    tensor. Called again with the same shapes nothing is traced again.
-    """
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        def both(variables, constants):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(variables)
-                value, extra = function(variables, constants)
-            return value, extra, tape.gradient(value, variables)
-
-        @functools.cache
-        def traced(signature):
-            # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a function's
-            # code, and warns of many.
-            return tf.function(functools.partial(both), autograph=False)
-
-        def call(variables, constants):
-            # An array would be traced as a constant, anew for each.
-            tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(variables), tuple(constants)))
-            signature = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(tensors))
-            return traced(signature)(*tensors)
-
-        return call
-    if backend == "jax":
-        import jax
-
-        differentiated = jax.jit(jax.value_and_grad(function, has_aux=True))
-
-        def call(variables, constants):
-            (value, extra), gradients = differentiated(tuple(variables), tuple(constants))
-            return value, extra, gradients
-
-        return call
-    if backend == "torch":
-        import torch
-
-        def call(variables, constants):
-            variables = tuple(keras.ops.convert_to_tensor(v).detach().requires_grad_(True) for v in variables)
-            with torch.enable_grad():
-                value, extra = function(variables, tuple(constants))
-            return value.detach(), extra.detach(), torch.autograd.grad(value, variables)
-
-        return call
-    raise NotImplementedError(f"no gradients on the Keras backend {backend!r}; use tensorflow, jax or torch")

@@ -7,6 +7,7 @@ from keras import ops
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
 from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion
+from acsgreg_tf.ops.backend import jit_compile
 
 
 def training_model(network, labels, stage="joint", warp_once=False):
@@ -83,9 +84,7 @@ def compile_for(model, recipe, rate, total):
     losses, weights = losses_of(recipe, model.output_names)
     schedule = WarmCosine(rate, total, recipe.warmup_steps, recipe.schedule == "cosine")
     optimizer = keras.optimizers.Adam(schedule, global_clipnorm=recipe.clip_norm)
-    # XLA makes the convolutions 8 times slower on a CPU; what gains from it is compiled inside the ops.
-    jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit)
+    model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit_compile())
     model.optimizer.build(model.trainable_variables)  # compile wraps it to scale a float16 network's loss
     nothing = {name: np.zeros((1, 3, 3, 3, 3 if name == "phi" else 1), "float32") for name in model.output_names}
     model.compute_loss(y=nothing, y_pred=nothing)

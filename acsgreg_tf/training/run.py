@@ -7,6 +7,7 @@ from dataclasses import asdict
 import keras
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.ops.backend import is_tensorflow
 from acsgreg_tf.training.batches import PairBatches
 from acsgreg_tf.training.callbacks import Progress, can_write_tensorboard
 from acsgreg_tf.training.model import compile_for, training_model
@@ -15,7 +16,7 @@ from acsgreg_tf.training.run_folder import Position, RunFolder, identity
 
 
 def _as_data(batches):
-    return batches.as_tf_dataset() if keras.backend.backend() == "tensorflow" else batches
+    return batches.as_tf_dataset() if is_tensorflow() else batches
 
 
 def _run_stage(network, train, validation, recipe, folder, position, weights, save_every, tensorboard, verbose):

@@ -1,4 +1,4 @@
-"""That importing the package leaves the rest of the process as it was, but for the two names that voxelmorph misses."""
+"""Importing the package leaves the rest of the process as it was, but for the two names that voxelmorph misses."""
 
 import inspect
 import json
@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import tensorflow.keras.losses as tf_losses
+import pytest
 
-from acsgreg_tf.layers import _voxelmorph
+from acsgreg_tf._import_hooks import supply_missing_names
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def settings():
     return [keras.config.floatx(), keras.config.dtype_policy().name, keras.config.image_data_format(),
             tensorflow.executing_eagerly(), config.get_soft_device_placement(), str(warnings.filters)]
 before, set_before = look(), settings()
-import acsgreg_tf._voxelmorph
+import acsgreg_tf.layers._voxelmorph
 after = look()
 changed = {name: [k for k in {**before[name], **found} if before[name].get(k) != found.get(k)]
            for name, found in after.items()}
@@ -58,6 +58,8 @@ def python(code, *arguments, **environment):
     return done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_importing_adds_the_two_missing_names_and_changes_nothing_else():
     found = json.loads(python(WATCH).splitlines()[-1])
     changed = found["changed"]
@@ -70,9 +72,10 @@ def test_importing_adds_the_two_missing_names_and_changes_nothing_else():
     assert found["squared"] == 2 and found["absolute"] == 1
 
 
-def test_names_that_are_there_are_left_alone(monkeypatch):
+@pytest.mark.tensorflow
+def test_names_that_are_there_are_left_alone(monkeypatch, tf):
     mine = object()
     monkeypatch.setattr(inspect, "getargspec", mine, raising=False)
-    monkeypatch.setattr(tf_losses, "mean_squared_error", mine, raising=False)
-    _voxelmorph._supply_missing_names()
-    assert inspect.getargspec is mine and tf_losses.mean_squared_error is mine
+    monkeypatch.setattr(tf.keras.losses, "mean_squared_error", mine, raising=False)
+    supply_missing_names()
+    assert inspect.getargspec is mine and tf.keras.losses.mean_squared_error is mine

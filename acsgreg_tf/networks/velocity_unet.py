@@ -1,4 +1,4 @@
-"""UNet: AVoxelMorph's deformable stage, voxelmorph's U-Net (Balakrishnan et al. 2019)."""
+"""VelocityUNet: AVoxelMorph's deformable stage, voxelmorph's U-Net (Balakrishnan et al. 2019)."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from acsgreg_tf.ops import Tensor
 
 
 @registered
-class UNet(DeformableNet):
+class VelocityUNet(DeformableNet):
     """[fixed, m_a] -> velocity by a U-Net.
 
     It is built here as VxmDense builds it (one 3x3x3 convolution and LeakyReLU 0.2 a level, max pooling, nearest

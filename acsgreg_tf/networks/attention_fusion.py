@@ -1,4 +1,4 @@
-"""FusionNet: ACSGRegNet's deformable stage, self- and cross-attention on the tokens of both images (section 2.1)."""
+"""AttentionFusionNet: ACSGRegNet's deformable stage, self- and cross-attention on the tokens of both images (section 2.1)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ IMAGES = ("fixed", "moving")
 
 
 @registered
-class FusionNet(DeformableNet):
+class AttentionFusionNet(DeformableNet):
     """[fixed, m_a] -> velocity by a shared encoder, transformers, two decoders and gated fusion.
 
     The encoder turns each image into tokens; two self-attention modules (SAM, one an image) and one cross-attention
