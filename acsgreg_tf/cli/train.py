@@ -1,73 +1,35 @@
-"""Train ACSGRegNet or AVoxelMorph on ordered pairs of cropped vertebrae, in the habit of voxelmorph's train.py."""
+"""Train ACSGRegNet or AVoxelMorph on ordered pairs of cropped vertebrae, with the options of voxelmorph's train.py."""
 
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from acsgreg_tf.cli import training_data
 from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
+from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
 
 
-def parser():
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for a fault in the input, 130 after Ctrl-C)."""
+    return run(_train, parser(), arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all options."""
     p = Parser(prog="train.py", description=__doc__)
     training_data.add_options(p)
-
-    net = p.add_argument_group("network")
-    net.add_argument("--model", choices=NETWORKS, default="acsgregnet", help="default: %(default)s")
-    net.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="default: %(default)s")
-    net.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
-    net.add_argument(
-        "--int-downsize",
-        type=int,
-        choices=(1, 2),
-        default=2,
-        help="velocity at 1/this resolution (default: %(default)s)",
-    )
-    net.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
-    net.add_argument(
-        "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
-    )
-
+    _add_network(p.add_argument_group("network"))
     out = p.add_argument_group("training")
     out.add_argument(
         "--model-dir", default="models/run", metavar="DIR", help="where networks and logs go (default: %(default)s)"
     )
-    out.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
-    out.add_argument("--steps-per-epoch", type=int, help="default: as many as take every ordered pair once")
-    out.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
-    out.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate (default: %(default)s)")
-    out.add_argument("--lr-schedule", choices=("constant", "cosine"), default="constant", help="default: %(default)s")
-    out.add_argument(
-        "--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)"
-    )
-    out.add_argument("--clip-norm", type=float, help="cut gradients to this global norm (default: no)")
-    out.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
-    out.add_argument(
-        "--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)"
-    )
-    out.add_argument("--affine-lr", type=float, default=1e-3, help="its learning rate (default: %(default)s)")
-    out.add_argument(
-        "--warp-once",
-        action="store_true",
-        help="sample the moving image once, through both stages (the paper warps twice)",
-    )
-    out.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
-    out.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
-    out.add_argument(
-        "--label-loss",
-        choices=("dice", "distance"),
-        default="dice",
-        help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
-    )
-    out.add_argument(
-        "--lambdas",
-        type=float,
-        nargs=5,
-        default=(0.3, 0.7, 0.001, 0.01, 0.1),
-        metavar="L",
-        help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
-    )
+    _add_steps(out)
+    _add_loss(out)
     out.add_argument(
         "--mixed-precision",
         choices=("float16", "bfloat16"),
@@ -83,12 +45,71 @@ def parser():
     return p
 
 
-def main(arguments=None):
-    """Run the command line; returns the exit code (2 for a fault in the input, 130 after Ctrl-C)."""
-    return run(_train, parser(), arguments)
+def _add_network(group: Any) -> None:
+    group.add_argument("--model", choices=NETWORKS, default="acsgregnet", help="default: %(default)s")
+    group.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="default: %(default)s")
+    group.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
+    group.add_argument(
+        "--int-downsize",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="velocity at 1/this resolution (default: %(default)s)",
+    )
+    group.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
+    group.add_argument(
+        "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
+    )
 
 
-def _train(options):
+def _add_steps(group: Any) -> None:
+    group.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
+    group.add_argument("--steps-per-epoch", type=int, help="default: as many as take every ordered pair once")
+    group.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
+    group.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate (default: %(default)s)")
+    group.add_argument(
+        "--lr-schedule",
+        dest="schedule",
+        choices=("constant", "cosine"),
+        default="constant",
+        help="default: %(default)s",
+    )
+    group.add_argument(
+        "--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)"
+    )
+    group.add_argument("--clip-norm", type=float, help="cut gradients to this global norm (default: no)")
+    group.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
+    group.add_argument(
+        "--affine-epochs", type=int, default=0, help="train the affine stage alone first (default: %(default)s)"
+    )
+    group.add_argument("--affine-lr", type=float, default=1e-3, help="its learning rate (default: %(default)s)")
+
+
+def _add_loss(group: Any) -> None:
+    group.add_argument(
+        "--warp-once",
+        action="store_true",
+        help="sample the moving image once, through both stages (the paper warps twice)",
+    )
+    group.add_argument("--image-loss", choices=("lncc", "ncc", "mse"), default="lncc", help="default: %(default)s")
+    group.add_argument("--window", type=int, default=9, help="side of LNCC's window (default: %(default)s)")
+    group.add_argument(
+        "--label-loss",
+        choices=("dice", "distance"),
+        default="dice",
+        help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
+    )
+    group.add_argument(
+        "--lambdas",
+        type=float,
+        nargs=5,
+        default=(0.3, 0.7, 0.001, 0.01, 0.1),
+        metavar="L",
+        help="weights of L_a, L_d, L_smooth, L_a_seg, L_d_seg (default: the paper's, 0.3 0.7 0.001 0.01 0.1)",
+    )
+
+
+def _train(options: argparse.Namespace) -> None:
     start_backend(options.gpu)
     import keras
 
@@ -101,64 +122,46 @@ def _train(options):
         keras.config.set_dtype_policy(policy)
 
 
-def _train_network(options):
+def _train_network(options: argparse.Namespace) -> None:
     import keras
 
-    from acsgreg_tf import networks, training
+    from acsgreg_tf import training
 
-    recipe = training.Recipe(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        steps_per_epoch=options.steps_per_epoch,
-        lambdas=tuple(options.lambdas),
-        image_loss=options.image_loss,
-        window=options.window,
-        label_loss=options.label_loss,
-        affine_epochs=options.affine_epochs,
-        affine_lr=options.affine_lr,
-        schedule=options.lr_schedule,
-        warmup_steps=options.warmup_steps,
-        clip_norm=options.clip_norm,
-        flip=options.flip,
-        warp_once=options.warp_once,
-        seed=options.seed,
-        initial_epoch=options.initial_epoch,
-        augment=options.augment,
-    )
+    chosen = {field.name: getattr(options, field.name) for field in fields(training.Recipe)}
+    recipe = training.Recipe(**chosen | {"lambdas": tuple(options.lambdas)})
     keras.utils.set_random_seed(options.seed)
-    train, held_out = training_data.load(options)
-    if options.load_weights:
-        network = networks.load(options.load_weights)
-        if network.inshape != train.inshape:
-            raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {train.inshape}")
-    else:
-        name = NETWORKS[options.model]
-        arguments = dict(networks.SIZES[name][options.size])
-        if options.normalization:
-            arguments |= {"normalization": options.normalization}
-        try:
-            network = getattr(networks, name)(
-                inshape=train.inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
-            )
-        except ValueError as error:
-            raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error
-    pairs = len(train.pairs())
-    print(f"{network.name}: {network.count_params():,} parameters; {len(train)} vertebrae, {pairs} ordered pairs")
+    vertebrae, held_out = training_data.load(options)
+    network = _network(options, vertebrae.inshape)
+    pairs = len(vertebrae.pairs())
+    print(f"{network.name}: {network.count_params():,} parameters; {len(vertebrae)} vertebrae, {pairs} ordered pairs")
+    how = training.RunOptions(save_every=options.save_every, tensorboard=not options.no_tensorboard)
     try:
-        training.train(
-            network,
-            train,
-            recipe,
-            options.model_dir,
-            held_out,
-            options.resume,
-            options.save_every,
-            tensorboard=not options.no_tensorboard,
-        )
+        with sigterm_as_interrupt():
+            training.train(network, vertebrae, recipe, options.model_dir, held_out, resume=options.resume, options=how)
     except KeyboardInterrupt:
         print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
         raise
     finally:
-        train.close()
+        vertebrae.close()
     print(f"done: {Path(options.model_dir) / 'best.h5'}")
+
+
+def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
+    """The network of --load-weights, or a new one for images of `inshape`."""
+    from acsgreg_tf import networks
+
+    if options.load_weights:
+        network = networks.load(options.load_weights)
+        if network.inshape != inshape:
+            raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {inshape}")
+        return network
+    name = NETWORKS[options.model]
+    arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])  # type: ignore[index]
+    if options.normalization:
+        arguments["normalization"] = options.normalization
+    try:
+        return getattr(networks, name)(
+            inshape=inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
+        )
+    except ValueError as error:
+        raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error

@@ -1,21 +1,33 @@
-"""Batches of ordered pairs, the same for the same seed and step number."""
+"""Batches of ordered pairs that follow from a seed and the step's number, wherever training starts."""
 
 import os
 import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from acsgreg_tf.cohort.augment import Augment
+from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
+from acsgreg_tf.ops import Tensor
+from acsgreg_tf.ops.backend import is_tensorflow
+
+# Inputs and targets of a training model, by name.
+Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-def batch_of(volumes, outputs=None):
-    """(inputs, targets) of a training model from {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, arrays or tensors.
+def batch_of(volumes: Mapping[str, Tensor], outputs: Sequence[str] | None = None) -> Batch:
+    """Inputs and targets of a training model.
 
-    Targets are named after the outputs that they are compared with (`outputs`; all of them if None); phi's regulariser
-    needs nothing.
+    Args:
+        volumes: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, each [B, X, Y, Z, 1].
+        outputs: Names of the outputs to return targets for; None returns all.
+
+    Returns:
+        (inputs, targets); a target has the name of the output that it is compared with. Phi's is a dummy.
     """
     fixed = volumes["fixed"]
     inputs = {name: volumes[name] for name in ("fixed", "moving", "moving_seg") if name in volumes}
@@ -27,45 +39,52 @@ def batch_of(volumes, outputs=None):
     return inputs, targets
 
 
-class PairBatches(keras.utils.PyDataset):
-    """Batches of ordered pairs by step number: the same for the same seed, wherever training starts.
+def steps_per_epoch(vertebrae: VertebraDataset, batch_size: int, steps: int | None = None) -> int:
+    """The steps of an epoch: `steps`, or as many whole batches as the ordered pairs make, at least one."""
+    return steps or max(len(vertebrae.pairs()) // batch_size, 1)
 
-    An epoch is a seeded shuffle of all ordered pairs, cut to `steps` batches (or several shuffles, if there are fewer).
-    `batches[i]` is batch i from `first` on, as `batch_of` gives it: float32 [B, X, Y, Z, 1].
+
+class PairBatches(keras.utils.PyDataset):
+    """Batches of ordered pairs by step number.
+
+    An epoch is a seeded shuffle of all ordered pairs, cut to `steps` batches (or several shuffles, if there are fewer
+    pairs). `batches[i]` is `batch_of` step `first` + i: float32 [B, X, Y, Z, 1].
 
     Args:
-        vertebrae: Vertebrae, or anything with their face (`generated.GeneratedVertebrae`).
-        batch_size: pairs a step.
-        steps: steps an epoch; None takes every pair once.
-        seed: of the order.
-        first, last: global steps that bound the batches (a resumed run begins in the middle); None for the last is one epoch.
-        flip: mirror both images of a pair left-right, at random.
-        outputs: names of the outputs to give targets for; None gives all.
-        augment: an `augment.Augment` that changes every vertebra each time it is used, or True for the usual one.
-        distances: give labels as signed distances to their surfaces in mm (float, negative inside, cut at REACH) rather than
-            as masks, for `losses.SurfaceDistance`.
+        vertebrae: What the pairs are of.
+        batch_size: Pairs a step.
+        steps: Steps an epoch; None takes every pair once.
+        seed: Seed of the order, of mirroring and of augmentation.
+        first: First step, counted from the start of training (a resumed run begins in the middle).
+        last: One past the last step; None is one epoch.
+        flip: Mirror both images of a pair left-right, at random.
+        outputs: Names of the outputs to return targets for; None returns all.
+        augment: An Augment that changes every vertebra each time it is used; True is the default one.
+        distances: Return labels as signed distances to their surfaces in voxels (negative inside, clipped to REACH)
+            rather than masks, for `losses.SurfaceDistance`.
     """
 
     REACH = 6.0
 
     def __init__(
         self,
-        vertebrae,
-        batch_size,
-        steps=None,
-        seed=0,
-        first=0,
-        last=None,
-        flip=False,
-        outputs=None,
-        augment=None,
-        distances=False,
-    ):
+        vertebrae: VertebraDataset,
+        batch_size: int,
+        steps: int | None = None,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        last: int | None = None,
+        flip: bool = False,
+        outputs: Sequence[str] | None = None,
+        augment: Augment | bool | None = None,
+        distances: bool = False,
+    ) -> None:
         super().__init__(workers=_readers(), use_multiprocessing=False, max_queue_size=4)
         self.vertebrae = vertebrae
         self.batch_size = batch_size
         self.pairs = vertebrae.pairs()
-        self.steps = steps or max(len(self.pairs) // batch_size, 1)
+        self.steps = steps_per_epoch(vertebrae, batch_size, steps)
         self.seed = seed
         self.first = first
         self.last = first + self.steps if last is None else last
@@ -73,87 +92,55 @@ class PairBatches(keras.utils.PyDataset):
         self.flip = flip or bool(self.augment and self.augment.flip)
         self.outputs = outputs
         self.distances = distances
-        self._distances = {}
-        self._order, self._told, self._lock = (None, None), False, threading.Lock()
+        self._cached_distances: dict[int, np.ndarray] = {}
+        self._order: tuple[int | None, np.ndarray] = (None, np.empty(0, int))
+        self._order_announced, self._lock = False, threading.Lock()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.last - self.first
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Batch:
         return batch_of(self.volumes(index), self.outputs)
 
-    def _order_of(self, epoch):
-        of, order = self._order
-        if of != epoch:
-            rng = np.random.default_rng([self.seed, epoch])
-            needed = self.steps * self.batch_size
-            rounds = [rng.permutation(len(self.pairs)) for _ in range(-(-needed // len(self.pairs)))]
-            order = np.concatenate(rounds)[:needed]
-            self._order = (epoch, order)
-        return order
-
-    def _tell(self):
-        """Tell the vertebrae once in which order they will be needed, as far as that brings new ones."""
-        with self._lock:
-            told, self._told = self._told, True
-        if told:
-            return
-        wanted = {}
-        for epoch in range(self.first // self.steps, -(-self.last // self.steps)):
-            start = max(self.first - epoch * self.steps, 0) * self.batch_size
-            wanted |= dict.fromkeys(self.pairs[self._order_of(epoch)[start:]].ravel().tolist())
-            if len(wanted) == len(self.vertebrae):
-                break
-        self.vertebrae.prepare_order(wanted)
-
-    def _distance(self, which, label):
-        """The label as a signed distance; kept for each vertebra, unless it is another every time."""
-        distance = self._distances.get(which)
-        if distance is None:
-            distance = from_crop(label > 0)
-            if distance is None:
-                raise InputError(
-                    f"vertebra {which} of the list: its mask is empty or fills the box, so it has no surface"
-                )
-            distance = np.clip(distance, -self.REACH, self.REACH).astype("float16")
-            if self.augment is None:
-                self._distances[which] = distance
-        return distance
-
-    def volumes(self, index):
-        """{"fixed", "moving"[, "fixed_seg", "moving_seg"]} of batch `index`."""
-        self._tell()
+    def volumes(self, index: int) -> dict[str, np.ndarray]:
+        """The images and labels of batch `index`: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}."""
+        self._announce_order()
         step = self.first + index
         epoch, within = divmod(step, self.steps)
         order = self._order_of(epoch)[within * self.batch_size : (within + 1) * self.batch_size]
         mirrored = np.random.default_rng([self.seed, step, 1]).random(self.batch_size) < 0.5
-        found = {}
-        for place, ((fixed, moving), mirror) in enumerate(zip(self.pairs[order], mirrored, strict=True)):
-            for name, which in (("fixed", fixed), ("moving", moving)):
-                image, label = self.vertebrae.get(which)
-                if self.augment is not None:
-                    rng = np.random.default_rng([self.seed, step, 2, place, name == "moving"])
-                    image, label = self.augment(image, label, rng)
-                if self.distances and label is not None:
-                    label = self._distance(which, label)
+        stacks: dict[str, list[np.ndarray]] = {}
+        for place, (pair, mirror) in enumerate(zip(self.pairs[order], mirrored, strict=True)):
+            for name, vertebra in zip(("fixed", "moving"), pair, strict=True):
+                rng = np.random.default_rng([self.seed, step, 2, place, name == "moving"])
+                image, label = self._vertebra(int(vertebra), rng)
                 for key, volume in ((name, image), (f"{name}_seg", label)):
                     if volume is not None:
-                        found.setdefault(key, []).append(volume[::-1] if self.flip and mirror else volume)
-        return {key: np.stack(stack)[..., None].astype("float32") for key, stack in found.items()}
+                        stacks.setdefault(key, []).append(volume[::-1] if self.flip and mirror else volume)
+        return {key: np.stack(stack)[..., None].astype("float32") for key, stack in stacks.items()}
 
-    def as_tf_dataset(self, prefetch=3, readers=None):
-        """The same batches in the same order as a tf.data.Dataset whose `readers` threads read ahead of the training step."""
+    def as_data(self) -> Any:
+        """What `fit` reads: a tf.data.Dataset on TensorFlow, these batches themselves on other backends."""
+        return self.as_tf_dataset() if is_tensorflow() else self
+
+    def as_tf_dataset(self, prefetch: int = 3, readers: int | None = None) -> Any:
+        """The same batches in the same order as a tf.data.Dataset.
+
+        Args:
+            prefetch: Batches made ahead of the training step.
+            readers: Threads that make them; None takes one less than there are cores, up to 4.
+        """
         import tensorflow as tf
 
         example = {key: volume.shape for key, volume in self.volumes(0).items()}
 
-        def read(index):
-            found = tf.numpy_function(
+        def read(index: Tensor) -> Batch:
+            tensors = tf.numpy_function(
                 lambda i: list(self.volumes(int(i)).values()), [index], [tf.float32] * len(example)
             )
-            for tensor, shape in zip(found, example.values(), strict=True):
+            for tensor, shape in zip(tensors, example.values(), strict=True):
                 tensor.set_shape(shape)
-            return batch_of(dict(zip(example, found, strict=True)), self.outputs)
+            return batch_of(dict(zip(example, tensors, strict=True)), self.outputs)
 
         return (
             tf.data.Dataset.range(len(self))
@@ -161,7 +148,53 @@ class PairBatches(keras.utils.PyDataset):
             .prefetch(prefetch)
         )
 
+    def _order_of(self, epoch: int) -> np.ndarray:
+        """Indices of the pairs of an epoch, in order."""
+        cached, order = self._order
+        if cached != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            needed = self.steps * self.batch_size
+            rounds = [rng.permutation(len(self.pairs)) for _ in range(-(-needed // len(self.pairs)))]
+            order = np.concatenate(rounds)[:needed]
+            self._order = (epoch, order)
+        return order
 
-def _readers():
-    """Threads that make batches: most of their work runs outside of Python's lock, beside the training step."""
+    def _announce_order(self) -> None:
+        """Tell the vertebrae once in which order they will be needed, until all of them are named."""
+        with self._lock:
+            announced, self._order_announced = self._order_announced, True
+        if announced:
+            return
+        wanted: dict[int, None] = {}
+        for epoch in range(self.first // self.steps, -(-self.last // self.steps)):
+            start = max(self.first - epoch * self.steps, 0) * self.batch_size
+            wanted |= dict.fromkeys(self.pairs[self._order_of(epoch)[start:]].ravel().tolist())
+            if len(wanted) == len(self.vertebrae):
+                break
+        self.vertebrae.prepare_order(wanted)
+
+    def _vertebra(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
+        """Image and label (mask or signed distance) of a vertebra, augmented."""
+        image, label = self.vertebrae.get(index)
+        if self.augment is not None:
+            image, label = self.augment(image, label, rng)
+        if self.distances and label is not None:
+            label = self._distance(index, label)
+        return image, label
+
+    def _distance(self, index: int, label: np.ndarray) -> np.ndarray:
+        """The label as a signed distance, cached unless it is augmented."""
+        distance = self._cached_distances.get(index)
+        if distance is None:
+            distance = from_crop(label > 0)
+            if distance is None:
+                raise InputError(f"vertebra {index} of the list: its mask is empty or fills the box: it has no surface")
+            distance = np.clip(distance, -self.REACH, self.REACH).astype("float16")
+            if self.augment is None:
+                self._cached_distances[index] = distance
+        return distance
+
+
+def _readers() -> int:
+    """Threads that make batches: most of their work is done without Python's lock, beside the training step."""
     return max(1, min(4, (os.cpu_count() or 1) - 1))

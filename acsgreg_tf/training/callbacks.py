@@ -1,51 +1,116 @@
-"""Keras callbacks of a training run."""
+"""What a training run writes as it goes: the log, the networks, and the state that it resumes from."""
 
 import csv
 import importlib.util
+import os
 import time
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
+from acsgreg_tf.training.recipe import Recipe
+from acsgreg_tf.training.run_folder import Position, RunFolder
 
-class Progress(keras.callbacks.Callback):
-    """Writes a CSV row and checkpoints as training goes; the run's last network is whole whenever it is stopped."""
 
-    def __init__(self, folder, network, recipe, position, steps, save_every, monitor):
+class EpochLog(keras.callbacks.Callback):
+    """Appends a row an epoch to a CSV file: stage, epoch (from 1), step, seconds, then Keras's logs.
+
+    Not `keras.callbacks.CSVLogger`, which counts from 0 and sorts its columns: resumed runs append to existing files.
+    """
+
+    def __init__(self, path: str | os.PathLike, position: Position) -> None:
         super().__init__()
-        self.folder, self.network, self.recipe, self.position = folder, network, recipe, position
-        self.steps, self.save_every, self.monitor = steps, save_every, monitor
+        self.path, self.position = path, position
         self.started = time.perf_counter()
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.position.step += 1
-        if self.position.step % self.save_every == 0 and self.position.step % self.steps:
-            self.folder.save_state(self.model, self.position, self.recipe)
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = logs or {}
-        stage = self.position.stage
-        row = {"stage": stage, "epoch": epoch + 1, "step": self.position.step}
-        row |= {"seconds": round(time.perf_counter() - self.started, 1)}
-        row |= {name: float(value) for name, value in logs.items()}
-        path = self.folder.path / f"log-{stage}.csv"
-        new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the row."""
+        row = {"stage": self.position.stage, "epoch": epoch + 1, "step": self.position.step}
+        row["seconds"] = round(time.perf_counter() - self.started, 1)
+        row |= {name: float(value) for name, value in (logs or {}).items()}
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
-            if new:
+            if not file.tell():
                 writer.writeheader()
             writer.writerow(row)
-        if stage == "joint":
-            self.network.save(self.folder.path / "last.h5")
-            value = float(logs.get(self.monitor, logs["loss"]))
-            if value < self.position.best:
-                self.position.best = value
-                self.network.save(self.folder.path / "best.h5")
+
+
+class NetworkCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Keras's ModelCheckpoint of a network, rather than of the training model around it.
+
+    Args:
+        path: The file, .h5 or .keras, replaced at each save.
+        network: The network that is saved.
+        options: As ModelCheckpoint's.
+    """
+
+    def __init__(self, path: str | os.PathLike, network: keras.Model, **options: Any) -> None:
+        # Keras fills in braces in the path.
+        super().__init__(os.fspath(path).replace("{", "{{").replace("}", "}}"), **options)
+        self.network = network
+        self.trained: Any = None
+
+    def set_model(self, model: keras.Model) -> None:
+        """Save the network instead of the model that is trained, whose layers it shares."""
+        self.trained = model
+        super().set_model(self.network)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Save, with the weights as they are after the epoch."""
+        if hasattr(self.trained, "jax_state_sync"):  # while JAX trains, the variables hold older values
+            self.trained.jax_state_sync()
+        super().on_epoch_end(epoch, logs)
+
+
+class StateSaver(keras.callbacks.Callback):
+    """Counts steps and saves the state every so many of them and at each epoch's end.
+
+    Args:
+        folder: Where it is saved.
+        recipe: Saved with it.
+        position: Counted on in place.
+        epoch_steps: Steps of an epoch; at its end the log is written first.
+        save_every: Steps between saves.
+        best: The checkpoint whose best value is part of the state, or None.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        recipe: Recipe,
+        position: Position,
+        epoch_steps: int,
+        save_every: int,
+        best: NetworkCheckpoint | None = None,
+    ) -> None:
+        super().__init__()
+        self.folder, self.recipe, self.position = folder, recipe, position
+        self.epoch_steps, self.save_every, self.best = epoch_steps, save_every, best
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Count the step; save if it is time."""
+        self.position.step += 1
+        if self.position.step % self.save_every == 0 and self.position.step % self.epoch_steps:
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Save with the best loss so far."""
+        self.save()
+
+    def save(self) -> None:
+        """Save the state as it is."""
+        if self.best is not None:
+            self.position.best = float(self.best.best)
         self.folder.save_state(self.model, self.position, self.recipe)
 
 
-def can_write_tensorboard():
-    if importlib.util.find_spec("tensorflow") is not None:
-        return True
-    warnings.warn("TensorBoard's logs need TensorFlow, which is not installed; the CSV log is written", stacklevel=3)
-    return False
+def tensorboard(folder: str | os.PathLike) -> list[keras.callbacks.Callback]:
+    """Keras's TensorBoard callback that writes to `folder`; none, with a warning, where TensorFlow is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        warnings.warn(
+            "TensorBoard's logs need TensorFlow, which is not installed; the CSV log is written", stacklevel=2
+        )
+        return []
+    return [keras.callbacks.TensorBoard(os.fspath(folder), write_graph=False)]

@@ -1,4 +1,4 @@
-"""How to train: one frozen set of numbers, checked when it is made."""
+"""The numbers that a training follows from, checked when they are set."""
 
 from dataclasses import dataclass
 
@@ -8,32 +8,38 @@ from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, PAPER_LAMBDAS
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. The defaults are the paper's (section 3.2), except what it does not say.
+    """How to train; the defaults are those of the paper's section 3.2 where it states them.
 
     Args:
-        epochs, batch_size, lr: of the joint stage.
-        steps_per_epoch: None takes every ordered pair once an epoch.
-        lambdas: the five weights of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
+        epochs: Epochs of the joint stage.
+        batch_size: Pairs a step.
+        lr: Adam's learning rate in the joint stage.
+        steps_per_epoch: Steps an epoch; None takes every ordered pair once.
+        lambdas: Weights of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
         image_loss: "lncc" (alias "ncc") or "mse".
-        window: side of LNCC's window.
-        label_loss: "dice" (the paper), or "distance": of the surfaces, from signed distances in place of the masks.
-        affine_epochs: epochs in which AffineNet is trained alone first, with `affine_lr`; 0 is the paper's.
-        schedule: "constant", or "cosine" (to zero at the last step).
-        warmup_steps: steps over which the learning rate rises from 0.
-        clip_norm: global norm to which gradients are cut; None leaves them.
-        flip: mirror pairs left-right at random.
-        warp_once: compare the moving image sampled once through phi and the affine, as `register` samples it, in place of
-            the paper's m_a warped again: sharper, and twice as fast a warp.
-        initial_epoch: where the count of joint epochs begins (voxelmorph's habit after --load-weights).
-        seed: of weights and of the order of pairs.
-        augment: change every vertebra at random each time it is used (`data.augment.Augment`).
+        window: Side of LNCC's window, voxels, odd.
+        label_loss: "dice" (the paper), or "distance" between the surfaces, from signed distances in place of masks.
+        affine_epochs: Epochs of a first stage that trains AffineNet alone; 0 (the paper) skips it.
+        affine_lr: Learning rate of that stage.
+        schedule: "constant", or "cosine": to zero at the last step.
+        warmup_steps: Steps over which the learning rate rises linearly to `lr`.
+        clip_norm: Global norm that gradients are clipped to; None does not clip.
+        flip: Mirror pairs left-right at random.
+        warp_once: Compare the moving image sampled once through phi and the affine, as `register` samples it, instead
+            of the paper's m_a warped again: a sharper image, and half the time of two warps.
+        initial_epoch: First joint epoch, as in Keras's `fit`.
+        seed: Seed of the weights and of the order of pairs.
+        augment: Change every vertebra at random each time it is used (`cohort.augment.Augment`).
+
+    Raises:
+        InputError: A value that training cannot use.
     """
 
     epochs: int = 60
     batch_size: int = 8
     lr: float = 1e-5
     steps_per_epoch: int | None = None
-    lambdas: tuple = PAPER_LAMBDAS
+    lambdas: tuple[float, ...] = PAPER_LAMBDAS
     image_loss: str = "lncc"
     window: int = 9
     label_loss: str = "dice"
@@ -48,7 +54,7 @@ class Recipe:
     seed: int = 0
     augment: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
@@ -65,6 +71,6 @@ class Recipe:
             "label_loss": self.label_loss in LABEL_LOSSES,
             "schedule": self.schedule in ("constant", "cosine"),
         }
-        for name, good in checks.items():
-            if not good:
+        for name, valid in checks.items():
+            if not valid:
                 raise InputError(f"{name}: {getattr(self, name)!r} is not a value that training can use")

@@ -1,140 +1,178 @@
-"""Training a network on pairs with `model.fit`: the loss of Eq. 9, logs, checkpoints, and resuming where a run stopped."""
+"""Training a network on pairs with `model.fit`: stages, logs, checkpoints, and resuming where a run stopped."""
 
-import json
-import signal
-from dataclasses import asdict
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 
+from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.ops.backend import is_tensorflow
-from acsgreg_tf.training.batches import PairBatches
-from acsgreg_tf.training.callbacks import Progress, can_write_tensorboard
-from acsgreg_tf.training.model import compile_for, training_model
+from acsgreg_tf.training.batches import PairBatches, steps_per_epoch
+from acsgreg_tf.training.callbacks import EpochLog, NetworkCheckpoint, StateSaver, tensorboard
+from acsgreg_tf.training.model import STAGES, compile_for, training_model
 from acsgreg_tf.training.recipe import Recipe
-from acsgreg_tf.training.run_folder import Position, RunFolder, identity
+from acsgreg_tf.training.run_folder import Position, RunFolder
 
 
-def _as_data(batches):
-    return batches.as_tf_dataset() if is_tensorflow() else batches
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run saves and shows as it goes; nothing here changes its result.
 
+    Args:
+        save_every: Steps between saved states (one is saved at each epoch's end and at Ctrl-C besides).
+        tensorboard: Also write TensorBoard logs, which need TensorFlow on any backend; a warning says where it lacks.
+        verbose: As in `keras.Model.fit`.
+        callbacks: Keras callbacks of the caller, called after the run's own.
+    """
 
-def _run_stage(network, train, validation, recipe, folder, position, weights, save_every, tensorboard, verbose):
-    """Train one stage from `position` to its end."""
-    affine = position.stage == "affine"
-    epochs, rate = (recipe.affine_epochs, recipe.affine_lr) if affine else (recipe.epochs, recipe.lr)
-    steps = PairBatches(train, recipe.batch_size, recipe.steps_per_epoch).steps
-    if not affine:
-        position.step = max(position.step, recipe.initial_epoch * steps)
-    if position.step >= epochs * steps and weights is None:
-        return
-    model = training_model(network, train.has_labels, position.stage, recipe.warp_once)
-    compile_for(model, recipe, rate, epochs * steps)
-    if weights is not None:
-        try:
-            model.load_weights(weights)
-        except (ValueError, OSError, KeyError) as error:
-            raise InputError(f"{weights}: does not fit this network; start again without --resume") from error
-    if position.step >= epochs * steps:  # stopped between two stages: what this one learned is loaded all the same
-        return
-    names = list(model.output_names)
-    held_out, monitor, distances = None, "loss", recipe.label_loss == "distance"
-    if validation is not None:
-        size = min(recipe.batch_size, len(validation.pairs()))
-        held_out = _as_data(PairBatches(validation, size, seed=recipe.seed, outputs=names, distances=distances))
-        monitor = "val_loss"
-    progress = Progress(folder, network, recipe, position, steps, save_every, monitor)
-    callbacks = [progress, keras.callbacks.TerminateOnNaN()]
-    if tensorboard and can_write_tensorboard():
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(folder.path / "tensorboard" / position.stage), write_graph=False)
-        )
-    try:
-        while position.step < epochs * steps:
-            # A run stopped inside an epoch first ends that one, so that epochs keep their borders.
-            epoch, within = divmod(position.step, steps)
-            until = epoch + 1 if within else epochs
-            last = until * steps
-            batches = PairBatches(
-                train,
-                recipe.batch_size,
-                steps,
-                recipe.seed,
-                position.step,
-                last,
-                recipe.flip,
-                names,
-                recipe.augment,
-                distances,
-            )
-            model.fit(
-                _as_data(batches),
-                shuffle=False,
-                steps_per_epoch=steps - within,
-                initial_epoch=epoch,
-                epochs=until,
-                validation_data=held_out,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-            if model.stop_training:
-                raise InputError(f"the loss became NaN at step {position.step}; lower --lr")
-    except KeyboardInterrupt:
-        folder.save_state(model, position, recipe)
-        raise
+    save_every: int = 100
+    tensorboard: bool = True
+    verbose: int | str = 1
+    callbacks: Sequence[keras.callbacks.Callback] = ()
 
 
 def train(
-    network, vertebrae, recipe, model_dir, validation=None, resume=False, save_every=100, tensorboard=True, verbose=1
-):
+    network: Any,
+    vertebrae: VertebraDataset,
+    recipe: Recipe,
+    model_dir: str | os.PathLike,
+    validation: VertebraDataset | None = None,
+    *,
+    resume: bool = False,
+    options: RunOptions = RunOptions(),
+) -> None:
     """Train a network on ordered pairs; its weights change in place.
 
-    A network made under Keras's policy "mixed_float16" or "mixed_bfloat16" (`keras.config.set_dtype_policy`, still set) is
-    trained in mixed precision; its weights stay float32, and so do the files.
+    A network built under Keras's policy "mixed_float16" or "mixed_bfloat16", which must still be set, is trained in
+    mixed precision; its weights and the files stay float32.
 
     Args:
         network: ACSGRegNet or AVoxelMorph.
-        vertebrae: Vertebrae to train on; with labels the two Dice terms are in the loss.
-        recipe: Recipe.
-        model_dir: folder for `best.h5`, `last.h5`, `log-*.csv`, `tensorboard/` and the state (made if missing).
-        validation: Vertebrae for the loss that chooses `best.h5`; the training loss without them.
-        resume: go on where a run in this folder stopped, at that step.
-        save_every: steps between saved states (also at each epoch's end, and at Ctrl-C or SIGTERM).
-        tensorboard: also write TensorBoard logs, which needs TensorFlow whatever the backend; without it a warning says so.
-        verbose: as in keras.Model.fit.
+        vertebrae: Training vertebrae; with labels the loss has the two label terms.
+        recipe: How to train.
+        model_dir: Folder for `best.h5`, `last.h5`, `log-*.csv`, `tensorboard/` and the state; made if missing.
+        validation: Vertebrae whose loss chooses `best.h5`; None takes the training loss.
+        resume: Go on where a run in this folder stopped, at that step.
+        options: What is saved and shown.
 
     Raises:
-        InputError: bad data or recipe, a folder that cannot be written, a state that does not fit, a loss that became NaN.
-        KeyboardInterrupt: after the state was saved.
+        InputError: Bad data, a folder that cannot be written, a state that does not fit, a loss that became NaN.
+        KeyboardInterrupt: After the state was saved.
     """
     folder = RunFolder(model_dir)
-    position, weights = Position(stage="affine" if recipe.affine_epochs else "joint"), None
+    trainer = _Trainer(network, vertebrae, validation, recipe, folder, options)
     if resume:
-        state = folder.read_state()
-        if state is None:
-            raise InputError(f"{model_dir}: nothing to resume")
-        position, weights, saved = state
-        # The state of an older version lacks newer options.
-        saved = json.loads(json.dumps({**asdict(Recipe()), "precision": "float32"})) | saved
-        current = json.loads(json.dumps(identity(recipe, network)))
-        changed = [name for name in current if saved.get(name) != current[name] and name != "epochs"]
-        if changed:
-            raise InputError(
-                f"{model_dir}: was trained with another {', '.join(changed)}; a resumed run keeps its recipe"
-            )
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        for stage in ("affine", "joint"):
+        state = folder.state_to_resume(network, recipe)
+        trainer.run(state.position, state.weights)
+    else:
+        trainer.run(Position(stage="affine" if recipe.affine_epochs else "joint"))
+
+
+@dataclass(frozen=True)
+class _Trainer:
+    """Trains a network from a position to the end, stage after stage."""
+
+    network: Any
+    vertebrae: VertebraDataset
+    validation: VertebraDataset | None
+    recipe: Recipe
+    folder: RunFolder
+    options: RunOptions
+
+    def run(self, position: Position, weights: Path | None = None) -> None:
+        """Train from `position`; `weights` is the file of the state that is resumed."""
+        for stage in STAGES[STAGES.index(position.stage) :]:
             if stage != position.stage:
-                continue
-            _run_stage(
-                network, vertebrae, validation, recipe, folder, position, weights, save_every, tensorboard, verbose
-            )
-            if stage == "affine":
-                position, weights = Position(stage="joint"), None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+                position, weights = Position(stage), None
+            self.run_stage(position, weights)
 
+    def run_stage(self, position: Position, weights: Path | None) -> None:
+        """Train the stage of `position` to its end."""
+        recipe, affine = self.recipe, position.stage == "affine"
+        epochs, rate = (recipe.affine_epochs, recipe.affine_lr) if affine else (recipe.epochs, recipe.lr)
+        steps = steps_per_epoch(self.vertebrae, recipe.batch_size, recipe.steps_per_epoch)
+        if not affine:
+            position.step = max(position.step, recipe.initial_epoch * steps)
+        finished = position.step >= epochs * steps
+        if finished and weights is None:
+            return
+        model = training_model(self.network, self.vertebrae.has_labels, position.stage, recipe.warp_once)
+        compile_for(model, recipe, rate, epochs * steps)
+        if weights is not None:
+            try:
+                model.load_weights(weights)
+            except (ValueError, OSError, KeyError) as error:
+                raise InputError(f"{weights}: does not fit this network; start again without --resume") from error
+        if not finished:  # else the run stopped between two stages, and the next one needs the weights of this one
+            self.fit(model, position, epochs, steps)
 
-def _interrupt(number, frame):
-    raise KeyboardInterrupt
+    def fit(self, model: keras.Model, position: Position, epochs: int, steps: int) -> None:
+        """Call `model.fit` from `position` to the end of the stage."""
+        held_out = None
+        if self.validation is not None:
+            size = min(self.recipe.batch_size, len(self.validation.pairs()))
+            held_out = self.batches(self.validation, size, model).as_data()
+        callbacks, saver = self.callbacks(position, steps)
+        try:
+            while position.step < epochs * steps:
+                # A run stopped within an epoch first ends that one, so that epochs begin where they always do.
+                epoch, within = divmod(position.step, steps)
+                last_epoch = epoch + 1 if within else epochs
+                batches = self.batches(
+                    self.vertebrae,
+                    self.recipe.batch_size,
+                    model,
+                    steps=steps,
+                    first=position.step,
+                    last=last_epoch * steps,
+                    flip=self.recipe.flip,
+                    augment=self.recipe.augment,
+                )
+                model.fit(
+                    batches.as_data(),
+                    shuffle=False,
+                    steps_per_epoch=steps - within,
+                    initial_epoch=epoch,
+                    epochs=last_epoch,
+                    validation_data=held_out,
+                    callbacks=callbacks,
+                    verbose=self.options.verbose,
+                )
+                if model.stop_training:
+                    raise InputError(f"the loss became NaN at step {position.step}; lower --lr")
+        except KeyboardInterrupt:
+            saver.save()
+            raise
+
+    def batches(self, vertebrae: VertebraDataset, size: int, model: keras.Model, **options: Any) -> PairBatches:
+        """Batches with the targets of the model's outputs."""
+        distances = self.recipe.label_loss == "distance"
+        outputs = list(model.output_names)
+        return PairBatches(vertebrae, size, seed=self.recipe.seed, outputs=outputs, distances=distances, **options)
+
+    def callbacks(self, position: Position, steps: int) -> tuple[list[keras.callbacks.Callback], StateSaver]:
+        """The callbacks of a stage in their order, and the one among them that saves the state."""
+        path, joint = self.folder.path, position.stage == "joint"
+        checkpoints = []
+        if joint:
+            checkpoints = [
+                NetworkCheckpoint(path / "last.h5", self.network),
+                NetworkCheckpoint(
+                    path / "best.h5",
+                    self.network,
+                    monitor="loss" if self.validation is None else "val_loss",
+                    mode="min",
+                    save_best_only=True,
+                    initial_value_threshold=position.best,
+                ),
+            ]
+        best = checkpoints[-1] if joint else None
+        saver = StateSaver(self.folder, self.recipe, position, steps, self.options.save_every, best)
+        log = EpochLog(path / f"log-{position.stage}.csv", position)
+        callbacks = [log, *checkpoints, saver, keras.callbacks.TerminateOnNaN()]
+        if self.options.tensorboard:
+            callbacks += tensorboard(path / "tensorboard" / position.stage)
+        return [*callbacks, *self.options.callbacks], saver

@@ -1,72 +1,121 @@
-"""The files of one training run, from which it resumes."""
+"""The files of one training run, from which it resumes at the step where it stopped."""
 
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import keras
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.work_folder import changed_entries
+from acsgreg_tf.training.recipe import Recipe
 
 STATE = "state.json"
 
 
 @dataclass
 class Position:
-    """Where a run is: the stage, and the number of steps done in it."""
+    """Where a run is.
+
+    Attributes:
+        stage: "affine" or "joint".
+        step: Steps done in the stage.
+        best: Least monitored loss so far.
+    """
 
     stage: str = "joint"
     step: int = 0
     best: float = float("inf")
 
 
-def identity(recipe, model):
-    """What a resumed run must share with the stopped one."""
-    return {**asdict(recipe), "precision": model.dtype_policy.name}
+@dataclass(frozen=True)
+class SavedState:
+    """What a run resumes from.
+
+    Attributes:
+        position: Where it stopped.
+        weights: Path of the weights of the training model and its optimiser.
+        recipe: The Recipe as a dict, with the network's precision.
+    """
+
+    position: Position
+    weights: Path
+    recipe: dict[str, Any]
 
 
 class RunFolder:
-    """The files of one run: logs, the best and the last network, and the state from which it resumes."""
+    """The folder of one run: logs, the best and the last network, and the state from which it resumes.
 
-    def __init__(self, path):
+    Args:
+        path: Made if missing; its parent must exist.
+
+    Raises:
+        InputError: It cannot be made or written.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
         self.path = Path(path)
         try:
             self.path.mkdir(exist_ok=True)
             if not os.access(self.path, os.W_OK):
                 raise PermissionError
         except OSError as error:
-            raise InputError(
-                f"{path}: the model folder cannot be made or written ({error.__class__.__name__})"
-            ) from error
+            raise InputError(f"{path}: the model folder cannot be made or written ({type(error).__name__})") from error
 
-    def save_state(self, model, position, recipe):
-        """Weights with the optimiser's moments, then the note that names them: a run stopped between the two loses nothing."""
+    def save_state(self, model: keras.Model, position: Position, recipe: Recipe) -> None:
+        """Write weights and optimiser, then the note that names them, so that a kill between the two is harmless."""
         weights = f"state-{position.stage}-{position.step:07d}.weights.h5"
         with atomic_path(self.path / weights) as partial:
             model.save_weights(partial)
+        state = {**asdict(position), "weights": weights, "recipe": _identity(recipe, model)}
         with atomic_path(self.path / STATE) as partial:
-            state = {**asdict(position), "weights": weights, "recipe": identity(recipe, model)}
-            Path(partial).write_text(json.dumps(state), encoding="utf-8")
+            partial.write_text(json.dumps(state), encoding="utf-8")
         for old in self.path.glob("state-*.weights.h5"):
             if old.name != weights:
                 old.unlink()
 
-    def read_state(self):
-        """(Position, path of its weights, recipe as a dict), or None where nothing was saved.
+    def read_state(self) -> SavedState | None:
+        """The saved state, or None where nothing was saved.
 
         Raises:
-            InputError: the state is damaged.
+            InputError: The state is damaged.
         """
         note = self.path / STATE
         if not note.exists():
             return None
         try:
             state = json.loads(note.read_text(encoding="utf-8"))
-            weights = self.path / state.pop("weights")
-            recipe = state.pop("recipe")
+            weights, recipe = self.path / state.pop("weights"), dict(state.pop("recipe"))
             position = Position(**state)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{note}: a damaged training state; start again without --resume") from error
         if not weights.is_file():
             raise InputError(f"{note}: its weights file {weights.name} is missing; start again without --resume")
-        return position, weights, recipe
+        return SavedState(position, weights, recipe)
+
+    def state_to_resume(self, network: keras.Model, recipe: Recipe) -> SavedState:
+        """The saved state, checked against the network and recipe that go on from it; more `epochs` are allowed.
+
+        Raises:
+            InputError: Nothing was saved, or with another recipe or precision.
+        """
+        state = self.read_state()
+        if state is None:
+            raise InputError(f"{self.path}: nothing to resume")
+        older = {**asdict(Recipe()), "precision": "float32"}  # what the state of an older version means
+        changed = [
+            name for name in changed_entries(state.recipe, _identity(recipe, network), older) if name != "epochs"
+        ]
+        if changed:
+            raise InputError(
+                f"{self.path}: was trained with another {', '.join(changed)}; a resumed run keeps its recipe"
+            )
+        return state
+
+
+def _identity(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
+    """What a resumed run must share with the stopped one."""
+    return {**asdict(recipe), "precision": model.dtype_policy.name}

@@ -93,8 +93,8 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
 )
 def test_faults_are_one_line_and_code_2(lists, tmp_path, capsys, more, words):
     assert main(arguments(lists, tmp_path / "run", *more)) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and words in lines[0]
 
 
 def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, capsys):
@@ -108,9 +108,9 @@ def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, caps
 
 
 def test_mixed_precision_reaches_the_network_and_leaves_nothing_behind(lists, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr("acsgreg_tf.training.train", lambda network, *args, **options: seen.append(network))
+    networks = []
+    monkeypatch.setattr("acsgreg_tf.training.train", lambda network, *args, **options: networks.append(network))
     assert main(arguments(lists, tmp_path / "run", "--mixed-precision", "bfloat16")) == 0
-    assert seen[0].get_layer("encoder_0").conv.compute_dtype == "bfloat16"
-    assert seen[0].get_layer("m_d").compute_dtype == "float32"
+    assert networks[0].get_layer("encoder_0").conv.compute_dtype == "bfloat16"
+    assert networks[0].get_layer("m_d").compute_dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"

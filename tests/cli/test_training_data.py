@@ -9,6 +9,7 @@ from acsgreg_tf.cli.common import Parser
 from acsgreg_tf.cohort.manifest import Sample, write_manifest
 from acsgreg_tf.cohort.split import make_split, write_split
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.training import PairBatches
 
 SHAPE = (32, 32, 32)
 
@@ -95,46 +96,37 @@ def test_a_manifest_of_cut_vertebrae_only_is_refused(cohort, tmp_path):
         training_data.load(options("--manifest", tmp_path / "m.csv"))
 
 
-class _Seen(Exception):
-    """Ends a run where its first batch would be made."""
+@pytest.fixture
+def trained(monkeypatch):
+    """What train.py hands to `training.train`: a list of its arguments by name, one dict a call."""
+    calls = []
+
+    def train_nothing(network, vertebrae, recipe, model_dir, validation, **options):
+        calls.append({"vertebrae": vertebrae, "recipe": recipe, "validation": validation} | options)
+
+    monkeypatch.setattr("acsgreg_tf.training.train", train_nothing)
+    return calls
 
 
-def run_until_batches(monkeypatch, arguments):
-    """What train.py hands to the batches of its training data, without the minute that a first training step takes."""
-    from acsgreg_tf import training
-
-    seen = []
-
-    class Batches(training.PairBatches):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            seen.append(self)
-
-        def as_tf_dataset(self):
-            if self.vertebrae is seen[0].vertebrae:
-                raise _Seen
-            return super().as_tf_dataset()
-
-    monkeypatch.setattr(training, "PairBatches", Batches)
-    monkeypatch.setattr(training, "compile_for", lambda *a, **k: None)
-    with pytest.raises(_Seen):
-        train.main([str(a) for a in [*arguments, "--size", "tiny", "--batch-size", 2, "--steps-per-epoch", 2]])
-    return seen[-1]
+def run(data, out):
+    return train.main([str(a) for a in [*data, "--model-dir", out, "--size", "tiny", "--batch-size", 2]])
 
 
-def test_train_hands_on_a_split_and_augments(cohort, tmp_path, monkeypatch, capsys):
+def test_train_hands_on_a_split_and_augments(cohort, tmp_path, trained, capsys):
     data = ["--manifest", cohort / "manifest.csv", "--split", cohort / "split.json", "--augment"]
-    batches = run_until_batches(monkeypatch, [*data, "--model-dir", tmp_path / "run"])
+    assert run(data, tmp_path / "run") == 0
     assert "4 vertebrae, 4 ordered pairs" in capsys.readouterr().out
-    assert batches.augment is not None and batches.flip
+    (call,) = trained
+    assert call["recipe"].augment and len(call["validation"]) == 4
+    batches = PairBatches(call["vertebrae"], 2, augment=call["recipe"].augment)
     assert batches.volumes(0)["fixed"].shape == (2, *SHAPE, 1)
 
 
-def test_train_hands_on_generated_vertebrae(tmp_path, monkeypatch, capsys):
-    data = ["--generate", 10, "--spacing", 2, "--seed", 3]
-    batches = run_until_batches(monkeypatch, [*data, "--model-dir", tmp_path / "run"])
+def test_train_hands_on_generated_vertebrae(tmp_path, trained, capsys):
+    data = ["--generate", 10, "--spacing", 2, "--seed", 3, "--data-processes", 0]
+    assert run(data, tmp_path / "run") == 0
     assert "10 vertebrae, 10 ordered pairs" in capsys.readouterr().out
-    assert batches.augment is None and batches.vertebrae._pool is None, "stopped with the run"
-    batches.vertebrae.processes = 0
-    volumes = batches.volumes(0)
+    (call,) = trained
+    assert not call["recipe"].augment and call["recipe"].seed == 3 and call["validation"] is None
+    volumes = PairBatches(call["vertebrae"], 2, seed=3).volumes(0)
     assert volumes["moving_seg"].shape == (2, 64, 64, 32, 1) and volumes["moving_seg"].any()

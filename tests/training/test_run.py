@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import keras
 import nibabel as nib
@@ -14,7 +15,7 @@ from acsgreg_tf.cohort.dataset import Vertebrae
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks import ACSGRegNet, load
 from acsgreg_tf.ops.affine import warp_jointly
-from acsgreg_tf.training import Recipe, WarmCosine, training_model
+from acsgreg_tf.training import Recipe, RunOptions, learning_rate, training_model
 from acsgreg_tf.training.batches import PairBatches
 from tests.helpers import ball, noise
 
@@ -44,10 +45,15 @@ def vertebrae(tmp_path_factory):
     return Vertebrae(images, labels)
 
 
-def run(folder, vertebrae, net=None, recipe=RECIPE, **options):
+def run(folder, vertebrae, net=None, recipe=RECIPE, callbacks=(), **arguments):
     net = net or network()
-    training.train(net, vertebrae, recipe, folder, tensorboard=False, verbose=0, **options)
+    options = RunOptions(tensorboard=False, verbose=0, callbacks=callbacks)
+    training.train(net, vertebrae, recipe, folder, options=options, **arguments)
     return net
+
+
+def state_of(folder):
+    return json.loads((folder / "state.json").read_text(encoding="utf-8"))
 
 
 def rows(path):
@@ -107,7 +113,7 @@ def test_files_of_a_run(finished):
     for ours, theirs in zip(net.weights, last.weights):
         np.testing.assert_array_equal(ours, theirs)
     assert (folder / "best.h5").exists()
-    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == 6
+    assert state_of(folder)["step"] == 6
     assert len(list(folder.glob("state-*.weights.h5"))) == 1
 
 
@@ -124,73 +130,41 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("after", [2, 4])
-def test_stopped_and_resumed_ends_as_not_stopped(finished, vertebrae, tmp_path, monkeypatch, after):
+def test_stopped_and_resumed_ends_as_not_stopped(finished, vertebrae, tmp_path):
+    """Stopped within the first epoch and again within the second; each time another network goes on."""
     folder = tmp_path / "run"
-    fit = keras.Model.fit
-
-    def interrupted(self, *args, callbacks, **options):
-        return fit(self, *args, callbacks=[*callbacks, Stop(after)], **options)
-
-    monkeypatch.setattr(keras.Model, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(folder, vertebrae)
-    monkeypatch.setattr(keras.Model, "fit", fit)
-    assert json.loads((folder / "state.json").read_text(encoding="utf-8"))["step"] == after
+    for seed, step in ((0, 2), (5, 4)):
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, vertebrae, network(seed), resume=step > 2, callbacks=[Stop(2)])
+        assert state_of(folder)["step"] == step
     resumed = run(folder, vertebrae, net=network(seed=9), resume=True)
     for ours, theirs in zip(resumed.weights, finished[0].weights):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     assert [int(row["step"]) for row in rows(folder / "log-joint.csv")] == [3, 6]
 
 
-def test_affine_stage_comes_first_and_leaves_the_rest(vertebrae, tmp_path):
-    recipe = Recipe(
-        epochs=1,
-        batch_size=2,
-        lr=1e-9,
-        steps_per_epoch=2,
-        window=5,
-        lambdas=(0.1, 0.7, 0.01, 0.1, 0.5),
-        affine_epochs=2,
-        affine_lr=1e-2,
-    )
-    net = network()
-    before = {weight.path: weight.numpy() for weight in net.weights}
-    run(tmp_path / "run", vertebrae, net, recipe)
-    moved = {
-        path
-        for path, old in before.items()
-        for w in net.weights
-        if w.path == path and np.abs(w.numpy() - old).max() > 1e-4
-    }
-    assert moved and all("affine_net" in path or "matrix" in path or "block" in path for path in moved)
-    assert len(rows(tmp_path / "run" / "log-affine.csv")) == 2
+class StopAtJoint(keras.callbacks.Callback):
+    """Ctrl-C between the stages."""
 
-
-def test_a_run_stopped_between_the_stages_keeps_the_first(vertebrae, tmp_path, monkeypatch):
-    recipe = Recipe(
-        **{**RECIPE.__dict__, "epochs": 1, "steps_per_epoch": 1, "affine_epochs": 1, "affine_lr": 1e-2, "lr": 1e-9}
-    )
-    stage = training._run_stage
-
-    def stopped(net, train, validation, recipe, folder, position, *others):
-        if position.stage == "joint":
+    def on_train_begin(self, logs=None):
+        if "m_d" in self.model.output_names:
             raise KeyboardInterrupt
-        stage(net, train, validation, recipe, folder, position, *others)
 
-    monkeypatch.setattr(training, "_run_stage", stopped)
-    learned = network()
+
+def test_the_affine_stage_comes_first_changes_affine_net_alone_and_survives_a_stop(vertebrae, tmp_path):
+    recipe = replace(RECIPE, epochs=1, steps_per_epoch=2, affine_epochs=2, affine_lr=1e-2, lr=1e-9)
+    net = network()
+    before = {weight.path: np.array(weight) for weight in net.weights}
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", vertebrae, learned, recipe)
-    monkeypatch.setattr(training, "_run_stage", stage)
+        run(tmp_path / "run", vertebrae, net, recipe, callbacks=[StopAtJoint()])
+    moved = {weight.path for weight in net.weights if np.abs(weight - before[weight.path]).max() > 1e-4}
+    assert moved and moved <= {weight.path for weight in net.affine_net.weights}
+    assert len(rows(tmp_path / "run" / "log-affine.csv")) == 2
+    assert not (tmp_path / "run" / "log-joint.csv").exists()
     resumed = run(tmp_path / "run", vertebrae, network(seed=9), recipe, resume=True)
-    for ours, theirs in zip(resumed.affine_net.weights, learned.affine_net.weights):
+    for ours, theirs in zip(resumed.affine_net.weights, net.affine_net.weights):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-
-
-def test_validation_chooses_the_best(vertebrae, tmp_path):
-    run(tmp_path / "run", vertebrae, validation=vertebrae)
-    assert all("val_loss" in row for row in rows(tmp_path / "run" / "log-joint.csv"))
+    assert len(rows(tmp_path / "run" / "log-joint.csv")) == 1
 
 
 def test_resume_refuses_what_does_not_fit(finished, vertebrae, tmp_path):
@@ -198,7 +172,7 @@ def test_resume_refuses_what_does_not_fit(finished, vertebrae, tmp_path):
         run(tmp_path / "none", vertebrae, resume=True)
     _, folder = finished
     with pytest.raises(InputError, match="another seed"):
-        run(folder, vertebrae, recipe=Recipe(**{**RECIPE.__dict__, "seed": 5}), resume=True)
+        run(folder, vertebrae, recipe=replace(RECIPE, seed=5), resume=True)
     copy = tmp_path / "damaged"
     copy.mkdir()
     (copy / "state.json").write_text("{")
@@ -206,7 +180,7 @@ def test_resume_refuses_what_does_not_fit(finished, vertebrae, tmp_path):
         run(copy, vertebrae, resume=True)
 
 
-def test_a_loss_that_became_nan_is_said(vertebrae, tmp_path):
+def test_a_loss_that_becomes_nan_is_refused(vertebrae, tmp_path):
     net = network()
     net.get_layer("projection").bias.assign([np.nan] * 8)
     with pytest.raises(InputError, match="NaN"):
@@ -230,13 +204,14 @@ def test_recipe_refuses_what_it_cannot_use(fault):
         Recipe(**fault)
 
 
-def test_learning_rate_schedule():
-    schedule = WarmCosine(1.0, total=110, warmup=10)
-    assert float(schedule(0)) == pytest.approx(0.1)
-    assert float(schedule(9)) == pytest.approx(1.0)
-    assert float(schedule(60)) == pytest.approx(0.5, abs=1e-6)
-    assert float(schedule(110)) == pytest.approx(0.0, abs=1e-6)
-    assert float(WarmCosine(1.0, 110, 0, cosine=False)(100)) == 1.0
+def test_learning_rate_rises_to_its_peak_and_falls_to_zero():
+    cosine = learning_rate(Recipe(schedule="cosine", warmup_steps=10), 1.0, total=109)
+    assert [float(cosine(step)) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
+    assert float(cosine(59)) == pytest.approx(0.5, abs=1e-6)  # half of the 100 steps after the peak
+    assert float(cosine(109)) == pytest.approx(0.0, abs=1e-6)
+    constant = learning_rate(Recipe(warmup_steps=10), 1.0, total=110)
+    assert [float(constant(step)) for step in (0, 4, 9, 60, 109)] == pytest.approx([0.1, 0.5, 1, 1, 1])
+    assert [float(learning_rate(Recipe(), 2.0, 10)(step)) for step in (0, 9)] == pytest.approx([2, 2])
 
 
 def test_warped_once_and_pulled_by_the_distance_the_loss_falls(vertebrae, tmp_path):
@@ -252,12 +227,13 @@ def test_warped_once_and_pulled_by_the_distance_the_loss_falls(vertebrae, tmp_pa
     )
     run(tmp_path / "run", vertebrae, recipe=recipe, validation=vertebrae)
     log = rows(tmp_path / "run" / "log-joint.csv")
+    assert state_of(tmp_path / "run")["best"] == pytest.approx(min(float(row["val_loss"]) for row in log))
     for name in ("loss", "m_d_seg_loss"):
         assert float(log[-1][name]) < float(log[0][name]) - 0.05
     # Held-out pairs are measured by the same distance: not as masks, of which no sum is so large.
     assert float(log[0]["val_m_d_seg_loss"]) == pytest.approx(float(log[0]["m_d_seg_loss"]), rel=0.5)
     with pytest.raises(InputError, match="another warp_once"):
-        run(tmp_path / "run", vertebrae, recipe=Recipe(**{**recipe.__dict__, "warp_once": False}), resume=True)
+        run(tmp_path / "run", vertebrae, recipe=replace(recipe, warp_once=False), resume=True)
 
 
 def test_warped_once_the_moved_pair_is_sampled_as_register_samples_it(vertebrae):

@@ -320,10 +320,11 @@ def _train(run, scale, samples, pairs, folder, tell, verbose):
         raise InputError(f"{samples[0].image}: {error}") from error
     facts = {"parameters": network.count_params(), "pairs": len(pairs), "steps": steps * recipe.epochs}
     state = training.RunFolder(folder).read_state()
-    if state is None or state[0].stage != "joint" or state[0].step < steps * recipe.epochs:
-        begun = "training" if state is None else f"training on from step {state[0].step} of the {state[0].stage} stage,"
+    if state is None or state.position.stage != "joint" or state.position.step < steps * recipe.epochs:
+        begun = "training" if state is None else f"training on from step {state.position.step} of the {state.position.stage} stage,"
         tell(f"{run.name}: {begun} {facts['parameters']:,} parameters, {len(pairs)} pairs, {facts['steps']} steps")
-        training.train(network, vertebrae, recipe, folder, resume=state is not None, tensorboard=False, verbose=verbose)
+        options = training.RunOptions(tensorboard=False, verbose=verbose)
+        training.train(network, vertebrae, recipe, folder, resume=state is not None, options=options)
     else:
         tell(f"{run.name}: trained already")
     return facts
