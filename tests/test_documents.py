@@ -47,7 +47,7 @@ def test_its_runnable_blocks_run_in_order(page, clone):
         done = subprocess.run(
             [*arguments, code], cwd=clone, env=environment, capture_output=True, text=True, encoding="utf-8"
         )
-        assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert done.returncode == 0, f"{code}\n{done.stdout[-1000:]}\n{done.stderr[-1000:]}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
