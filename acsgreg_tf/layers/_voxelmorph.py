@@ -1,7 +1,7 @@
-"""The one place that imports voxelmorph and neurite: the classes that the spatial layers extend.
+"""The one place that imports voxelmorph, whose classes the spatial layers extend.
 
 Where TensorFlow is not the backend, or is not installed, the spatial layers extend a plain Keras layer instead.
-`acsgreg_tf._import_hooks` makes both importable under Keras 3.
+`acsgreg_tf._import_hooks` makes it importable under Keras 3.
 """
 
 from typing import Any
@@ -11,7 +11,6 @@ import keras
 from acsgreg_tf.ops.backend import is_tensorflow
 
 voxelmorph: Any = None
-neurite: Any = None
 SpatialTransformerBase: Any = keras.layers.Layer
 VecIntBase: Any = keras.layers.Layer
 

@@ -185,7 +185,7 @@ class VecInt(VecIntBase):
             step = velocity / self.int_steps
             displacement = step
             for _ in range(self.int_steps - 1):
-                displacement = displacement + fields.warp(step, displacement)
+                displacement = fields.compose(step, displacement)
             return displacement
         if self.method == "ode":
             times = ops.convert_to_tensor([0.0, float(self.out_time_pt)], dtype="float32")

@@ -1,4 +1,4 @@
-"""Tensor functions on keras.ops: sampling, fields, affine maps, attention; `backend` alone knows TensorFlow, JAX and PyTorch."""
+"""Tensor functions on keras.ops: sampling, fields, affine maps, attention. `backend` alone knows the backends."""
 
 from typing import Any
 

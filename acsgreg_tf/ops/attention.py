@@ -1,11 +1,14 @@
 """One layer of the vanilla transformer encoder (Vaswani et al. 2017; the paper's TEM, Figure 3) as a pure function."""
 
+from typing import Any
+
 from keras import ops
 
+from acsgreg_tf.ops import Tensor
 from acsgreg_tf.ops.backend import traced_once
 
 
-def layer_norm(x, scale, bias, epsilon=1e-6):
+def layer_norm(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float = 1e-6) -> Tensor:
     """Normalise the last axis in float32, then scale and shift: [..., K]."""
     wide = ops.cast(x, "float32")
     centred = wide - ops.mean(wide, axis=-1, keepdims=True)
@@ -14,10 +17,20 @@ def layer_norm(x, scale, bias, epsilon=1e-6):
     return ops.cast(normal, x.dtype) * scale + bias
 
 
-def self_attention(x, qkv_kernel, qkv_bias, out_kernel, out_bias, heads):
+def self_attention(
+    x: Tensor, qkv_kernel: Tensor, qkv_bias: Tensor, out_kernel: Tensor, out_bias: Tensor, heads: int
+) -> Tensor:
     """Multi-head attention of a token sequence to itself, Eqs. 1-4: [B, T, K] -> [B, T, K].
 
-    The scaling is by the root of a head's width, as in the vanilla encoder.
+    Scores are divided by the root of a head's width, as in the vanilla encoder.
+
+    Args:
+        x: tokens [B, T, K].
+        qkv_kernel: [K, 3 K], of query, key and value side by side.
+        qkv_bias: [3 K].
+        out_kernel: [K, K].
+        out_bias: [K].
+        heads: number of heads; divides K.
     """
     tokens, width = x.shape[1], x.shape[2]
     qkv = ops.reshape(ops.matmul(x, qkv_kernel) + qkv_bias, (-1, tokens, 3, heads, width // heads))
@@ -27,7 +40,7 @@ def self_attention(x, qkv_kernel, qkv_bias, out_kernel, out_bias, heads):
     return ops.matmul(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, tokens, width)), out_kernel) + out_bias
 
 
-def _encoder_layer(x, *weights, heads):
+def _encoder_layer(x: Tensor, *weights: Any, heads: int) -> Tensor:
     (
         norm1_scale,
         norm1_bias,

@@ -1,8 +1,8 @@
 """The one place that knows the backends: pure tensor functions compiled, and gradients written by hand.
 
-On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied here,
-function by function, and never to a whole model. JAX is XLA throughout: a function that is compiled here is one program
-outside a compiled model too, rather than a hundred small ones. PyTorch runs the functions as they are.
+On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied
+here, function by function, and never to a whole model. JAX is XLA throughout: a function that is compiled here is one
+program outside a compiled model too, rather than a hundred small ones. PyTorch runs the functions as they are.
 """
 
 import functools
@@ -52,9 +52,9 @@ def gpu_count() -> int:
 def compiled(function: Callable) -> Callable:
     """Compile a pure function of tensors (positional) and static options (keywords); arrays are converted.
 
-    On TensorFlow, the tensors may have an unknown batch size; the other sides must be known. Small ones are not worth the
-    compilation: they run the plain function, or inside a graph one graph function without XLA, so that repeated steps are
-    traced once.
+    On TensorFlow, the tensors may have an unknown batch size; the other sides must be known. Small ones are not worth
+    the compilation: they run the plain function, or inside a graph one graph function without XLA, so that repeated
+    steps are traced once.
     """
     make = _choose(tensorflow=_xla_where_large, jax=_jitted, torch=_converted)
     return functools.wraps(function)(make(function))
@@ -93,10 +93,10 @@ def without_gradients(function: Callable) -> Callable:
 
 
 def value_and_gradients(function: Callable) -> Callable:
-    """Make `function(variables, constants) -> (value, extra)` return (value, extra, gradients of value by the variables).
+    """Make `function(variables, constants) -> (value, extra)` return the gradients too: (value, extra, gradients).
 
-    `variables` and `constants` are tuples of tensors (constants may hold tuples of them), `value` is a scalar, `extra` any
-    tensor. Called again with the same shapes nothing is traced again.
+    `variables` and `constants` are tuples of tensors (constants may hold tuples of them), `value` is a scalar, `extra`
+    any tensor; the gradients are those of `value`, one a variable. Each set of shapes is traced once.
     """
     make = _choose(tensorflow=_tensorflow_differentiated, jax=_jax_differentiated, torch=_torch_differentiated)
     return make(function)
@@ -133,9 +133,8 @@ def _xla_where_large(function: Callable) -> Callable:
 
     @functools.cache
     def build(options: tuple, signature: tuple, xla: bool) -> Callable:
-        # One graph function for each set of shapes: left to itself, TensorFlow would after a second shape trace the
-        # function again with sides, even ranks, unknown, which the functions take for static. A batch size that is
-        # known stays known, which makes the XLA programs a sixth faster.
+        # One graph function for each set of shapes: by itself TensorFlow would relax sides, even ranks, to unknown
+        # after a second shape, which the functions take for static. A known batch size makes XLA a sixth faster.
         return tf.function(
             functools.partial(function, **dict(options)),
             input_signature=[tf.TensorSpec(shape, dtype) for shape, dtype in signature],
@@ -147,7 +146,7 @@ def _xla_where_large(function: Callable) -> Callable:
         large = _is_large(tensors[0])
         if not large and tf.executing_eagerly():
             return function(*tensors, **options)
-        tensors = [tf.convert_to_tensor(t) for t in tensors]
+        tensors = tuple(tf.convert_to_tensor(t) for t in tensors)
         signature = tuple((tuple(t.shape), t.dtype) for t in tensors)
         return build(_static(options), signature, large)(*tensors)
 
@@ -193,8 +192,8 @@ def _tensorflow_differentiated(function: Callable) -> Callable:
 
     @functools.cache
     def traced(signature: tuple) -> Callable:
-        # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a function's
-        # code, and warns of many.
+        # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a
+        # function's code, and warns of many.
         return tf.function(functools.partial(both), autograph=False)
 
     def call(variables: Sequence, constants: Sequence) -> tuple:

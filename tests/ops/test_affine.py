@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acsgreg_tf.ops import affine, sampling
-from acsgreg_tf.ops.fields import compose, identity_grid
+from acsgreg_tf.ops.fields import identity_grid, warp
 from tests.helpers import LARGE, SMALL, gradients, is_no_gradient, noise, smooth_field
+from tests.ops.cases import after_displacement, coordinates
 
 IDENTITY = np.eye(3, 4, dtype="float32")[None]
 
@@ -64,7 +65,7 @@ CLAMP, FILL = {"fill_value": None, "shift_center": True}, {"fill_value": 0.5, "s
 def test_a_constant_image_is_warped_the_same_and_the_affine_gets_the_same_gradient(shape, options):
     rank = len(shape)
     image, matrix = noise((2, *shape, 1)), (np.eye(rank, rank + 1) + noise((2, rank, rank + 1), 0.1)).astype("float32")
-    plain, (_, expected) = gradients(lambda i, a: affine._sampled(i, a, **options), image, matrix)
+    plain, (_, expected) = gradients(lambda i, a: affine.warp_affine(i, a, **options), image, matrix)
     value, (none, found) = gradients(lambda i, a: affine.warp_affine(i, a, constant=True, **options), image, matrix)
     assert is_no_gradient(none)
     # Noise is steep: a last digit of the place is the fifth digit of the value.
@@ -88,34 +89,24 @@ def test_batches_of_different_sizes_are_refused(constant):
         affine.warp_affine(noise((2, *SMALL, 1)), IDENTITY, constant=constant)
 
 
-def test_whole_transform_is_phi_then_the_affine():
-    matrix = (np.eye(3, 4) + noise((1, 3, 4), 0.1)).astype("float32")
-    phi = smooth_field(SMALL, 2.0)
-    points = np.moveaxis(np.indices(SMALL), 0, -1) + phi[0]
-    centre = (np.array(SMALL) - 1) / 2
-    expected = (points - centre) @ matrix[0, :, :3].T + matrix[0, :, 3] + centre - np.moveaxis(np.indices(SMALL), 0, -1)
-    np.testing.assert_allclose(np.array(affine.after_displacement(matrix, phi))[0], expected, atol=1e-4)
-
-
-def test_whole_transform_agrees_with_composition_of_fields_inside():
-    # An affine's field is linear, so composing it as a field is exact wherever phi stays in the grid (it vanishes at
-    # the border).
-    matrix = (np.eye(3, 4) + noise((1, 3, 4), 0.05)).astype("float32")
-    phi = smooth_field(SMALL, 0.4)
-    composed = compose(affine.to_displacement(matrix, SMALL), phi)
-    np.testing.assert_allclose(affine.after_displacement(matrix, phi), composed, atol=1e-4)
-
-
-def test_identity_affine_leaves_the_displacement():
-    phi = smooth_field(SMALL, 2.0)
-    np.testing.assert_allclose(affine.after_displacement(IDENTITY, phi), phi, atol=1e-6)
-
-
 # === through phi and the affine at once ===
 
 
 def near_identity(batch=2, scale=0.05, seed=0):
     return (np.eye(3, 4) + noise((batch, 3, 4), scale, seed)).astype("float32")
+
+
+def test_warped_jointly_samples_at_phi_then_the_affine():
+    matrix, phi, image = near_identity(1, 0.1), smooth_field(SMALL, 2.0), coordinates(SMALL)
+    centre = (np.array(SMALL) - 1) / 2
+    places = (image[0] + phi[0] - centre) @ matrix[0, :, :3].T + matrix[0, :, 3] + centre
+    expected = np.clip(places, 0, np.array(SMALL) - 1)
+    np.testing.assert_allclose(np.array(affine.warp_jointly(image, matrix, phi))[0], expected, atol=1e-4)
+
+
+def test_warped_jointly_by_the_identity_affine_is_warped_by_phi():
+    image, phi = noise((1, *SMALL, 2)), smooth_field(SMALL, 2.0)
+    np.testing.assert_allclose(affine.warp_jointly(image, IDENTITY, phi), warp(image, phi), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +116,7 @@ def test_warped_jointly_is_sampled_at_the_whole_transform_with_its_gradients(sha
     image, matrix, phi = noise((2, *shape, 2)), near_identity(), smooth_field(shape, 2.0, batch=2)
 
     def in_two_steps(i, a, u):
-        return sampling._linear(i, identity_grid(shape) + affine.after_displacement(a, u), fill_value=fill)
+        return sampling.linear(i, identity_grid(shape) + after_displacement(a, u), fill_value=fill)
 
     expected, (_, by_affine, by_phi) = gradients(in_two_steps, image, matrix, phi)
     value, (none, found_affine, found_phi) = gradients(

@@ -116,7 +116,7 @@ def test_a_linear_image_is_sampled_exactly(coefficients, seed):
 @pytest.mark.parametrize("fill", [None, 0.5])
 def test_gradients_are_those_of_automatic_differentiation(shape, fill):
     volume, points = noise((2, *shape, 1)), everywhere(shape, 500, batch=2)
-    expected, (by_volume, by_points) = gradients(lambda v, p: sampling._linear(v, p, fill_value=fill), volume, points)
+    expected, (by_volume, by_points) = gradients(lambda v, p: sampling.linear(v, p, fill_value=fill), volume, points)
     found, (volume_gradient, points_gradient) = gradients(lambda v, p: sample(v, p, fill_value=fill), volume, points)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(volume_gradient, by_volume, atol=2e-5)
@@ -127,7 +127,7 @@ def test_gradients_are_those_of_automatic_differentiation(shape, fill):
 
 def test_gradients_with_many_channels_and_both_axes_of_scatter():
     volume, points = noise((1, *SMALL, 3)), everywhere(SMALL, 400)
-    _, expected = gradients(lambda v, p: sampling._linear(v, p, fill_value=None), volume, points)
+    _, expected = gradients(lambda v, p: sampling.linear(v, p, fill_value=None), volume, points)
     _, found = gradients(sample, volume, points)
     for got, want in zip(found, expected, strict=True):
         np.testing.assert_allclose(got, want, atol=2e-5)

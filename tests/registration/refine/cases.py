@@ -7,6 +7,7 @@ from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
 from acsgreg_tf.synthesis import phantom
 from tests.helpers import about_centre, smooth_field, turned
+from tests.ops.cases import after_displacement
 
 # Small enough that nothing is worth a compilation by XLA; shapes are shared, so that they are traced once.
 SHAPE, LATTICE = (24, 24, 16), (12, 12, 8)
@@ -65,7 +66,7 @@ def displacement(refined, shape, int_steps=7):
 
 def whole(refined, shape):
     """The displacement of an answer's phi and affine together, (X, Y, Z, 3)."""
-    return np.array(affine_ops.after_displacement(refined.affine[None], displacement(refined, shape)[None]))[0]
+    return np.array(after_displacement(refined.affine[None], displacement(refined, shape)[None]))[0]
 
 
 def moved(refined, mask):
