@@ -40,20 +40,20 @@ def write(folder, backend):
 
 
 def check(folder, backend):
-    """Whether every field in the folder is found again; a line for each."""
-    files, good = sorted(folder.glob("*.h5")), True
+    """Whether this backend computes the same field with every network in the folder; prints a line for each."""
+    files, agree = sorted(folder.glob("*.h5")), True
     assert files, f"{folder} holds no network"
     for path in files:
-        found, expected = outputs_of(load(path), pair(shape=SHAPE)), np.load(path.with_suffix(".npz"))
-        apart = {name: np.abs(found[name] - expected[name]).max() for name in expected}
+        outputs, expected = outputs_of(load(path), pair(shape=SHAPE)), np.load(path.with_suffix(".npz"))
+        apart = {name: np.abs(outputs[name] - expected[name]).max() for name in expected}
         peak = np.abs(expected["phi"]).max()
-        passed = apart["phi"] <= TOLERANCE and apart["affine"] <= TOLERANCE and peak > 2
-        good = good and passed
+        same = apart["phi"] <= TOLERANCE and apart["affine"] <= TOLERANCE and peak > 2
+        agree = agree and same
         print(
-            f"{'ok' if passed else 'APART':5} {path.stem} under {backend}: phi, up to {peak:.1f} voxels, differs by at most "
-            f"{apart['phi']:.1e}; m_d by {apart['m_d']:.1e}"
+            f"{'same' if same else 'APART':5} {path.stem} under {backend}: phi, up to {peak:.1f} voxels, differs by at "
+            f"most {apart['phi']:.1e}; m_d by {apart['m_d']:.1e}"
         )
-    return good
+    return agree
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From crops to a trained network to a registered pair by the command lines alone, on whichever backend the tests run."""
+"""From crops to a trained network to a registered pair by the command lines alone, on the backend of the tests."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.helpers import BACKEND, ball
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = (32, 32, 32)
 
-# A finder that knows no TensorFlow, for the backends that must do without; loaded by the interpreter as it starts.
+# Hides TensorFlow from the other backends, which must do without; the interpreter runs it as it starts.
 NO_TENSORFLOW = """
 import sys
 for name in ("tensorflow", "voxelmorph", "neurite", "tensorboard"):
@@ -52,56 +52,20 @@ def command(folder, script, *options):
     return done
 
 
+@pytest.mark.slow
 def test_trained_and_registered_by_the_command_lines(folder):
-    done = command(
-        folder,
-        "train.py",
-        "--img-list",
-        "img.txt",
-        "--seg-list",
-        "seg.txt",
-        "--size",
-        "tiny",
-        "--int-steps",
-        "3",
-        "--epochs",
-        "1",
-        "--steps-per-epoch",
-        "2",
-        "--batch-size",
-        "1",
-        "--window",
-        "5",
-        "--model-dir",
-        "run",
-        "--gpu",
-        "-1",
-        *(["--no-tensorboard"] if BACKEND == "tensorflow" else []),
+    options = (
+        "--img-list img.txt --seg-list seg.txt --size tiny --int-steps 3 --epochs 1 --steps-per-epoch 2 --batch-size 1 "
+        "--window 5 --model-dir run --gpu -1"
     )
+    done = command(folder, "train.py", *options.split(), *(["--no-tensorboard"] if BACKEND == "tensorflow" else []))
     if BACKEND != "tensorflow":
-        assert "warning: TensorBoard's logs need TensorFlow" in done.stderr
-    command(
-        folder,
-        "register.py",
-        "--fixed",
-        "0_ct.nii.gz",
-        "--moving",
-        "1_ct.nii.gz",
-        "--fixed-seg",
-        "0_seg.nii.gz",
-        "--moving-seg",
-        "1_seg.nii.gz",
-        "--model",
-        "run/best.h5",
-        "--moved",
-        "moved.nii.gz",
-        "--warp",
-        "warp.h5",
-        "--metrics",
-        "metrics.json",
-        "--gpu",
-        "-1",
+        assert "TensorBoard" in done.stderr
+    options = (
+        "--fixed 0_ct.nii.gz --moving 1_ct.nii.gz --fixed-seg 0_seg.nii.gz --moving-seg 1_seg.nii.gz --model run/best.h5 "
+        "--moved moved.nii.gz --warp warp.h5 --metrics metrics.json --gpu -1"
     )
+    command(folder, "register.py", *options.split())
     measures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert all(np.isfinite(value) and value > 0.5 for value in measures["dice"].values())
     assert nib.load(folder / "moved.nii.gz").shape == SHAPE and (folder / "warp.h5").stat().st_size > 1000
