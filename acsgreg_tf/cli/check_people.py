@@ -1,0 +1,45 @@
+"""Find people who stand in two lists: the same bones under one name or two, whichever way they were saved.
+
+A list is a manifest (prepare.py, generate.py), a folder of scans, or a CSV list of them with the columns image and
+label, and optionally person, level and number. Vertebrae of one level are laid on each other; pairs that are nearer
+than two people are to each other are printed."""
+
+import argparse
+
+from acsgreg_tf.anatomy.levels import parse_table
+from acsgreg_tf.cli import common
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (1 where a person is on both sides, 2 for a fault in the input)."""
+    matches: list = []
+    code = common.run(lambda options: matches.extend(_check_people(options)), _parser(), arguments)
+    return code or int(bool(matches))
+
+
+def _parser() -> common.Parser:
+    parser = common.Parser(prog="check_people.py", description=__doc__)
+    parser.add_argument("first", help="one list of people, such as those to train on")
+    parser.add_argument("second", help="the other, such as those to test on")
+    parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")
+    parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also print the N nearest pairs of all")
+    parser.add_argument("--processes", type=int, default=1, help="that compare side by side (default: %(default)s)")
+    return parser
+
+
+def _check_people(options: argparse.Namespace) -> list:
+    from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_bones
+
+    table = parse_table(options.table)
+    first, second = (list_bones(source, table) for source in (options.first, options.second))
+    matches = compare_people(first, second, options.processes)
+    near = [match for match in matches if match.mm < SAME_PERSON_MM]
+    for match in matches[: max(len(near), options.nearest)]:
+        names = "  ".join(f"{bone.person} ({bone.label})" for bone in (match.first, match.second))
+        print(f"{match.mm:.2f} mm  {match.level}  {names}")
+    people = {(match.first.person, match.second.person) for match in near}
+    print(
+        f"{len(matches)} pairs compared: "
+        + (f"{len(people)} people stand in both lists" if near else "nobody stands in both")
+    )
+    return near
