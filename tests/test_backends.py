@@ -62,8 +62,8 @@ def test_trained_and_registered_by_the_command_lines(folder):
     if BACKEND != "tensorflow":
         assert "TensorBoard" in done.stderr
     options = (
-        "--fixed 0_ct.nii.gz --moving 1_ct.nii.gz --fixed-seg 0_seg.nii.gz --moving-seg 1_seg.nii.gz --model run/best.h5 "
-        "--moved moved.nii.gz --warp warp.h5 --metrics metrics.json --gpu -1"
+        "--fixed 0_ct.nii.gz --fixed-seg 0_seg.nii.gz --moving 1_ct.nii.gz --moving-seg 1_seg.nii.gz "
+        "--model run/best.h5 --moved moved.nii.gz --warp warp.h5 --metrics metrics.json --gpu -1"
     )
     command(folder, "register.py", *options.split())
     measures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
