@@ -10,6 +10,7 @@ The import itself is light: Keras is loaded with the first thing that needs it.
 
 import importlib
 import os
+from typing import Any
 
 from acsgreg_tf import _import_hooks
 from acsgreg_tf.errors import InputError
@@ -27,7 +28,7 @@ _MODULES = ("geometry", "io", "layers", "losses", "metrics", "networks", "traini
 _import_hooks.install()
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name in _FROM_REGISTRATION:
         return getattr(importlib.import_module("acsgreg_tf.registration"), name)
     if name in _MODULES:
@@ -35,5 +36,5 @@ def __getattr__(name):
     raise AttributeError(f"module 'acsgreg_tf' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

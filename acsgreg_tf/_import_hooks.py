@@ -1,13 +1,14 @@
 """What happens when Keras, neurite or voxelmorph is imported after `import acsgreg_tf`, in whatever order.
 
-Keras takes seconds to import and tools such as warp.py do without it, so the package imports neither Keras nor voxelmorph
-itself. A finder in front of `sys.meta_path` acts when someone else does, which no other hook of Python or Keras allows:
+Keras takes seconds to import and tools such as warp.py do without it, so the package imports neither Keras nor
+voxelmorph itself. A finder at the front of `sys.meta_path` acts when someone else does, which no other hook of Python
+or Keras allows:
 
-- After Keras has run, this package's classes are registered, so that `keras.models.load_model` finds them. What is
-  registered is a stand-in that imports the class when a file asks for it: Keras may well be imported from inside the very
-  module that defines the class.
-- Before neurite or voxelmorph (their 0.2 line, written for Keras 2 and Python < 3.11) runs, the names that they take for
-  granted and that are gone are supplied: `inspect.getargspec` and two functions of `tensorflow.keras.losses`.
+- After Keras has run, this package's classes are registered, so that `keras.models.load_model` knows them. What is
+  registered is a stand-in that imports the class when a file asks for it: Keras may well be imported from inside the
+  very module that defines the class.
+- Before neurite or voxelmorph (their 0.2 line, written for Keras 2 and Python < 3.11) runs, names that they use and
+  that are gone are supplied: `inspect.getargspec` and two functions of `tensorflow.keras.losses`.
 """
 
 import importlib

@@ -4,10 +4,13 @@ y_true is the fixed side, y_pred the warped side, [B, X, Y, Z, C]. Smaller is be
 """
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
+from acsgreg_tf.ops import Tensor
 from acsgreg_tf.ops.backend import compiled, with_gradient
 from acsgreg_tf.ops.windows import box_sum
 
@@ -17,22 +20,22 @@ PACKAGE = "acsgreg_tf"
 PAPER_LAMBDAS = (0.3, 0.7, 0.001, 0.01, 0.1)
 
 
-def _mean_per_sample(values):
+def _mean_per_sample(values: Tensor) -> Tensor:
     return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
 
 
 @compiled
-def _powers(fixed):
+def _powers(fixed: Tensor) -> Tensor:
     return ops.concatenate([fixed, fixed * fixed], axis=-1)
 
 
 @compiled
-def _products(warped, fixed):
+def _products(warped: Tensor, fixed: Tensor) -> Tensor:
     return ops.concatenate([warped, warped * warped, warped * fixed], axis=-1)
 
 
 @compiled
-def _correlation(products, powers, *, count, signed, epsilon):
+def _correlation(products: Tensor, powers: Tensor, *, count: float, signed: bool, epsilon: float) -> Tensor:
     w, ww, fw = (products[..., i : i + 1] for i in range(3))
     f, ff = powers[..., :1], powers[..., 1:]
     cross = fw - f * w / count
@@ -42,20 +45,29 @@ def _correlation(products, powers, *, count, signed, epsilon):
     return squared / (f_variance * w_variance + epsilon)
 
 
-def fixed_sums(fixed, window=9):
-    """What `local_correlation` needs of the fixed image alone, for those who compare many with it: [B, X, Y, Z, 2]."""
+def fixed_sums(fixed: Tensor, window: int = 9) -> Tensor:
+    """What `local_correlation` needs of the fixed image alone, to compare many images with it: [B, X, Y, Z, 2]."""
     return box_sum(_powers(fixed), window)
 
 
-def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5, sums=None):
-    """Squared local normalised cross-correlation round each voxel (Eq. 5): [B, X, Y, Z, 1] each -> the same, 0 to 1.
+def local_correlation(
+    fixed: Tensor,
+    warped: Tensor,
+    window: int = 9,
+    signed: bool = False,
+    epsilon: float = 1e-5,
+    sums: Tensor | None = None,
+) -> Tensor:
+    """Squared local normalised cross-correlation round each voxel (Eq. 5), 0 to 1: [B, X, Y, Z, 1].
 
     Args:
+        fixed: [B, X, Y, Z, 1].
+        warped: [B, X, Y, Z, 1].
         window: side n of the cube, odd.
         signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
         epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in
             either image scores 0, where voxelmorph's scores 1.
-        sums: `fixed_sums(fixed, window)` where they are at hand.
+        sums: `fixed_sums(fixed, window)` if known; None computes it.
 
     Raises:
         ValueError: images of more than one channel, or an even window.
@@ -67,12 +79,12 @@ def local_correlation(fixed, warped, window=9, signed=False, epsilon=1e-5, sums=
     return _correlation(products, powers, count=float(window**3), signed=signed, epsilon=epsilon)
 
 
-def foreground_windows(fixed, window=9):
-    """1 where the window round a voxel holds some of the fixed image (its non-zero voxels), else 0: [B, X, Y, Z, C]."""
+def foreground_windows(fixed: Tensor, window: int = 9) -> Tensor:
+    """1 where the window round a voxel holds non-zero voxels of the fixed image, else 0: [B, X, Y, Z, C]."""
     return ops.cast(box_sum(ops.cast(ops.not_equal(fixed, 0.0), "float32"), window) > 0.5, "float32")
 
 
-def _steps(field):
+def _steps(field: Tensor) -> Iterator[tuple[int, Tensor, float]]:
     """Forward differences along each axis, with the weight that makes their squares a mean over voxels."""
     for axis in range(1, len(field.shape) - 1):
         before = (slice(None),) * axis
@@ -81,15 +93,15 @@ def _steps(field):
         yield axis, step, 1.0 / voxels
 
 
-def _roughness_sum(field):
-    total = 0.0
+def _roughness_sum(field: Tensor) -> Tensor:
+    total: Tensor = 0.0
     for _, step, weight in _steps(field):
         total = total + weight * ops.sum(ops.square(step), axis=tuple(range(1, len(step.shape))))
     return total
 
 
-def _roughness_gradient(field, upstream):
-    total = 0.0
+def _roughness_gradient(field: Tensor, upstream: Tensor) -> Tensor:
+    total: Tensor = 0.0
     upstream = ops.reshape(upstream, (-1,) + (1,) * (len(field.shape) - 1))
     for axis, step, weight in _steps(field):
         after = [(1, 0) if a == axis else (0, 0) for a in range(len(field.shape))]
@@ -108,28 +120,29 @@ class LNCC(keras.losses.Loss):
     Args:
         window: side of the cubic window, odd.
         foreground: average only over the windows that hold some of the fixed image (its non-zero voxels). Masked
-            vertebrae are mostly empty: without this the mean is that of nothing against nothing.
+            vertebrae are mostly empty, and empty windows would dominate the mean.
         signed: see `local_correlation`. Unsigned is Eq. 5; the gradient of an anti-correlated window is never cut off.
     """
 
-    def __init__(self, window=9, foreground=True, signed=False, name="lncc", **kwargs):
-        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+    def __init__(
+        self, window: int = 9, foreground: bool = True, signed: bool = False, name: str = "lncc", **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
         self.window = window
         self.foreground = foreground
         self.signed = signed
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         score = local_correlation(y_true, y_pred, self.window, self.signed)
         if not self.foreground:
             return -_mean_per_sample(score)
         here = foreground_windows(y_true, self.window)
-        # The other windows score exactly 0, since nothing of the fixed image is in them; they only must not be counted.
+        # The other windows score exactly 0, since the fixed image is empty there; they must not be counted.
         return -_mean_per_sample(score) / ops.maximum(_mean_per_sample(here), 1e-6)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            "reduction": self.reduction,
+            **super().get_config(),
             "window": self.window,
             "foreground": self.foreground,
             "signed": self.signed,
@@ -140,10 +153,10 @@ class LNCC(keras.losses.Loss):
 class MeanSquaredDifference(keras.losses.Loss):
     """Mean over voxels of (f - w)^2; voxelmorph's `mse` image loss."""
 
-    def __init__(self, name="mse", **kwargs):
-        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+    def __init__(self, name: str = "mse", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _mean_per_sample(ops.square(y_true - y_pred))
 
 
@@ -155,21 +168,21 @@ class Diffusion(keras.losses.Loss):
     (voxelmorph's Grad('l2') divides by those nine).
     """
 
-    def __init__(self, name="diffusion", **kwargs):
-        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+    def __init__(self, name: str = "diffusion", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return _roughness(y_pred)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SoftDice(keras.losses.Loss):
-    """1 - Dice of soft labels (Eq. 8), averaged over channels; labels are 0 to 1. Two empty labels score 0 (a match)."""
+    """1 - Dice of soft labels (0 to 1; Eq. 8), averaged over channels. Two empty labels score 0, a match."""
 
-    def __init__(self, name="dice", **kwargs):
-        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+    def __init__(self, name: str = "dice", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         axes = tuple(range(1, len(y_pred.shape) - 1))
         overlap = 2.0 * ops.sum(y_true * y_pred, axis=axes)
         size = ops.sum(y_true, axis=axes) + ops.sum(y_pred, axis=axes)
@@ -177,7 +190,7 @@ class SoftDice(keras.losses.Loss):
 
 
 @compiled
-def rounded_difference(a, b):
+def rounded_difference(a: Tensor, b: Tensor) -> Tensor:
     """sqrt(1/4 + (a - b)^2) - 1/2: squared for small misses, absolute for those of more than half a voxel."""
     return ops.sqrt(0.25 + ops.square(a - b)) - 0.5
 
@@ -186,18 +199,18 @@ def rounded_difference(a, b):
 class SurfaceDistance(keras.losses.Loss):
     """How far the warped surface is from the fixed one, in voxels, from signed distances (negative inside).
 
-    The rounded difference of the two distances, summed over all voxels and divided by the number near the fixed surface. It pulls
-    wherever the surfaces miss each other, and as far as the distances reach, where the overlap of masks (`SoftDice`) pulls at
-    their edges only.
+    The rounded difference of the two distances, summed over all voxels and divided by the number near the fixed
+    surface. Its gradient is non-zero wherever the surfaces differ and as far as the distances reach, where that of
+    masks (`SoftDice`) is so at their edges only.
     """
 
-    # A voxel is near the surface within so many voxels.
+    # Distance, in voxels, within which a voxel is near the surface.
     NEAR = 2.0
 
-    def __init__(self, name="surface_distance", **kwargs):
-        super().__init__(name=name, reduction=kwargs.pop("reduction", "sum_over_batch_size"), **kwargs)
+    def __init__(self, name: str = "surface_distance", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         near = _mean_per_sample(ops.cast(ops.abs(y_true) < self.NEAR, "float32"))
         return _mean_per_sample(rounded_difference(y_true, y_pred)) / ops.maximum(near, 1e-6)
 

@@ -4,18 +4,13 @@ Where TensorFlow is not the backend, or is not installed, the spatial layers ext
 `acsgreg_tf._import_hooks` makes it importable under Keras 3.
 """
 
+import importlib
 from typing import Any
 
 import keras
 
 from acsgreg_tf.ops.backend import is_tensorflow
 
-voxelmorph: Any = None
-SpatialTransformerBase: Any = keras.layers.Layer
-VecIntBase: Any = keras.layers.Layer
-
-if is_tensorflow():
-    import voxelmorph
-
-    SpatialTransformerBase = voxelmorph.layers.SpatialTransformer
-    VecIntBase = voxelmorph.layers.VecInt
+voxelmorph: Any = importlib.import_module("voxelmorph") if is_tensorflow() else None
+SpatialTransformerBase: Any = voxelmorph.layers.SpatialTransformer if voxelmorph else keras.layers.Layer
+VecIntBase: Any = voxelmorph.layers.VecInt if voxelmorph else keras.layers.Layer

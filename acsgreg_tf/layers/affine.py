@@ -1,11 +1,15 @@
 """From 12 regressed numbers to an affine matrix."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from acsgreg_tf.layers.initializers import Normal
 from acsgreg_tf.layers.spatial import POSITIONS
+from acsgreg_tf.ops import Tensor
 
 PACKAGE = "acsgreg_tf"
 
@@ -25,7 +29,7 @@ class AffineMatrix(keras.layers.Layer):
         initial_scale: standard deviation of the initial kernel; small, so that training starts at the identity.
     """
 
-    def __init__(self, inshape, initial_scale=1e-2, **kwargs):
+    def __init__(self, inshape: Sequence[int], initial_scale: float = 1e-2, **kwargs: Any) -> None:
         super().__init__(**{"dtype": POSITIONS, **kwargs})
         self.inshape = tuple(inshape)
         self.initial_scale = initial_scale
@@ -37,11 +41,11 @@ class AffineMatrix(keras.layers.Layer):
             dtype=self.dtype_policy,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.dense.build(input_shape)
         self.built = True
 
-    def call(self, features):
+    def call(self, features: Tensor) -> Tensor:
         half = (np.asarray(self.inshape, "float32") - 1.0) / 2.0
         rank = len(self.inshape)
         # Row i, column j of the linear part moves axis i by its share of axis j's half side.
@@ -50,9 +54,9 @@ class AffineMatrix(keras.layers.Layer):
         offset = ops.reshape(self.dense(features), (-1, rank, rank + 1))
         return ops.eye(rank, rank + 1, dtype=offset.dtype) + offset * ops.convert_to_tensor(scale, dtype=offset.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         rank = len(self.inshape)
         return (input_shape[0], rank, rank + 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "inshape": self.inshape, "initial_scale": self.initial_scale}

@@ -1,9 +1,12 @@
 """The convolution block of both networks."""
 
+from typing import Any
+
 import keras
 
 from acsgreg_tf.layers.initializers import HeNormal
 from acsgreg_tf.layers.normalization import InstanceNormalization
+from acsgreg_tf.ops import Tensor
 
 PACKAGE = "acsgreg_tf"
 NORMALIZATIONS = ("batch", "instance", "none")
@@ -20,7 +23,9 @@ class ConvBlock(keras.layers.Layer):
         slope: of the LeakyReLU for negative values.
     """
 
-    def __init__(self, filters, strides=1, normalization="batch", slope=0.2, **kwargs):
+    def __init__(
+        self, filters: int, strides: int = 1, normalization: str = "batch", slope: float = 0.2, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}")
@@ -39,22 +44,22 @@ class ConvBlock(keras.layers.Layer):
             self.norm = InstanceNormalization(name="norm", dtype=policy)
         self.activation = keras.layers.LeakyReLU(slope, name="activation", dtype=policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.conv.build(input_shape)
         if self.norm is not None:
             self.norm.build(self.conv.compute_output_shape(input_shape))
         self.built = True
 
-    def call(self, x, training=None):
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         x = self.conv(x)
         if self.norm is not None:
             x = self.norm(x, training=training) if self.normalization == "batch" else self.norm(x)
         return self.activation(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         return self.conv.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

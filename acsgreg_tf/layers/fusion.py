@@ -1,10 +1,14 @@
 """The gated fusion module (GFM, Figure 4)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from acsgreg_tf.layers.initializers import GlorotUniform
+from acsgreg_tf.ops import Tensor
 
 PACKAGE = "acsgreg_tf"
 
@@ -16,11 +20,11 @@ class SumOfHalves(keras.initializers.Initializer):
     A fused field thus begins as w_s v_s + w_c v_c, in the right axes, and training moves it from there.
     """
 
-    def __init__(self, stddev=1e-3, seed=None):
+    def __init__(self, stddev: float = 1e-3, seed: int | None = None) -> None:
         self.stddev = stddev
         self.seed = seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         *window, inputs, outputs = shape
         kernel = np.zeros(shape, "float32")
         centre = tuple(side // 2 for side in window)
@@ -30,7 +34,7 @@ class SumOfHalves(keras.initializers.Initializer):
         kernel += random.normal(0.0, self.stddev, shape).astype("float32")
         return ops.convert_to_tensor(kernel, dtype=dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"stddev": self.stddev, "seed": self.seed}
 
 
@@ -44,11 +48,11 @@ class GatedFusion(keras.layers.Layer):
         kernel_size: of both convolutions.
     """
 
-    def __init__(self, kernel_size=3, **kwargs):
+    def __init__(self, kernel_size: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel_size = kernel_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         components = input_shape[0][-1]
         both = (*input_shape[0][:-1], 2 * components)
         self.gate = keras.layers.Conv3D(
@@ -72,14 +76,14 @@ class GatedFusion(keras.layers.Layer):
         self.fuse.build(both)
         self.built = True
 
-    def call(self, velocities):
+    def call(self, velocities: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         both = ops.concatenate(velocities, axis=-1)
         gates = self.gate(both)
         velocity = self.fuse(gates * both)
         return (velocity, *ops.split(gates, 2, axis=-1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         return (tuple(input_shape[0]),) * 3
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kernel_size": self.kernel_size}

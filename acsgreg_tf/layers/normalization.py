@@ -1,13 +1,17 @@
 """Normalisation by the statistics of one image."""
 
+from typing import Any
+
 import keras
 from keras import ops
+
+from acsgreg_tf.ops import Tensor
 
 PACKAGE = "acsgreg_tf"
 
 
-def _mean(values):
-    # An axis at a time: over all at once TensorFlow adds a channel's voxels up one after the other in float32, which costs
+def _mean(values: Tensor) -> Tensor:
+    # An axis at a time: over all at once TensorFlow adds a channel's voxels one after the other in float32, which costs
     # the fourth digit of a variance.
     for axis in range(len(values.shape) - 2, 0, -1):
         values = ops.mean(values, axis=axis, keepdims=True)
@@ -21,10 +25,10 @@ class InstanceNormalization(keras.layers.GroupNormalization):
     Takes its statistics in float32 under any policy, and has the same weights (gamma, beta).
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "groups": -1, "axis": -1})
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         wide = ops.cast(x, "float32")
         centred = wide - _mean(wide)
         normal = centred * ops.rsqrt(_mean(ops.square(centred)) + self.epsilon)

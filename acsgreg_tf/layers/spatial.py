@@ -1,11 +1,14 @@
 """voxelmorph's SpatialTransformer and VecInt on this package's own ops: batched, and on every Keras backend."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from acsgreg_tf.layers._voxelmorph import SpatialTransformerBase, VecIntBase
+from acsgreg_tf.ops import Tensor, fields
 from acsgreg_tf.ops import affine as affine_ops
-from acsgreg_tf.ops import fields
 
 PACKAGE = "acsgreg_tf"
 
@@ -13,23 +16,23 @@ PACKAGE = "acsgreg_tf"
 POSITIONS = "float32"
 
 
-def _first_two_exchanged(values, axis):
+def _first_two_exchanged(values: Tensor, axis: int) -> Tensor:
     return ops.take(values, [1, 0, *range(2, values.shape[axis])], axis=axis)
 
 
-def _matrix_order(displacement, indexing):
+def _matrix_order(displacement: Tensor, indexing: str) -> Tensor:
     """Components in 'ij' order; 'xy' has the first two flipped."""
     if indexing == "ij":
         return displacement
     return _first_two_exchanged(displacement, axis=-1)
 
 
-def _matrix_order_affine(affine):
+def _matrix_order_affine(affine: Tensor) -> Tensor:
     """An affine for 'xy' coordinates, in 'ij' order: rows and columns of the first two axes exchanged."""
     return _first_two_exchanged(_first_two_exchanged(affine, axis=1), axis=2)
 
 
-def _check_indexing(indexing):
+def _check_indexing(indexing: str) -> None:
     if indexing not in ("ij", "xy"):
         raise ValueError(f"indexing must be 'ij' (matrix) or 'xy' (cartesian), got {indexing!r}")
 
@@ -58,14 +61,14 @@ class SpatialTransformer(SpatialTransformerBase):
 
     def __init__(
         self,
-        interp_method="linear",
-        indexing="ij",
-        single_transform=False,
-        fill_value=None,
-        shift_center=True,
-        constant_image=False,
-        **kwargs,
-    ):
+        interp_method: str = "linear",
+        indexing: str = "ij",
+        single_transform: bool = False,
+        fill_value: float | None = None,
+        shift_center: bool = True,
+        constant_image: bool = False,
+        **kwargs: Any,
+    ) -> None:
         _check_indexing(indexing)
         if interp_method not in ("linear", "nearest"):
             raise ValueError(f"interp_method must be 'linear' or 'nearest', got {interp_method!r}")
@@ -77,7 +80,7 @@ class SpatialTransformer(SpatialTransformerBase):
         self.shift_center = shift_center
         self.constant_image = constant_image
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         image, transform = input_shape
         rank = len(image) - 2
         if len(transform) == 3 and tuple(transform[1:]) != (rank, rank + 1):
@@ -86,7 +89,7 @@ class SpatialTransformer(SpatialTransformerBase):
             raise ValueError(f"a displacement of {rank}-D images must end in {rank} components, got {tuple(transform)}")
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         image, transform = inputs
         if self.single_transform:
             transform = ops.repeat(transform[:1], ops.shape(image)[0], axis=0)
@@ -100,12 +103,12 @@ class SpatialTransformer(SpatialTransformerBase):
             moved = fields.warp(image, displacement, self.interp_method, self.fill_value, self.constant_image)
         return ops.cast(moved, image.dtype) if keras.backend.is_float_dtype(image.dtype) else moved
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         image, transform = input_shape
         spatial = image[1:-1] if len(transform) == 3 else transform[1:-1]
         return (image[0], *spatial, image[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **keras.layers.Layer.get_config(self),
             "interp_method": self.interp_method,
@@ -121,18 +124,18 @@ class SpatialTransformer(SpatialTransformerBase):
 class JointTransformer(keras.layers.Layer):
     """Samples an image once, linearly, through p_fixed -> phi -> A -> moving, as `register` does.
 
-    Called on [image, affine, displacement]: image [B, X, Y, Z, C], affine [B, 3, 4] about the grid's centre, displacement
-    [B, X, Y, Z, 3], voxels (2-D alike). Returns [B, X, Y, Z, C], float32. The image gets no gradient: this is for the
-    moving image as it was given.
+    Called on [image, affine, displacement]: image [B, X, Y, Z, C], affine [B, 3, 4] about the grid's centre,
+    displacement [B, X, Y, Z, 3], voxels (2-D alike). Returns [B, X, Y, Z, C], float32. The image, which is the moving
+    image itself, gets no gradient.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"dtype": POSITIONS, **kwargs})
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
         return affine_ops.warp_jointly(*inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         return tuple(input_shape[0])
 
 
@@ -155,7 +158,16 @@ class VecInt(VecIntBase):
             input whose last axis does not match its spatial axes.
     """
 
-    def __init__(self, indexing="ij", method="ss", int_steps=7, out_time_pt=1, ode_args=None, odeint_fn=None, **kwargs):
+    def __init__(
+        self,
+        indexing: str = "ij",
+        method: str = "ss",
+        int_steps: int = 7,
+        out_time_pt: float = 1,
+        ode_args: dict[str, Any] | None = None,
+        odeint_fn: Callable | None = None,
+        **kwargs: Any,
+    ) -> None:
         _check_indexing(indexing)
         if method not in ("ss", "scaling_and_squaring", "quadrature", "ode"):
             raise ValueError(f"method must be 'ss', 'scaling_and_squaring', 'quadrature' or 'ode', got {method!r}")
@@ -168,18 +180,18 @@ class VecInt(VecIntBase):
         self.indexing = indexing
         self.method = method
         self.int_steps = int_steps
-        self.inshape = None
+        self.inshape: tuple | None = None
         self.out_time_pt = out_time_pt
         self.ode_args = ode_args if ode_args is not None else {"rtol": 1e-6, "atol": 1e-12}
         self.odeint_fn = odeint_fn
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if input_shape[-1] != len(input_shape) - 2:
             raise ValueError(f"a velocity must be [B, spatial..., N] with N spatial axes, got {tuple(input_shape)}")
         self.inshape = tuple(input_shape)
         self.built = True
 
-    def call(self, velocity):
+    def call(self, velocity: Tensor) -> Tensor:
         velocity = _matrix_order(ops.cast(velocity, "float32"), self.indexing)
         if self.method == "quadrature":
             step = velocity / self.int_steps
@@ -190,13 +202,14 @@ class VecInt(VecIntBase):
         if self.method == "ode":
             times = ops.convert_to_tensor([0.0, float(self.out_time_pt)], dtype="float32")
             start = ops.zeros_like(velocity)
+            assert self.odeint_fn is not None  # checked in __init__
             return self.odeint_fn(lambda u, t: fields.warp(velocity, u), start, times, **self.ode_args)[-1]
         return fields.integrate(velocity, self.int_steps)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **keras.layers.Layer.get_config(self),
             "indexing": self.indexing,

@@ -1,6 +1,7 @@
 """ACSGRegNet: joint affine and diffeomorphic registration by cross- and self-attention fusion (the paper's network)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.networks.affine import AffineNet
@@ -14,8 +15,8 @@ from acsgreg_tf.networks.joint import JointNetwork
 class ACSGRegNet(JointNetwork):
     """The paper's network: AffineNet, then AttentionFusionNet; inputs and outputs as in JointNetwork.
 
-    `with_study()` adds the branches' velocities v_s and v_c, and the gates w_s and w_c. Defaults are the paper's values,
-    or our reading where it is silent (docs/reference/reading.md).
+    `with_study()` adds the branches' velocities v_s and v_c, and the gates w_s and w_c. Defaults are the paper's
+    values, or our reading where it is silent (docs/reference/reading.md).
 
     Args:
         inshape: spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
@@ -56,7 +57,7 @@ class ACSGRegNet(JointNetwork):
     ) -> None:
         inshape = check_downsize(inshape, int_downsize, encoder_features, affine_features)
         affine_normalization = affine_normalization or normalization
-        deformable = {
+        deformable: dict[str, Any] = {
             "encoder_features": encoder_features,
             "decoder_features": decoder_features,
             "width": width,

@@ -1,4 +1,4 @@
-"""AttentionFusionNet: ACSGRegNet's deformable stage, self- and cross-attention on the tokens of both images (section 2.1)."""
+"""AttentionFusionNet: ACSGRegNet's deformable stage, attention within and between the two images (section 2.1)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -22,8 +22,11 @@ class AttentionFusionNet(DeformableNet):
 
     The encoder turns each image into tokens; two self-attention modules (SAM, one an image) and one cross-attention
     module (CAM, on the stacked tokens) each feed a decoder with skip connections; the gated fusion module (GFM) fuses
-    their velocities. `study_outputs` holds those of the branches that there are, v_s and v_c, and the gates w_s and w_c,
-    each [B, x, y, z, 3]. Arguments and errors as in ACSGRegNet.
+    their velocities. Arguments and errors as in ACSGRegNet.
+
+    Attributes:
+        study_outputs: the velocities v_s and v_c of the branches that there are, and the gates w_s and w_c, each
+            [B, x, y, z, 3].
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class AttentionFusionNet(DeformableNet):
             position(project(sequence(levels[-1])))
             for levels, sequence, position in zip(features, flatten, positions, strict=True)
         ]
-        steps = list(zip(range(1, len(decoder_features)), decoder_features[1:], reversed(list(zip(*features))[:-1])))
+        steps: list[tuple] = list(
+            zip(range(1, len(decoder_features)), decoder_features[1:], reversed(list(zip(*features))[:-1]))
+        )
         if int_downsize == 1:
             steps.append(("full", decoder_features[-1], inputs))
 
@@ -134,7 +139,7 @@ def _upsample(x: Tensor, steps: Iterable[tuple], normalization: str, name: str) 
 
 
 def check_fusion(attention: Sequence[str], fusion: str) -> tuple[str, ...]:
-    """Return the attention branches as a tuple; raise ValueError for unknown branches or an unknown fusion."""
+    """Return the attention branches as a tuple; raise ValueError for an unknown branch or fusion."""
     attention = tuple(attention)
     if not attention or set(attention) - set(ATTENTION):
         raise ValueError(f"attention must name 'self', 'cross' or both, got {attention}")
@@ -144,7 +149,7 @@ def check_fusion(attention: Sequence[str], fusion: str) -> tuple[str, ...]:
 
 
 def check_decoder(encoder: Sequence[int], decoder: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the decoder's channels, by default the encoder's reversed; raise ValueError unless there is one a level."""
+    """Return the decoder's channels, by default the encoder's reversed; raise ValueError unless one a level."""
     decoder = tuple(reversed(encoder)) if decoder is None else tuple(decoder)
     if len(decoder) != len(encoder):
         raise ValueError(f"decoder_features must have one entry a level, {len(encoder)}, got {len(decoder)}")

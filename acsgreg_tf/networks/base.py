@@ -1,5 +1,9 @@
 """What every network of the package shares: a functional model that remembers its constructor's arguments."""
 
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from acsgreg_tf.errors import InputError
@@ -7,8 +11,17 @@ from acsgreg_tf.io.files import one_line
 from acsgreg_tf.networks import storage
 
 
-def check_shape(inshape, divisor, why):
-    """Refuse a spatial shape that the network's strides do not divide."""
+def check_shape(inshape: Sequence[int], divisor: int, why: str) -> tuple[int, ...]:
+    """Return the spatial shape as a tuple of three integers.
+
+    Args:
+        inshape: spatial shape.
+        divisor: what each side must be divisible by.
+        why: the reason, for the message.
+
+    Raises:
+        ValueError: not three positive integers, or a side that is not divisible.
+    """
     if len(inshape) != 3 or any(int(side) != side or side < 1 for side in inshape):
         raise ValueError(f"inshape must be three positive integers, got {tuple(inshape)}")
     for side in inshape:
@@ -19,8 +32,8 @@ def check_shape(inshape, divisor, why):
     return tuple(int(side) for side in inshape)
 
 
-def check_steps(name, features):
-    """Refuse a list of channels that holds no step at all."""
+def check_steps(name: str, features: Sequence[int]) -> None:
+    """Raise ValueError for an empty list of channels."""
     if not features:
         raise ValueError(f"{name} must have at least one entry, got {tuple(features)}")
 
@@ -29,54 +42,57 @@ class Network(keras.Model):
     """Base of the package's networks: a functional model built in `__init__` from plain arguments.
 
     A subclass calls `super().__init__(inputs=..., outputs=...)` and then sets `self.arguments`.
+
+    Attributes:
+        arguments: the constructor's arguments by name, without `name`.
     """
 
-    def get_config(self):
+    arguments: dict[str, Any]
+
+    def get_config(self) -> dict[str, Any]:
         return {**self.arguments, "name": self.name}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Network":
         return cls(**config)
 
-    def save(self, path, weights_dtype="float32", **kwargs):
+    def save(self, path: str | os.PathLike, weights_dtype: str = "float32", **kwargs: Any) -> None:
         """Write the network to .h5 or .keras; see `storage.save`. `weights_dtype="float16"` halves an .h5."""
         if kwargs.pop("overwrite", True) is not True or kwargs:
             raise ValueError(f"unknown options {sorted(kwargs)}: save(path, weights_dtype) always overwrites")
         storage.save(self, path, weights_dtype)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Network":
         """Read a network written by `save`; no architecture arguments are needed.
 
         Raises:
             InputError: the file is missing, damaged, holds weights alone, or another network.
         """
         name, config = storage.check(path, _names_of(cls))
-        found = keras.saving.get_custom_objects()[name]
         try:
-            model = found.from_config(config)
+            model = keras.saving.get_custom_objects()[name].from_config(config)
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: its model_config does not fit this version ({one_line(error)})") from error
         storage.load_weights(model, path)
         return model
 
 
-def _names_of(cls):
-    found = (
-        [cls.__name__] if keras.saving.get_custom_objects().get(cls.__name__) is cls else []
-    )  # not the abstract ones
+def _names_of(cls: Any) -> list[str]:
+    """Names of a class and its subclasses that are registered, which abstract ones are not."""
+    names = [cls.__name__] if keras.saving.get_custom_objects().get(cls.__name__) is cls else []
     for subclass in cls.__subclasses__():
-        found.extend(name for name in _names_of(subclass) if name not in found)
-    return found
+        names.extend(name for name in _names_of(subclass) if name not in names)
+    return names
 
 
-def registered(cls):
-    """Make a network known to keras.models.load_model, by the plain name that an .h5 stores too."""
+def registered(cls: Any) -> Any:
+    """Register a network with keras.models.load_model, by the plain name that an .h5 holds too."""
     cls = keras.saving.register_keras_serializable("acsgreg_tf")(cls)
     keras.saving.get_custom_objects()[cls.__name__] = cls
     return cls
 
 
-def load(path):
+def load(path: str | os.PathLike) -> Network:
     """Read any network of the package, whichever class the file names. See `Network.load`."""
     return Network.load(path)

@@ -32,7 +32,10 @@ def deformable_inputs(inshape: tuple[int, ...]) -> list[Tensor]:
 
 
 def velocity_head(x: Tensor, name: str) -> Tensor:
-    """Last convolution of a decoder, [B, x, y, z, C] -> [B, x, y, z, 3]; near zero, so that training starts at the identity."""
+    """Last convolution of a decoder, [B, x, y, z, C] -> [B, x, y, z, 3].
+
+    Its first kernel is near zero, so that training starts at the identity.
+    """
     return keras.layers.Conv3D(3, 3, padding="same", kernel_initializer=Normal(1e-5), name=name, dtype="float32")(x)
 
 

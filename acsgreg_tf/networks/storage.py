@@ -1,8 +1,14 @@
-"""Model files: .h5 as voxelmorph users know them (`model_config` holds the constructor's arguments), and .keras."""
+"""Model files: .h5 as voxelmorph users know them (`model_config` holds the constructor's arguments), and .keras.
+
+Weights are stored layer by layer, in the order of `model.layers`; see `JointNetwork.layers`.
+"""
 
 import json
 import os
 import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -13,11 +19,12 @@ from acsgreg_tf.io.files import atomic_path
 HDF5_ENDINGS = (".h5", ".hdf5")
 
 
-def is_hdf5_name(path):
+def is_hdf5_name(path: str | os.PathLike) -> bool:
+    """Return whether the name ends in .h5 or .hdf5."""
     return os.fspath(path).lower().endswith(HDF5_ENDINGS)
 
 
-def save(model, path, weights_dtype="float32"):
+def save(model: keras.Model, path: str | os.PathLike, weights_dtype: str = "float32") -> None:
     """Write a network with its constructor's arguments to .h5 or .keras, whole or not at all.
 
     Args:
@@ -42,7 +49,7 @@ def save(model, path, weights_dtype="float32"):
         raise InputError(f"{path}: a model's name ends in .h5, .hdf5 or .keras")
 
 
-def _write_hdf5(model, path, weights_dtype):
+def _write_hdf5(model: keras.Model, path: Path, weights_dtype: str) -> None:
     # Keras's own legacy layout, which keras.models.load_model reads too; Model.save would warn that .keras is newer.
     from keras.src.legacy.saving import legacy_h5_format
 
@@ -58,7 +65,7 @@ def _write_hdf5(model, path, weights_dtype):
         half.unlink(missing_ok=True)
 
 
-def _copy_halved(source, target):
+def _copy_halved(source: h5py.Group, target: h5py.Group) -> None:
     """Copy a file with its kernels in float16; HDF5 keeps the space of a dataset replaced in place."""
     target.attrs.update(source.attrs)
     for name, item in source.items():
@@ -71,8 +78,8 @@ def _copy_halved(source, target):
             target.create_dataset(name, data=item[()]).attrs.update(item.attrs)
 
 
-def check(path, classes):
-    """Say in one line what is wrong with a model file, before Keras reads it.
+def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Check a model file before Keras reads it, so that what is wrong with it fits in one line.
 
     Args:
         path: .h5, .hdf5 or .keras file.
@@ -111,7 +118,7 @@ def check(path, classes):
     raise InputError(f"{path}: holds {name}, expected {expected}")
 
 
-def _describe_hdf5(path):
+def _describe_hdf5(path: str | os.PathLike) -> Any:
     try:
         with h5py.File(path, "r") as file:
             text = file.attrs.get("model_config")
@@ -125,7 +132,7 @@ def _describe_hdf5(path):
         raise InputError(f"{path}: its model_config is not JSON") from error
 
 
-def _describe_keras(path):
+def _describe_keras(path: str | os.PathLike) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None or "model.weights.h5" not in archive.namelist():
@@ -135,7 +142,7 @@ def _describe_keras(path):
         raise InputError(f"{path}: a damaged or truncated .keras file") from error
 
 
-def load_weights(model, path):
+def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Read the weights of a file written by `save` into a network of the same architecture.
 
     Raises:
