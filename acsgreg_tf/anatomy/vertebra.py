@@ -10,7 +10,6 @@ from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.intensity import HU_RANGE, normalise
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 from acsgreg_tf.geometry.resample import resample
@@ -44,14 +43,6 @@ class Vertebra:
     number: int | None
     cut: bool
     notes: tuple
-
-    @property
-    def distance(self):
-        """(X, Y, Z) float32, the signed distance to the vertebra's surface in mm, negative inside; None without a surface."""
-        # functools.cached_property holds one lock for all vertebrae up to Python 3.11, and two are measured side by side.
-        if "_distance" not in self.__dict__:
-            self.__dict__["_distance"] = from_crop(self.share)
-        return self.__dict__["_distance"]
 
 
 def pick_label(label, number=None):
@@ -113,9 +104,11 @@ def extract(image, label=None, number=None, shape=NETWORK_SHAPE):
         if not mask.any():
             raise InputError(f"{name}: shows no bone, all its values are 0 or below {HU_RANGE[0]:g} HU")
     else:
-        number = pick_label(label, number)
+        number = pick_label(label) if number is None else number
         mask_grid, name = label.grid, f"{label.name}: label {number}"
         mask = label.data == number
+        if not mask.any():
+            pick_label(label, number)  # raises, and says which labels there are
     mask, mask_grid = _trimmed(mask, mask_grid)
     notes = _edge_notes(mask, mask_grid, image, label, name)
 

@@ -93,10 +93,11 @@ class Crops:
         network = _network(self.model)
         begun = time.perf_counter()
         found = run_network(network, fixed.data, moving.data)
+        phi, inverse = found.phi, found.inverse
         seconds = time.perf_counter() - begun
         fixed = SimpleNamespace(image=fixed.data, label=fixed_seg.data > 0, grid=fixed.grid, notes=())
         moving = SimpleNamespace(image=moving.data, grid=moving.grid, number=pick_label(moving_seg), notes=())
-        return _outcome(fixed, moving, moving_seg, seconds, found["affine"], found["phi"], found["inverse"])
+        return _outcome(fixed, moving, moving_seg, seconds, found.affine, phi, inverse)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,31 @@
 """Registration of one pair: two files or images in, a `Result` out.
 
-Keras is imported when a network is needed, not before.
+prepare -> estimate -> refine -> deformation -> finish; `pipeline.register` is the whole way. Keras is imported when a
+network is needed, not before.
 """
 
+from acsgreg_tf.registration.clock import STEPS
+from acsgreg_tf.registration.deformation import Deformation
+from acsgreg_tf.registration.estimate import run_network
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
-from acsgreg_tf.registration.pipeline import STAGES, STEPS, Result, register, run_network
+from acsgreg_tf.registration.options import Options
+from acsgreg_tf.registration.pipeline import register
+from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select
+from acsgreg_tf.registration.result import STAGES, Result
 
-__all__ = ["NO_MODEL", "STAGES", "STEPS", "Result", "default_model", "load_model", "register", "run_network"]
+__all__ = [
+    "NO_MODEL",
+    "STAGES",
+    "STEPS",
+    "Deformation",
+    "Options",
+    "Result",
+    "Scan",
+    "Selection",
+    "default_model",
+    "load_model",
+    "read_scan",
+    "register",
+    "run_network",
+    "select",
+]

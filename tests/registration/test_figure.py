@@ -8,42 +8,17 @@ import pytest
 from PIL import Image
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.registration.figure import comparison_figure, loss_figure, registration_figure, save_figure
-
-SHAPE = (40, 44, 24)
-
-
-def blob(centre, radius, shape=SHAPE):
-    distance = np.linalg.norm(np.stack(np.indices(shape), -1) - np.asarray(centre), axis=-1)
-    return (distance < radius) * (1.2 - distance / radius).astype(np.float32)
+from acsgreg_tf.registration.figure import registration_figure, save_figure
+from tests.registration.figure_cases import SHAPE, blob, images_labels_displacement, pixels_inside
 
 
 @pytest.fixture
 def case():
-    images = [blob(c, r) for c, r in [((20, 22, 12), 9), ((24, 20, 12), 7), ((20, 21, 12), 8), ((20, 22, 12), 8.5)]]
-    labels = {"fixed": images[0] > 0, "moving": images[1] > 0, "moved": images[3] > 0}
-    grid = np.stack(np.indices(SHAPE), -1).astype(np.float32)
-    return images, labels, np.sin(grid / 6)
+    return images_labels_displacement()
 
 
 def by_row(figure):
     return np.array(figure.axes, dtype=object).reshape(2, -1)
-
-
-def pixels_inside(figure, path):
-    """What was really painted inside each axes of a written PNG."""
-    save_figure(figure, path)
-    with Image.open(path) as image:
-        page = np.asarray(image.convert("RGB"))
-    for ax in figure.axes:
-        box = ax.get_window_extent()
-        yield (
-            ax,
-            page[
-                page.shape[0] - int(box.y1) + 2 : page.shape[0] - int(box.y0) - 2,
-                int(box.x0) + 2 : int(box.x1) - 2,
-            ],
-        )
 
 
 @pytest.mark.parametrize("with_labels, with_field", [(False, False), (True, True)])
@@ -186,44 +161,6 @@ def test_faults_are_named(case, tmp_path):
     with pytest.raises(InputError, match="docx"):
         save_figure(registration_figure(*images), tmp_path / "figure.docx")
     assert not list(tmp_path.iterdir())
-
-
-def test_methods_beside_each_other(case, tmp_path):
-    """Two rows a method, one grey window and one range of colours over all of them."""
-    images, labels, u = case
-    answers = {"one": (images[2], images[3], u), "two": (images[2], images[3] * 3, u / 4)}
-    figure = comparison_figure(images[0], images[1], answers, (1, 1, 2), labels["fixed"], title="L1")
-    rows = np.array(figure.axes, dtype=object).reshape(4, 6)
-    for ax, pixels in pixels_inside(figure, tmp_path / "figure.png"):
-        assert min(pixels.shape[:2]) > 80 and pixels.std() > 5, ax.get_title()
-    heads = [ax.get_title().split("\n")[0] for ax in rows[0]]
-    assert heads == ["m (moving)", "f (fixed)", "m_a (affine)", "m_d (final)", "φ (RGB)", "φ (grid)"]
-    assert len({ax.images[0].get_clim() for ax in rows[:, :4].ravel()}) == 1
-    for row in (0, 2):
-        np.testing.assert_array_equal(rows[row, 0].images[0].get_array(), images[1][:, :, 12].T)
-        np.testing.assert_array_equal(rows[row, 1].images[0].get_array(), images[0][:, :, 12].T)
-    strong, weak = (np.abs(rows[row, 4].images[0].get_array() - 0.5) for row in (0, 2))
-    assert np.allclose(strong, 4 * weak)
-    assert [part.get_suptitle() for part in figure.subfigs] == ["one", "two"]
-    small, short = (images[2], images[3][1:], u), (*images[2:], u[1:])
-    for bad, rule in [({}, "no method"), ({"one": small}, "those of one"), ({"one": short}, "one has shape")]:
-        with pytest.raises(InputError, match=rule):
-            comparison_figure(images[0], images[1], bad)
-
-
-def test_loss_curves(tmp_path):
-    curves = {"A": {"affine": [-0.1, -0.2], "deformable": [-0.3, -0.5]}, "B": {"affine": [-0.4], "deformable": [-0.6]}}
-    figure = loss_figure(curves)
-    affine, deformable = figure.axes
-    assert [line.get_label() for line in affine.lines] == ["A", "B"] and affine.get_xlabel() == "epoch"
-    np.testing.assert_array_equal(deformable.lines[0].get_xydata(), [[1, -0.3], [2, -0.5]])
-    np.testing.assert_array_equal(affine.lines[1].get_xydata(), [[1, -0.4]])
-    assert "LNCC" in affine.get_ylabel() and affine.get_title() == "affine part"
-    for ax, pixels in pixels_inside(figure, tmp_path / "loss.png"):
-        assert pixels.std() > 5, ax.get_title()
-    for bad in ({}, {"A": {"affine": [], "deformable": [1]}}):
-        with pytest.raises(InputError, match="no loss"):
-            loss_figure(bad)
 
 
 def test_import_is_light():

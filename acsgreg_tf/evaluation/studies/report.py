@@ -8,11 +8,12 @@ import csv
 import keras
 
 from acsgreg_tf import evaluation, networks
+from acsgreg_tf.evaluation.studies import figures
 from acsgreg_tf.evaluation.studies.run import STUDIES
 from acsgreg_tf.io.files import atomic_path
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.registration import STAGES
-from acsgreg_tf.registration import figure as figures
+from acsgreg_tf.registration.drawing import save_figure
 
 __all__ = ["PAPER", "PAPER_FOLDS", "write_report"]
 
@@ -80,9 +81,9 @@ def write_report(done):
         parts.append(f"{heading}\n\n{_fold_table(done.out / 'table4.csv', summaries['II'], summaries['III'])}")
         curves = {run.network: _losses(done.out / "runs" / run.name) for run in (*by_study["II"], *by_study["III"])}
         figure = figures.loss_figure(curves, "Training losses of studies II and III (after the paper's Figure 5)")
-        figures.save_figure(figure, done.out / "figure5.png")
+        save_figure(figure, done.out / "figure5.png")
         parts.append("## Figure 5: loss curves\n\n![loss against epoch](figure5.png)")
-    figures.save_figure(_qualitative(done), done.out / "figure6.png")
+    save_figure(_qualitative(done), done.out / "figure6.png")
     parts.append("## Figure 6: one pair\n\n![moving, fixed, warped and phi](figure6.png)")
     if by_study["ablation"]:
         shown = [*by_study["III"], *by_study["ablation"], *by_study["II"]]

@@ -1,18 +1,38 @@
-"""Refinement: seconds of optimisation for one pair, from a network's answer or from nothing.
+"""Refinement: seconds of optimisation for one pair, from a network's estimate or from nothing.
 
-Keras is imported with the first function, not with the defaults that command lines show.
+Keras is imported with `refine`, not with the defaults and rules that command lines need.
 """
 
 import importlib
+import math
+import numbers
+from typing import Any
 
-# Steps of `--refine` without a number, and the weight of the displacement's mean squared gradient (docs/lab/refinement_experiments.md).
+from acsgreg_tf.errors import InputError
+
+# Steps of `--refine` without a number, and the weight of the displacement's mean squared gradient
+# (docs/lab/refinement_experiments.md).
 DEFAULT_STEPS = 50
 DEFAULT_SMOOTHNESS = 3.0
 
-__all__ = ["DEFAULT_SMOOTHNESS", "DEFAULT_STEPS", "Refined", "refine", "without_folds"]
+__all__ = ["DEFAULT_SMOOTHNESS", "DEFAULT_STEPS", "Refined", "Subject", "check_smoothness", "check_steps", "refine"]
+
+_LAZY = {"Refined": "result", "Subject": "objective", "refine": "optimise"}
 
 
-def __getattr__(name):
-    if name in __all__:
-        return getattr(importlib.import_module("acsgreg_tf.registration.refine.optimise"), name)
+def check_steps(steps: Any) -> None:
+    """Raise InputError unless `steps` is a whole number of steps, 0 or more."""
+    if not isinstance(steps, numbers.Integral) or steps < 0:
+        raise InputError(f"refine {steps}: must be a whole number of steps, and not negative")
+
+
+def check_smoothness(smoothness: float) -> None:
+    """Raise InputError unless `smoothness` is a finite number, 0 or more."""
+    if not (math.isfinite(smoothness) and smoothness >= 0):
+        raise InputError(f"smoothness {smoothness}: must be a number and not negative")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"acsgreg_tf.registration.refine.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'acsgreg_tf.registration.refine' has no attribute {name!r}")

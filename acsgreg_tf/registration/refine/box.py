@@ -1,9 +1,10 @@
 """The part of the network's grids that refinement works on: a box round the fixed vertebra.
 
-Two grids lie over each other, corner voxels on corner voxels: the images' (full) and the velocity's (lattice, as a rule of
-half the sides). A box is a range of the lattice; `Window` is what it covers of either grid.
+Two grids lie over each other, corner voxels on corner voxels: the images' (full) and the velocity's (lattice, as a rule
+of half the sides). A box is a range of the lattice; `Window` is what it covers of either grid.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,19 +25,22 @@ class Window:
     """
 
     first: np.ndarray
-    shape: tuple
-    matrices: tuple
+    shape: tuple[int, ...]
+    matrices: tuple[np.ndarray, ...]
     scale: np.ndarray
     step: np.ndarray
-    full: tuple
+    full: tuple[int, ...]
 
-    def crop(self, volume):
+    def crop(self, volume: np.ndarray) -> np.ndarray:
         """The window's part of a volume [X, Y, Z, ...] on this grid."""
         return volume[tuple(slice(a, a + n) for a, n in zip(self.first, self.shape, strict=True))]
 
-    def _placed(self):
-        """4x4: from voxels about the window's centre to full voxels about the full grid's, and from full voxels about the
-        full grid's centre to this grid's voxels, less the window's centre."""
+    def _changes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two 4x4 changes of coordinates, into and out of the full grid.
+
+        From voxels about the window's centre to full voxels about the full grid's; and from full voxels about the full
+        grid's centre to this grid's voxels, less the window's centre.
+        """
         here = (np.array(self.shape) - 1) / 2
         centre = (np.array(self.full) - 1) / 2
         enter, leave = np.eye(4), np.eye(4)
@@ -44,15 +48,17 @@ class Window:
         leave[:3, :3], leave[:3, 3] = np.diag(1 / self.step), centre / self.step - here
         return enter, leave
 
-    def affine(self, full_affine):
-        """[3, 4] about the full grid's centre -> [1, 3, 4] that takes this window's points, about its centre, to the moving
-        volume's voxels on the same kind of grid (as `ops.affine.warp_jointly` wants it)."""
-        enter, leave = self._placed()
+    def affine(self, full_affine: np.ndarray) -> np.ndarray:
+        """An affine [3, 4] about the full grid's centre, as `ops.affine.warp_jointly` takes it here, [1, 3, 4].
+
+        It takes this window's points, about its centre, to the moving volume's voxels on the same kind of grid.
+        """
+        enter, leave = self._changes()
         return (leave @ np.vstack([full_affine, [0, 0, 0, 1]]) @ enter)[None, :3].astype("float32")
 
-    def affine_step(self, gradient):
+    def affine_gradient(self, gradient: np.ndarray) -> np.ndarray:
         """Gradient [3, 4] by the full grid's affine, from [1, 3, 4] by this window's."""
-        enter, leave = self._placed()
+        enter, leave = self._changes()
         return leave[:3, :3].T @ np.asarray(gradient[0], float) @ enter.T
 
 
@@ -62,11 +68,11 @@ class Box:
     Args:
         mask: (X, Y, Z) bool on the full grid; where it is empty the box is all of it.
         lattice: sides of the velocity's grid.
-        margin: full voxels kept on all sides, where there are so many.
+        margin: full voxels of surroundings on all sides, where there are so many.
         quantum: sides on the lattice are multiples of it (or all there is), so that few different shapes are compiled.
     """
 
-    def __init__(self, mask, lattice, margin=6, quantum=8):
+    def __init__(self, mask: np.ndarray, lattice: Sequence[int], margin: int = 6, quantum: int = 8) -> None:
         self.full, self.lattice = tuple(mask.shape), tuple(lattice)
         self.step = np.array([(f - 1) / (n - 1) for f, n in zip(self.full, self.lattice, strict=True)])
         first, shape = [], []
@@ -80,16 +86,17 @@ class Box:
             shape.append(size)
         self.first, self.shape = np.array(first), tuple(shape)
 
-    def coarse(self):
+    def coarse(self) -> Window:
         """The box on the lattice itself."""
         return Window(self.first, self.shape, (), np.ones(3), self.step, self.full)
 
-    def fine(self):
+    def fine(self) -> Window:
         """What it covers of the full grid; the same where the lattice is the full grid."""
         if self.lattice == self.full:
             return self.coarse()
         first = np.ceil(self.first * self.step - 1e-6).astype(int)
-        # So many full voxels lie between the box's ends wherever it is; a box from border to border is all of that axis.
+        # So many full voxels lie between the box's ends wherever it is; a box from border to border is all of that
+        # axis.
         shape = tuple(
             f if n == side else int((n - 1) * step + 1e-6)
             for f, n, side, step in zip(self.full, self.shape, self.lattice, self.step, strict=True)
@@ -101,11 +108,11 @@ class Box:
         return Window(first, shape, matrices, self.step, np.ones(3), self.full)
 
     @property
-    def inside(self):
+    def inside(self) -> tuple[slice, ...]:
         """Slices of the box in a volume on the lattice."""
         return tuple(slice(a, a + n) for a, n in zip(self.first, self.shape, strict=True))
 
-    def taper(self, width=3):
+    def taper(self, width: int = 3) -> np.ndarray:
         """[x, y, z, 1], 1 inside and falling to 0 at the box's faces, but for those on the lattice's own border."""
         weight = np.ones((*self.shape, 1), "float32")
         for axis, (first, n, side) in enumerate(zip(self.first, self.shape, self.lattice, strict=True)):

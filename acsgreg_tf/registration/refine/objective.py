@@ -1,20 +1,23 @@
-"""What refinement lowers, on one window of one grid, with its gradient.
+"""The objective that refinement lowers, on one window of one grid, with its gradient.
 
     - LNCC(f, m o A o phi) + w_d distance(d_f, d_m o A o phi) + smoothness diffusion(phi) + w_f folds(phi)
 
-f, m are the masked images; d_f, d_m the signed distances in voxels to the vertebrae's surfaces, cut at `reach`; distance() is
-a rounded absolute difference, summed over the window and divided by the number of voxels near the fixed surface. It pulls from as
-far as the distances reach and in proportion to the miss, where the overlap of two masks pulls at their edges only: few steps are
-needed.
+f, m are the masked images; d_f, d_m the signed distances in voxels to the vertebrae's surfaces, cut at `reach`;
+distance() is a rounded absolute difference, summed over the window and divided by the number of voxels near the fixed
+surface. It pulls from as far as the distances reach and in proportion to the miss, where the overlap of two masks pulls
+at their edges only: few steps are needed.
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
 from scipy import ndimage
 
+from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.losses import (
     Diffusion,
@@ -24,9 +27,10 @@ from acsgreg_tf.losses import (
     local_correlation,
     rounded_difference,
 )
+from acsgreg_tf.ops import Tensor, fields
 from acsgreg_tf.ops import affine as affine_ops
-from acsgreg_tf.ops import fields
 from acsgreg_tf.ops.backend import value_and_gradients
+from acsgreg_tf.registration.refine.box import Window
 
 WINDOW = 7
 # Beside LNCC (at most 1): chosen on people of the training shapes, docs/lab/refinement_experiments.md.
@@ -36,33 +40,55 @@ FOLD_WEIGHT = 0.003
 FOLD_MARGIN = 0.2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
-    """One side of a pair on the full grid: image (X, Y, Z), and distance to the surface in voxels, or None without one."""
+    """One side of a pair on the full grid.
+
+    Attributes:
+        image: (X, Y, Z) float32 in [0, 1], masked.
+        mask: (X, Y, Z) bool.
+        distance: (X, Y, Z), signed distance to the surface in voxels, negative inside; None without a surface.
+    """
 
     image: np.ndarray
+    mask: np.ndarray
     distance: np.ndarray | None
 
     @classmethod
-    def of(cls, image, mask, distance=None):
-        """From a masked image and its mask (bool), or its distance. A mask without a surface (all or nothing) gives none."""
-        return cls(np.asarray(image, "float32"), from_crop(mask) if distance is None else distance)
+    def of(cls, image: np.ndarray, mask: np.ndarray | None = None, distance: np.ndarray | None = None) -> "Subject":
+        """A Subject from an image and what is at hand beside it.
 
-    def volume(self, blur, reach):
+        Args:
+            image: (X, Y, Z), masked, in [0, 1].
+            mask: (X, Y, Z); None takes where the image is not 0.
+            distance: as the attribute, where a more exact one than the mask's is at hand; a mask without a surface (all
+                or nothing) has none.
+
+        Raises:
+            InputError: the mask has another shape than the image.
+        """
+        mask = image != 0 if mask is None else np.asarray(mask) != 0
+        if mask.shape != image.shape:
+            raise InputError(f"refine: a mask must have the image's shape {image.shape}, got {mask.shape}")
+        return cls(np.asarray(image, "float32"), mask, from_crop(mask) if distance is None else distance)
+
+    def volume(self, blur: float, reach: float) -> np.ndarray:
         """[X, Y, Z, 2]: the image, blurred, and the distance cut at `reach` (0 without one)."""
         image = ndimage.gaussian_filter(self.image, blur) if blur else self.image
         distance = np.zeros_like(image) if self.distance is None else np.clip(self.distance, -reach, reach)
         return np.stack([image, distance.astype("float32")], axis=-1)
 
 
-def _compare(fixed, warped, sums, count, near, weights):
+def _compare(
+    fixed: Tensor, warped: Tensor, sums: Tensor, count: Tensor, near: Tensor, weights: Tensor
+) -> tuple[Tensor, list[Tensor]]:
     """(value, [LNCC, distance]) of a window against the warped moving volume, both [1, x, y, z, 2]."""
     lncc = ops.sum(local_correlation(fixed[..., :1], warped[..., :1], WINDOW, sums=sums)) / count
     distance = ops.sum(rounded_difference(fixed[..., 1:], warped[..., 1:])) / near
     return -weights[0] * lncc + weights[1] * distance, [lncc, distance]
 
 
-def _value(variables, constants, *, squarings):
+def _value(variables: tuple, constants: tuple, *, squarings: int) -> tuple[Tensor, Tensor]:
     velocity, affine = variables
     fixed, moving, sums, count, near, weights, matrices, scale = constants
     coarse = fields.integrate(velocity, squarings)
@@ -74,7 +100,7 @@ def _value(variables, constants, *, squarings):
 
 
 @functools.cache
-def _function(squarings):
+def _function(squarings: int) -> Callable[..., Any]:
     return value_and_gradients(functools.partial(_value, squarings=squarings))
 
 
@@ -82,8 +108,8 @@ class Objective:
     """The objective on one window.
 
     Args:
-        fixed, moving: Subjects.
-        window: a Window.
+        fixed, moving: the two sides.
+        window: the part of the grid that is compared.
         smoothness: weight of the mean squared gradient of phi (`losses.Diffusion`).
         squarings: of the integration.
         blur: of the images, in full voxels.
@@ -92,7 +118,16 @@ class Objective:
 
     TERMS = ("lncc", "distance", "roughness", "folds")
 
-    def __init__(self, fixed, moving, window, smoothness, squarings, blur=0.0, reach=4.0):
+    def __init__(
+        self,
+        fixed: Subject,
+        moving: Subject,
+        window: Window,
+        smoothness: float,
+        squarings: int,
+        blur: float = 0.0,
+        reach: float = 4.0,
+    ) -> None:
         sides = tuple(round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True))
         volumes = [
             ops.convert_to_numpy(fields.resize(ops.convert_to_tensor(subject.volume(blur, reach)[None]), sides))
@@ -103,27 +138,31 @@ class Objective:
         surface = fixed.distance is not None and moving.distance is not None
         count = max(float(ops.sum(foreground_windows(image, WINDOW))), 1.0)
         near = max(float((np.abs(target[..., 1]) < SurfaceDistance.NEAR).sum()), 1.0)
-        weights = np.float32([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
+        weights = np.array([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT], "float32")
         self.window = window
         self._function = _function(squarings)
         numbers = np.float32(count), np.float32(near), weights
         placed = tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32")
         self._constants = _as_tensors((target, volumes[1], fixed_sums(image, WINDOW), *numbers, *placed))
 
-    def __call__(self, affine, velocity):
-        """(value, terms, gradient by the full grid's affine [3, 4], gradient by the velocity [x, y, z, 3]).
+    def __call__(self, affine: np.ndarray, velocity: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+        """The objective's value and gradients.
 
         Args:
             affine: [3, 4], about the full grid's centre.
             velocity: [x, y, z, 3] in the box, lattice voxels.
+
+        Returns:
+            (value, terms as `TERMS`, gradient by the affine [3, 4], gradient by the velocity [x, y, z, 3]).
         """
         variables = np.asarray(velocity, "float32")[None], self.window.affine(affine)
         value, terms, gradients = self._function(tuple(map(ops.convert_to_tensor, variables)), self._constants)
         by_velocity, by_affine = (ops.convert_to_numpy(gradient) for gradient in gradients)
-        return float(value), ops.convert_to_numpy(terms), self.window.affine_step(by_affine), by_velocity[0]
+        return float(value), ops.convert_to_numpy(terms), self.window.affine_gradient(by_affine), by_velocity[0]
 
 
-def _as_tensors(values):
+def _as_tensors(values: Any) -> Any:
+    """Arrays in nested tuples, as tensors."""
     if isinstance(values, tuple):
         return tuple(_as_tensors(value) for value in values)
     return ops.convert_to_tensor(values)

@@ -67,7 +67,7 @@ def test_the_gradients_way_back_is_the_adjoint_of_the_affines_way_in():
             step, upstream = rng.normal(size=(3, 4)), rng.normal(size=(1, 3, 4))
             there = window.affine(step) - window.affine(np.zeros((3, 4)))
             assert np.sum(there * upstream) == pytest.approx(
-                np.sum(step * window.affine_step(upstream)), rel=1e-4, abs=1e-3
+                np.sum(step * window.affine_gradient(upstream)), rel=1e-4, abs=1e-3
             )
 
 

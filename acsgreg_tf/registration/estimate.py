@@ -1,0 +1,136 @@
+"""The estimated deformation between two vertebrae: by a network, its affine fitted to their surfaces, and refined."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf import metrics
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.surface_affine import fit_affine as fit_to_surfaces
+from acsgreg_tf.ops import Tensor
+from acsgreg_tf.registration.clock import StepProgress
+from acsgreg_tf.registration.deformation import INT_STEPS, Deformation
+from acsgreg_tf.registration.folds import without_folds
+from acsgreg_tf.registration.models import RegistrationNetwork
+from acsgreg_tf.registration.options import Options
+from acsgreg_tf.registration.prepare import VertebraPair
+from acsgreg_tf.registration.refine.result import Refined
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """The estimated deformation, and how it was reached.
+
+    Attributes:
+        deformation: affine and velocity in network space.
+        affine_fit_mm: by how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
+        network_folds: folds of the network's own field (forward differences), before they were removed, or None.
+        refined: the refinement that ended in this deformation, or None.
+    """
+
+    deformation: Deformation
+    affine_fit_mm: float | None = None
+    network_folds: int | None = None
+    refined: Refined | None = None
+
+
+def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bool, remove_folds: bool) -> Estimate:
+    """Affine -> surface fit -> velocity -> fold removal.
+
+    Args:
+        network: what estimates.
+        pair: two vertebrae on grids of the network's shape.
+        fit_affine: fit the affine to the two surfaces, where both vertebrae have one; the velocity goes on from there.
+        remove_folds: smooth the velocity where phi folds.
+
+    Raises:
+        InputError: the network's output is not finite.
+    """
+    inputs = _inputs(pair.fixed.image, pair.moving.image)
+    affine, fit_mm = _affine(network, inputs), None
+    fixed, moving = pair.distances if fit_affine else (None, None)
+    if fixed is not None and moving is not None:
+        first, affine = affine, fit_to_surfaces(fixed, moving, affine).astype(np.float32)
+        fit_mm = _mean_change(affine - first, fixed < 0)
+    deformation = _deformation(network, inputs, affine)
+    if not remove_folds:
+        return Estimate(deformation, fit_mm)
+    return Estimate(without_folds(deformation), fit_mm, metrics.folds(deformation.phi).count)
+
+
+def refined(
+    pair: VertebraPair, start: Estimate | None, options: Options, progress: StepProgress | None = None
+) -> Estimate:
+    """A refinement of an estimate, or of nothing.
+
+    Args:
+        pair: the two vertebrae.
+        start: where it goes on from; None fits the affine to the surfaces and starts without a deformable part.
+        options: its number of steps and smoothness.
+        progress: called as progress(done, total, objective) after each step.
+    """
+    from acsgreg_tf.registration.refine import Subject, refine
+
+    sides = zip((pair.fixed, pair.moving), pair.distances, strict=True)
+    fixed, moving = (Subject.of(vertebra.image, vertebra.label, distance) for vertebra, distance in sides)
+    before = None if start is None else start.deformation
+    outcome = refine(
+        fixed,
+        moving,
+        affine=None if before is None else before.affine,
+        velocity=None if before is None else before.velocity,
+        steps=options.refine,
+        smoothness=options.weight,
+        int_steps=INT_STEPS if before is None else before.int_steps,
+        progress=progress,
+    )
+    return Estimate(outcome.deformation, None if start is None else start.affine_fit_mm, refined=outcome)
+
+
+def run_network(network: RegistrationNetwork, fixed: np.ndarray, moving: np.ndarray) -> Deformation:
+    """A network's own estimate on two crops (X, Y, Z) of its shape: nothing fitted, no folds removed.
+
+    Raises:
+        InputError: the network's output is not finite.
+    """
+    inputs = _inputs(fixed, moving)
+    return _deformation(network, inputs, _affine(network, inputs))
+
+
+def _inputs(fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
+    return {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+
+
+def _affine(network: RegistrationNetwork, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    return _finite(_call(network.affine_net, inputs, training=False))
+
+
+def _deformation(network: RegistrationNetwork, inputs: dict[str, np.ndarray], affine: np.ndarray) -> Deformation:
+    from acsgreg_tf.ops.affine import warp_affine
+
+    m_a = _call(warp_affine, inputs["moving"], affine[None], constant=True)
+    velocity = _finite(_call(network.deformable_net, [inputs["fixed"], m_a], training=False))
+    return Deformation(affine, velocity, tuple(network.inshape), network.arguments["int_steps"])
+
+
+def _call(function: Any, *arguments: Any, **options: Any) -> Tensor:
+    from acsgreg_tf.ops.backend import without_gradients
+
+    return without_gradients(function)(*arguments, **options)
+
+
+def _finite(output: Tensor) -> np.ndarray:
+    """A network's output without the batch axis, numpy."""
+    from keras import ops
+
+    values = ops.convert_to_numpy(output)[0]
+    if not np.isfinite(values).all():
+        raise InputError("the network's output holds a NaN or an infinite number; was it trained?")
+    return values
+
+
+def _mean_change(change: np.ndarray, inside: np.ndarray) -> float:
+    """Mean length in voxels of what a change of an affine [3, 4] does to the voxels inside a mask (X, Y, Z)."""
+    voxels = np.argwhere(inside) - (np.array(inside.shape) - 1) / 2
+    return float(np.linalg.norm(voxels @ change[:, :3].T + change[:, 3], axis=1).mean())

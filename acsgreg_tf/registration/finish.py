@@ -1,0 +1,85 @@
+"""The last step of a registration: the moving scan on the fixed scan's grid, and what a summary says."""
+
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf import metrics
+from acsgreg_tf.geometry import resample, resample_label
+from acsgreg_tf.geometry.transforms import Transform
+from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration.estimate import Estimate
+from acsgreg_tf.registration.prepare import Scan, VertebraPair
+from acsgreg_tf.registration.refine.result import Refined
+
+
+def move(fixed: Scan, moving: Scan, transform: Transform) -> tuple[Image, Image | None]:
+    """The moving image, and the chosen vertebra's label where there is a label map, on the fixed image's grid."""
+    grid = fixed.image.grid
+    moved = Image(resample(moving.image.data, moving.image.grid, grid, transform), grid, f"{moving.image.name} moved")
+    if moving.label_map is None:
+        return moved, None
+    data, name = moving.label_map.data, f"{moving.label_map.name} moved"
+    alone = np.where(data == moving.number, data, 0)
+    return moved, Image(resample_label(alone, moving.label_map.grid, grid, transform), grid, name)
+
+
+def dice_on_fixed_grid(fixed: Scan, moved_seg: Image) -> float:
+    """Dice of the moved label with the fixed label map, on the fixed image's grid."""
+    assert fixed.label_map is not None
+    target, grid = fixed.label_map.data == fixed.number, fixed.image.grid
+    if not fixed.label_map.grid.isclose(grid):
+        target = resample_label(target, fixed.label_map.grid, grid)
+    return metrics.dice(target, moved_seg.data)
+
+
+def summarise(
+    scans: tuple[Scan, Scan],
+    pair: VertebraPair,
+    estimate: Estimate,
+    measures: dict[str, Any],
+    *,
+    model: str,
+    level: str | None,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """A Result's summary; `pipeline.register` lists what it holds.
+
+    Args:
+        scans: fixed and moving.
+        pair: their vertebrae.
+        estimate: the deformation, with its fit, folds and refinement.
+        measures: from `measures.measure`.
+        model: name or path of the network.
+        level: as the user called it, or None.
+        seconds: by step.
+    """
+    fixed, moving = scans
+    refinement = {} if estimate.refined is None else {"refinement": _refinement(estimate.refined)}
+    folds = measures["folds"]
+    if estimate.network_folds is not None:
+        folds = {**folds, "network": estimate.network_folds}
+    return {
+        "fixed": fixed.image.name,
+        "moving": moving.image.name,
+        "model": model,
+        **refinement,
+        "level": level,
+        "label": {"fixed": fixed.number, "moving": moving.number},
+        "cut": {"fixed": pair.fixed.cut, "moving": pair.moving.cut},
+        "warnings": pair.notes,
+        **measures,
+        "folds": folds,
+        "affine_fit_mm": estimate.affine_fit_mm,
+        "seconds": seconds,
+    }
+
+
+def _refinement(refined: Refined) -> dict[str, Any]:
+    return {
+        "steps": refined.steps,
+        "smoothness": refined.smoothness,
+        "stopped": refined.stopped,
+        "objective": {"start": refined.start, "end": refined.end},
+        "terms": refined.terms,
+    }

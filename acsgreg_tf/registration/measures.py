@@ -1,0 +1,80 @@
+"""The moving vertebra at each stage of a registration, and the measures that a summary holds."""
+
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf import metrics
+from acsgreg_tf.anatomy.vertebra import Vertebra
+from acsgreg_tf.geometry import affine_from_network, resample, resample_label
+from acsgreg_tf.geometry.transforms import Transform
+from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration.deformation import Deformation
+from acsgreg_tf.registration.prepare import VertebraPair
+from acsgreg_tf.registration.result import STAGES
+
+Volumes = dict[str, np.ndarray]
+
+
+def stage_transforms(pair: VertebraPair, affine: Transform, whole: Transform) -> dict[str, Transform]:
+    """The transform of each stage, fixed RAS mm -> moving RAS mm; the first lays the grids' centres on each other."""
+    centred = affine_from_network(np.eye(3, 4), pair.fixed.grid, pair.moving.grid)
+    return dict(zip(STAGES, (centred, affine, whole), strict=True))
+
+
+def moving_at_stages(
+    pair: VertebraPair, transforms: dict[str, Transform], label_map: Image | None
+) -> tuple[Volumes, Volumes | None]:
+    """The moving image, and its label where there is a label map, on the fixed vertebra's grid through each transform.
+
+    Args:
+        pair: the two vertebrae.
+        transforms: by stage.
+        label_map: the moving scan's; labels are sampled from it, not from the vertebra's own mask, so only once.
+
+    Returns:
+        (images by stage, boolean labels by stage or None), each (X, Y, Z).
+    """
+    fixed, moving = pair.fixed, pair.moving
+    images = {stage: resample(moving.image, moving.grid, fixed.grid, t) for stage, t in transforms.items()}
+    if label_map is None:
+        return images, None
+    mask = label_map.data == moving.number
+    return images, {stage: resample_label(mask, label_map.grid, fixed.grid, t) for stage, t in transforms.items()}
+
+
+def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformation: Deformation) -> dict[str, Any]:
+    """Similarity, overlap, folds and the inverse's error of a registration; `pipeline.register` says what each is.
+
+    Args:
+        fixed: the target.
+        images: the moving image by stage, from `moving_at_stages`.
+        labels: its label likewise, or None.
+        deformation: the estimate.
+    """
+    from acsgreg_tf.losses import LNCC
+
+    lncc = LNCC(window=9)
+    target, spacing = fixed.image[None, ..., None], fixed.grid.spacing
+    measures: dict[str, Any] = {
+        "lncc": {stage: -float(lncc(target, image[None, ..., None])) for stage, image in images.items()},
+        "ncc": {stage: normalised_correlation(fixed.image, image) for stage, image in images.items()},
+    }
+    if labels is not None:
+        measures["dice"] = {stage: metrics.dice(fixed.label, label) for stage, label in labels.items()}
+        measures["assd_mm"] = {
+            stage: metrics.assd(fixed.label, label, spacing=spacing) for stage, label in labels.items()
+        }
+    folds = metrics.folds(deformation.phi)
+    measures["folds"] = {"count": folds.count, "percent": folds.percent}
+    measures["inverse_error_mm"] = metrics.inverse_consistency_error(
+        deformation.phi, deformation.inverse, spacing=spacing, mask=fixed.image > 0
+    ).mean
+    return measures
+
+
+def normalised_correlation(fixed: np.ndarray, moved: np.ndarray) -> float:
+    """Normalised cross-correlation of two volumes of one shape, -1 to 1; 0 if one of them is constant."""
+    fixed, moved = (volume - volume.mean(dtype=float) for volume in (fixed, moved))
+    scale = np.sqrt((fixed**2).sum() * (moved**2).sum())
+    return float((fixed * moved).sum() / scale) if scale else 0.0

@@ -1,0 +1,43 @@
+"""What can be chosen of a registration, and the rules that the choices follow."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.registration.models import NO_MODEL
+from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, check_smoothness, check_steps
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a pair is registered; `pipeline.register` explains each.
+
+    Attributes:
+        fit_affine: fit the network's affine to the two surfaces.
+        refine: steps of refinement, 0 for none.
+        smoothness: of the refined deformation; None takes the default.
+
+    Raises:
+        InputError: a number that is out of range, or a smoothness without refinement.
+    """
+
+    fit_affine: bool = True
+    refine: int = 0
+    smoothness: float | None = None
+
+    def __post_init__(self) -> None:
+        check_steps(self.refine)
+        if self.smoothness is not None:
+            check_smoothness(self.smoothness)
+            if not self.refine:
+                raise InputError(f"smoothness {self.smoothness:g}: goes with refine")
+
+    @property
+    def weight(self) -> float:
+        """Weight of the refinement's smoothness."""
+        return DEFAULT_SMOOTHNESS if self.smoothness is None else self.smoothness
+
+    def check_model(self, model: Any) -> None:
+        """Raise InputError where the options do not go with a model (a network, its path, None or "none")."""
+        if isinstance(model, str) and model == NO_MODEL and not self.fit_affine:
+            raise InputError("fit_affine False: without a network there is no other affine")

@@ -1,0 +1,149 @@
+"""From what a user names to what the network sees: scans are read, the vertebra is chosen, and cut out of both."""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf.anatomy.levels import label_of, parse_table
+from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.distance import from_crop
+from acsgreg_tf.io.images import Image, as_image, as_label
+
+# A path, a nibabel or SimpleITK image, or an Image.
+Source = str | os.PathLike | Any
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which vertebra is meant: a number, a level, or neither where each label map holds one.
+
+    Attributes:
+        label: the vertebra's number in the label maps.
+        level: its name instead, e.g. "L3".
+        table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a mapping.
+        moving_label, moving_table: the same for the moving label map; None is `label`, `table`.
+    """
+
+    label: int | None = None
+    level: str | None = None
+    table: str | Mapping[str, int] = "verse"
+    moving_label: int | None = None
+    moving_table: str | Mapping[str, int] | None = None
+
+    def check(self, fixed_labels: bool, moving_labels: bool) -> None:
+        """Raise InputError where the attributes contradict each other, or need a label map that is not there.
+
+        Args:
+            fixed_labels: whether there is a fixed label map.
+            moving_labels: whether there is a moving one.
+        """
+        if self.moving_label is not None and (not moving_labels or self.level is not None):
+            raise InputError(f"moving_label {self.moving_label}: goes with a moving label map, and without a level")
+        if self.moving_table is not None and self.level is None:
+            raise InputError(f"moving_table {self.moving_table}: goes with a level")
+        if self.label is not None and self.level is not None:
+            raise InputError(f"label {self.label} and level {self.level}: give one of the two")
+        for name in ("label", "level"):
+            value = getattr(self, name)
+            if value is not None and not (fixed_labels or moving_labels):
+                raise InputError(f"{name} {value}: needs a label map to look it up in")
+
+    def fixed_number(self) -> int | None:
+        """The number asked for in the fixed label map; None is the only one that it holds.
+
+        Raises:
+            InputError: the table is none, or lacks the level.
+        """
+        return self.label if self.level is None else _number_of(self.level, self.table)
+
+    def moving_number(self) -> int | None:
+        """The same for the moving label map."""
+        if self.level is None:
+            return self.label if self.moving_label is None else self.moving_label
+        return _number_of(self.level, self.table if self.moving_table is None else self.moving_table)
+
+
+def _number_of(level: str, table: str | Mapping[str, int]) -> int:
+    return label_of(level, parse_table(table) if isinstance(table, str) else table)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One side of a pair as it was read and checked.
+
+    Attributes:
+        image: intensities.
+        label_map: its label map, on whatever grid, or None for an image that shows one vertebra alone.
+        number: the chosen vertebra's number in the label map; None before `select`, and without a label map.
+    """
+
+    image: Image
+    label_map: Image | None = None
+    number: int | None = None
+
+
+def read_scan(image: Source | Scan, label_map: Source | None = None) -> Scan:
+    """Read and check an image and its label map; a Scan passes unchanged.
+
+    Raises:
+        InputError: as `io.images.as_image` and `as_label`.
+    """
+    if isinstance(image, Scan):
+        return image
+    return Scan(as_image(image), None if label_map is None else as_label(label_map))
+
+
+def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]:
+    """The two scans with the number of the vertebra that is meant; a scan with a number passes unchanged.
+
+    Raises:
+        InputError: the selection contradicts itself, or a label map does not hold what is meant.
+    """
+    selection.check(fixed.label_map is not None, moving.label_map is not None)
+    return _picked(fixed, selection.fixed_number), _picked(moving, selection.moving_number)
+
+
+def _picked(scan: Scan, number: Any) -> Scan:
+    if scan.label_map is None or scan.number is not None:
+        return scan
+    return replace(scan, number=pick_label(scan.label_map, number()))
+
+
+@dataclass(frozen=True, eq=False)
+class VertebraPair:
+    """Two vertebrae in network space, on grids of one shape."""
+
+    fixed: Vertebra
+    moving: Vertebra
+
+    @cached_property
+    def distances(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Signed distances (X, Y, Z) in voxels to both surfaces, each None without one. Computed lazily; cached."""
+        with ThreadPoolExecutor(2) as pool:
+            fixed, moving = pool.map(from_crop, (self.fixed.share, self.moving.share))
+        return fixed, moving
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should be told about the two, one line each."""
+        return [*self.fixed.notes, *self.moving.notes]
+
+
+def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
+    """Cut the vertebra out of both scans, as the network sees it.
+
+    Args:
+        fixed: the fixed scan, from `select`.
+        moving: the moving scan, likewise.
+        shape: (X, Y, Z) of the network's grid.
+
+    Raises:
+        InputError: as `anatomy.vertebra.extract`.
+    """
+    return VertebraPair(*(extract(scan.image, scan.label_map, scan.number, shape) for scan in (fixed, moving)))

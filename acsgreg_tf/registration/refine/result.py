@@ -1,0 +1,40 @@
+"""The outcome of a refinement."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acsgreg_tf.registration.deformation import Deformation
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A refined deformation, and how its objective went down.
+
+    Attributes:
+        deformation: the best one seen; its phi does not fold.
+        start, end: the objective on the full images, before and after; end <= start unless folds had to be removed. NaN
+            without deformable steps, or where it was stopped before the first.
+        terms: the objective's parts at the end, by name.
+        steps: how many steps were taken.
+        smoothness: weight of the displacement's mean squared gradient.
+        stopped: whether Ctrl-C ended it early.
+    """
+
+    deformation: Deformation
+    start: float
+    end: float
+    terms: dict[str, float]
+    steps: int
+    smoothness: float
+    stopped: bool
+
+    @property
+    def affine(self) -> np.ndarray:
+        """[3, 4] float32, voxels about the full grid's centre."""
+        return self.deformation.affine
+
+    @property
+    def velocity(self) -> np.ndarray:
+        """[x, y, z, 3] float32, stationary, voxels of its own grid."""
+        return self.deformation.velocity

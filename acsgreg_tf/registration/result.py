@@ -1,0 +1,64 @@
+"""What a registration returns."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acsgreg_tf.anatomy.vertebra import Vertebra
+from acsgreg_tf.geometry import Affine, Composite
+from acsgreg_tf.geometry.transforms import Transform
+from acsgreg_tf.io.images import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The moving vertebra with centres laid on each other, after the affine, and after both parts.
+STAGES = ("before", "affine", "deformable")
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A registration's outputs. Transforms are in RAS mm and pull: fixed -> moving.
+
+    Attributes:
+        moved: the moving image on the fixed image's grid, an Image with float32 data. It is the whole image, not
+            masked, sampled once (linearly) through `transform`; 0 where the moving image does not reach.
+        moved_seg: the moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
+        transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The deformable part
+            lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
+        inverse: its inverse, moving RAS mm -> fixed RAS mm, from `Deformation.inverse` and the inverse affine.
+        affine: the affine part alone, fixed RAS mm -> moving RAS mm.
+        velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, smoothed where it folded.
+        displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
+        fixed, moving: each Vertebra as the network saw it.
+        images: {"before", "affine", "deformable"}: the moving Vertebra's image (X, Y, Z) on the fixed vertebra's grid,
+            centres laid on each other, after the affine, after both.
+        labels: the moving label (X, Y, Z), bool, likewise, or None unless both labels were there.
+        summary: plain numbers and words about it, ready for json; `register` lists them.
+    """
+
+    moved: Image
+    moved_seg: Image | None
+    transform: Composite
+    inverse: Transform
+    affine: Affine
+    velocity: np.ndarray
+    displacement: np.ndarray
+    fixed: Vertebra
+    moving: Vertebra
+    images: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray] | None
+    summary: dict[str, Any]
+
+    def figure(self, title: str | None = None) -> "Figure":
+        """A matplotlib Figure of the vertebra before and after; write it with `registration.figure.save_figure`."""
+        from acsgreg_tf.registration.figure import registration_figure
+
+        labels: dict[str, Any] | None = self.labels and {
+            "fixed": self.fixed.label,
+            "moving": self.labels["before"],
+            "moved": self.labels["deformable"],
+        }
+        images = (self.images[stage] for stage in STAGES)
+        return registration_figure(self.fixed.image, *images, self.displacement, labels, title=title)
