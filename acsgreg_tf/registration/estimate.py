@@ -107,10 +107,12 @@ def _affine(network: RegistrationNetwork, inputs: dict[str, np.ndarray]) -> np.n
 
 
 def _deformation(network: RegistrationNetwork, inputs: dict[str, np.ndarray], affine: np.ndarray) -> Deformation:
+    from keras import ops
+
     from acsgreg_tf.ops.affine import warp_affine
 
     m_a = _call(warp_affine, inputs["moving"], affine[None], constant=True)
-    velocity = _finite(_call(network.deformable_net, [inputs["fixed"], m_a], training=False))
+    velocity = _finite(_call(network.deformable_net, [ops.convert_to_tensor(inputs["fixed"]), m_a], training=False))
     return Deformation(affine, velocity, tuple(network.inshape), network.arguments["int_steps"])
 
 

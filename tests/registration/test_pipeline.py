@@ -14,9 +14,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, resample
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.io.transforms import to_sitk, to_sitk_transform, write_transform
-from acsgreg_tf.ops import fields
-from acsgreg_tf.registration import default_model, load_model, register, run_network
-from acsgreg_tf.registration.pipeline import STEPS
+from acsgreg_tf.registration import STEPS, default_model, load_model, register, run_network
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS
 from tests.registration.cases import (
     BOX,
@@ -190,7 +188,7 @@ def test_the_inverse_undoes_the_transform_inside_the_vertebra():
     )
 
 
-def test_a_network_whose_field_folds_gives_a_transform_that_does_not():
+def test_a_network_whose_field_folds_yields_a_transform_that_does_not():
     """The velocity is smoothed where it folds, and left alone far from there."""
     velocity = smooth_velocity((16, 16, 16), 1.5)
     velocity[7:10, 7:10, 7:10] += np.random.default_rng(0).normal(scale=3, size=(3, 3, 3, 3)).astype("float32")
@@ -270,8 +268,8 @@ def test_labels_of_two_tools():
         "fixed": None,
         "moving": 29,
     }
-    assert refused(fixed, moving, **given, label=NUMBER, moving_table="verse") == "moving_table: goes with a level"
-    assert refused(fixed, moving, **given, level="L3", moving_label=29).startswith("moving label 29: goes with")
+    assert "moving_table verse: goes with" in refused(fixed, moving, **given, label=NUMBER, moving_table="verse")
+    assert "moving_label 29: goes with" in refused(fixed, moving, **given, level="L3", moving_label=29)
 
 
 def test_without_surfaces_the_networks_affine_stays():
@@ -287,9 +285,8 @@ def test_without_surfaces_the_networks_affine_stays():
 
 def test_without_a_network_there_is_no_other_affine():
     ct, label = one_millimetre()
-    assert refused(ct, ct, fixed_seg=label, moving_seg=label, label=NUMBER, model="none", fit_affine=False) == (
-        "fit_affine False: without a network there is no other affine"
-    )
+    both = {"fixed_seg": label, "moving_seg": label, "label": NUMBER}
+    assert "fit_affine False" in refused(ct, ct, **both, model="none", fit_affine=False)
 
 
 # any input
@@ -414,11 +411,11 @@ def test_whole_scans_without_a_fault_give_no_warning():
     assert result.summary["cut"] == {"fixed": False, "moving": False} and result.summary["warnings"] == []
 
 
-def test_the_summary_is_plain_json_and_progress_is_told():
-    told = []
-    result = run(KnownNetwork(), one_millimetre(), one_millimetre(), progress=told.append)
+def test_the_summary_is_plain_json_and_progress_is_reported():
+    steps = []
+    result = run(KnownNetwork(), one_millimetre(), one_millimetre(), progress=steps.append)
     assert json.loads(json.dumps(result.summary)) == result.summary
-    assert told == list(result.summary["seconds"])[:-1]
+    assert steps == list(result.summary["seconds"])[:-1]
     assert result.summary["seconds"]["total"] >= max(result.summary["seconds"].values())
 
 
@@ -440,16 +437,16 @@ def refined(monkeypatch, model, **options):
 
 
 @pytest.mark.trains
-def test_refinement_betters_the_networks_answer(monkeypatch):
-    told, network = [], KnownNetwork(inshape=SMALL_BOX)
+def test_refinement_improves_the_networks_estimate(monkeypatch):
+    steps, network = [], KnownNetwork(inshape=SMALL_BOX)
     plain = refined(monkeypatch, network)
-    result = refined(monkeypatch, network, refine=16, refine_progress=lambda *step: told.append(step))
+    result = refined(monkeypatch, network, refine=16, refine_progress=lambda *step: steps.append(step))
     assert "refinement" not in plain.summary and "refining" not in plain.summary["seconds"]
     found = result.summary["refinement"]
     assert found["steps"] == 16 and not found["stopped"] and found["smoothness"] == DEFAULT_SMOOTHNESS
     assert found["objective"]["end"] < found["objective"]["start"] - 0.1
     assert set(found["terms"]) == {"lncc", "distance", "roughness", "folds"}
-    assert [step[:2] for step in told] == [(i + 1, 16) for i in range(16)]
+    assert [step[:2] for step in steps] == [(i + 1, 16) for i in range(16)]
     assert result.summary["dice"]["deformable"] > max(plain.summary["dice"]["deformable"], 0.9)
     assert result.summary["folds"]["count"] == 0 and result.summary["inverse_error_mm"] < 0.1
     assert json.loads(json.dumps(result.summary)) == result.summary
@@ -490,26 +487,23 @@ def test_a_refinement_that_is_stopped_leaves_a_whole_result(monkeypatch):
 def test_bad_numbers_of_refinement_are_refused():
     ct, label = one_millimetre()
     both = {"fixed_seg": label, "moving_seg": label, "label": NUMBER, "model": KnownNetwork()}
-    assert refused(ct, ct, **both, refine=-3) == "refine -3: must be a whole number of steps, and not negative"
-    assert refused(ct, ct, **both, refine=2.5).startswith("refine 2.5: must be a whole number")
-    assert refused(ct, ct, **both, smoothness=2.0) == "smoothness 2.0: goes with refine"
-    assert "smoothness must be a number and not negative, got -1" in refused(ct, ct, **both, refine=3, smoothness=-1)
+    assert "refine -3: must be a whole number" in refused(ct, ct, **both, refine=-3)
+    assert "refine 2.5: must be a whole number" in refused(ct, ct, **both, refine=2.5)
+    assert "smoothness 2: goes with refine" in refused(ct, ct, **both, smoothness=2.0)
+    assert "smoothness -1: must be a number" in refused(ct, ct, **both, refine=3, smoothness=-1)
 
 
-def test_run_network_gives_what_register_uses():
+def test_run_network_is_what_register_uses():
     network = bending()
     result = run(network, oblique_fixed(), oblique_moving())
-    found = run_network(network, result.fixed.image, result.moving.image)
-    assert set(found) == {"affine", "velocity", "phi", "inverse"}
-    np.testing.assert_array_equal(found["phi"], result.displacement)
-    np.testing.assert_array_equal(found["velocity"], result.velocity)
-    exp_minus = fields.resize_displacement(fields.integrate(-network.velocity[None]), BOX)
-    error, plain = (
-        metrics.inverse_consistency_error(found["phi"], inverse, spacing=(1, 1, 1), mask=result.fixed.label).mean
-        for inverse in (found["inverse"], np.array(exp_minus)[0])
-    )
-    assert error == result.summary["inverse_error_mm"] and 0 < error < plain
-    with pytest.raises(InputError, match="answer holds a NaN"):
+    deformation = run_network(network, result.fixed.image, result.moving.image)
+    np.testing.assert_array_equal(deformation.phi, result.displacement)
+    np.testing.assert_array_equal(deformation.velocity, result.velocity)
+    error = metrics.inverse_consistency_error(
+        deformation.phi, deformation.inverse, spacing=(1, 1, 1), mask=result.fixed.label
+    ).mean
+    assert error == result.summary["inverse_error_mm"] > 0
+    with pytest.raises(InputError, match="output holds a NaN"):
         run_network(KnownNetwork(np.full((3, 4), np.nan)), result.fixed.image, result.moving.image)
 
 
@@ -543,23 +537,18 @@ def test_models_that_cannot_register_are_refused(tmp_path):
     (tmp_path / "text.h5").write_text("hello")
     assert refused(crop, crop, model=tmp_path / "text.h5").endswith("text.h5: not an HDF5 file")
     AffineNet(BOX, (2,)).save(tmp_path / "affine.h5")
-    assert refused(crop, crop, model=tmp_path / "affine.h5").endswith(
-        "holds AffineNet, expected ACSGRegNet or AVoxelMorph"
-    )
-    assert refused(crop, crop, model=3) == "a model must be a network of this package or its path, got int"
+    assert "affine.h5: holds AffineNet" in refused(crop, crop, model=tmp_path / "affine.h5")
+    assert "got int" in refused(crop, crop, model=3)
     spoilt = save_network(tmp_path / "spoilt.h5", spoilt=True)
-    assert (
-        refused(crop, crop, model=spoilt)
-        == f"{spoilt}: holds weights that are NaN or infinite; its training went wrong"
-    )
-    assert "answer holds a NaN" in refused(crop, crop, model=KnownNetwork(np.full((3, 4), np.nan)))
+    assert f"{spoilt}: holds weights that are NaN" in refused(crop, crop, model=spoilt)
+    assert "output holds a NaN" in refused(crop, crop, model=KnownNetwork(np.full((3, 4), np.nan)))
 
 
 def test_without_a_shipped_network_one_must_be_given(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "acsgreg_tf.registration.models.__file__", str(tmp_path / "acsgreg_tf" / "registration" / "models.py")
     )
-    with pytest.raises(InputError, match="this installation came without its network; give a model"):
+    with pytest.raises(InputError, match="acsgreg_lumbar.h5: this installation came without"):
         default_model()
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "acsgreg_lumbar.h5").touch()
@@ -572,14 +561,15 @@ def test_without_a_shipped_network_one_must_be_given(monkeypatch, tmp_path):
 def test_contradicting_or_missing_levels():
     ct, label = one_millimetre()
     both = {"fixed_seg": label, "moving_seg": label, "model": KnownNetwork()}
-    assert refused(ct, ct, **both, label=22, level="L3") == "label 22 and level L3: give one of the two"
-    assert refused(ct, ct, level="L3", model=KnownNetwork()) == "level L3: needs label maps to look it up in"
+    assert "label 22 and level L3: give one" in refused(ct, ct, **both, label=22, level="L3")
+    assert "level L3: needs a label map" in refused(ct, ct, level="L3", model=KnownNetwork())
+    assert "label 22: needs a label map" in refused(ct, ct, label=22, model=KnownNetwork())
     assert "level 'L9': not in the label table" in refused(ct, ct, **both, level="L9")
-    assert refused(ct, ct, **both, level="L5") == "scan_seg: does not hold label 24; it holds 21, 22"
+    assert "scan_seg: does not hold label 24" in refused(ct, ct, **both, level="L5")
     assert "say which one" in refused(ct, ct, **both)
     lacking = Image(np.where(label.data == 22, 21, 0), label.grid, "other_seg")
     message = refused(ct, ct, fixed_seg=label, moving_seg=lacking, label=22, model=KnownNetwork())
-    assert message == "other_seg: does not hold label 22; it holds 21"
+    assert "other_seg: does not hold label 22" in message
 
 
 @pytest.mark.parametrize("swap", [False, True])

@@ -97,8 +97,10 @@ def comparison_figure(
     for part, (name, (m_a, m_d, phi)) in zip(parts, methods.items()):
         part.suptitle(name, fontsize=9, x=0.01, ha="left", fontweight="bold")
         axes = part.subplots(2, 6, squeeze=False, gridspec_kw={"height_ratios": heights[:2]})
-        _draw_images(axes, views, {"m (moving)": moving, "f (fixed)": fixed, "m_a (affine)": m_a, "m_d (final)": m_d},
-        window) key = draw_displacement(axes[:, 4:], views, phi, millimetres, reach) _finish_rows(axes, views)
+        shown = {"m (moving)": moving, "f (fixed)": fixed, "m_a (affine)": m_a, "m_d (final)": m_d}
+        _draw_images(axes, views, shown, window)
+        key = draw_displacement(axes[:, 4:], views, phi, millimetres, reach)
+        _finish_rows(axes, views)
     note = f"grey window {window[0]:.4g} to {window[1]:.4g}; {key}; red dots are folds"
     figure.supxlabel(note, x=0.02, ha="left", fontsize=7)
     if title is not None:

@@ -7,7 +7,6 @@ from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
 from acsgreg_tf.synthesis import phantom
 from tests.helpers import about_centre, smooth_field, turned
-from tests.ops.cases import after_displacement
 
 # Small enough that nothing is worth a compilation by XLA; shapes are shared, so that they are traced once.
 SHAPE, LATTICE = (24, 24, 16), (12, 12, 8)
@@ -59,23 +58,17 @@ def known(peak=1.2, seed=3):
     return velocity[0], np.array(fields.resize_displacement(fields.integrate(velocity), SHAPE))[0]
 
 
-def displacement(refined, shape, int_steps=7):
-    """phi = exp(v) of an answer, (X, Y, Z, 3)."""
-    return np.array(fields.resize_displacement(fields.integrate(refined.velocity[None], int_steps), shape))[0]
-
-
-def whole(refined, shape):
-    """The displacement of an answer's phi and affine together, (X, Y, Z, 3)."""
-    return np.array(after_displacement(refined.affine[None], displacement(refined, shape)[None]))[0]
+def whole(refined):
+    """The displacement of a refinement's phi and affine together, (X, Y, Z, 3)."""
+    phi, affine = refined.deformation.phi, refined.affine
+    grid = about_centre(phi.shape[:3])
+    return (grid + phi) @ affine[:, :3].T + affine[:, 3] - grid
 
 
 def moved(refined, mask):
     """A mask through phi and the affine, sampled linearly and cut at 0.5."""
-    phi = displacement(refined, mask.shape)[None]
-    return (
-        np.array(affine_ops.warp_jointly(mask[None, ..., None].astype("float32"), refined.affine[None], phi))[0, ..., 0]
-        > 0.5
-    )
+    image, phi = mask[None, ..., None].astype("float32"), refined.deformation.phi[None]
+    return np.array(affine_ops.warp_jointly(image, refined.affine[None], phi))[0, ..., 0] > 0.5
 
 
 def vertebra(seed, level, angles=(0, 0, 0), scale=1.0, wedge=0.0):

@@ -1,0 +1,32 @@
+"""Removal of folds from a velocity: it always ends, and changes nothing that is far from a fold."""
+
+import numpy as np
+import pytest
+
+from acsgreg_tf import metrics
+from acsgreg_tf.registration.deformation import Deformation
+from acsgreg_tf.registration.folds import without_folds
+from tests.helpers import noise
+from tests.registration.refine.cases import IDENTITY, LATTICE, SHAPE, known
+
+
+@pytest.mark.parametrize("kind", ["noise", "a patch of noise", "far too strong"])
+def test_folds_are_smoothed_out_of_any_velocity(kind):
+    velocity, rounds = noise((*LATTICE, 3), 1.5), {}
+    if kind == "a patch of noise":
+        velocity = np.zeros((*LATTICE, 3), "float32")
+        velocity[4:7, 5:8, 3:6] = noise((3, 3, 3, 3), 4.0)
+    if kind == "far too strong":  # with two rounds of smoothing only, the rest has to be weakened
+        velocity, rounds = 20 * velocity, {"rounds": 2}
+    folding = Deformation(IDENTITY, velocity, SHAPE)
+    assert metrics.folded_cells(folding.phi).any()
+    smooth = without_folds(folding, **rounds)
+    assert not metrics.folded_cells(smooth.phi).any() and metrics.folds(smooth.phi).count == 0
+    np.testing.assert_array_equal(smooth.affine, IDENTITY)
+    if kind == "a patch of noise":
+        np.testing.assert_array_equal(smooth.velocity[0], velocity[0])
+
+
+def test_a_velocity_without_folds_is_left_alone():
+    deformation = Deformation(IDENTITY, known()[0], SHAPE)
+    assert without_folds(deformation) is deformation
