@@ -10,7 +10,7 @@ from acsgreg_tf.registration.estimate import run_network
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.pipeline import register
-from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select
+from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select, shared_levels
 from acsgreg_tf.registration.result import STAGES, Result
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "register",
     "run_network",
     "select",
+    "shared_levels",
 ]

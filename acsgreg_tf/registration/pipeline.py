@@ -101,7 +101,7 @@ def register(
         measures = measure(pair.fixed, images, labels, result.deformation)
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
-    name = os.fspath(model) if network is None or isinstance(model, (str, os.PathLike)) else network.name
+    name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else getattr(network, "name", NO_MODEL)
     return Result(
         moved=moved,
         moved_seg=moved_seg,

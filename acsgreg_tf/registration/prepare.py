@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acsgreg_tf.anatomy.levels import label_of, parse_table
+from acsgreg_tf.anatomy.levels import label_of, levels_in, parse_table
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
@@ -69,8 +69,12 @@ class Selection:
         return _number_of(self.level, self.table if self.moving_table is None else self.moving_table)
 
 
+def _table_of(table: str | Mapping[str, int]) -> Mapping[str, int]:
+    return parse_table(table) if isinstance(table, str) else table
+
+
 def _number_of(level: str, table: str | Mapping[str, int]) -> int:
-    return label_of(level, parse_table(table) if isinstance(table, str) else table)
+    return label_of(level, _table_of(table))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +117,40 @@ def _picked(scan: Scan, number: Any) -> Scan:
     if scan.label_map is None or scan.number is not None:
         return scan
     return replace(scan, number=pick_label(scan.label_map, number()))
+
+
+def _levels_in(scan: Scan, table: Mapping[str, int]) -> list[str]:
+    if scan.label_map is None:
+        raise InputError(f"levels: {scan.image.name} has no label map to look them up in")
+    return levels_in(scan.label_map.data, table)
+
+
+def shared_levels(wanted: str, fixed: Scan, moving: Scan, selection: Selection) -> list[str]:
+    """The levels to register between two scans, named and ordered as in the fixed label map's table.
+
+    Args:
+        wanted: names such as "L1,L3", or "all" for those that both label maps hold.
+        fixed: a scan with a label map.
+        moving: likewise.
+        selection: with the tables of the two.
+
+    Raises:
+        InputError: a level is not in the table, or, of all, none is in both label maps.
+    """
+    table = _table_of(selection.table)
+    if wanted.strip().lower() != "all":
+        numbers = [label_of(name, table) for name in wanted.split(",")]
+        return [level for level, number in table.items() if number in numbers]
+    moving_table = table if selection.moving_table is None else _table_of(selection.moving_table)
+    in_fixed, in_moving = _levels_in(fixed, table), _levels_in(moving, moving_table)
+    shared = [level for level in in_fixed if level.lower() in {other.lower() for other in in_moving}]
+    if not shared:
+        sides = ((fixed, in_fixed), (moving, in_moving))
+        names = "; ".join(
+            f"{scan.label_map and scan.label_map.name} holds {', '.join(held) or 'none'}" for scan, held in sides
+        )
+        raise InputError(f"levels all: no level is in both label maps: {names}")
+    return shared
 
 
 @dataclass(frozen=True, eq=False)

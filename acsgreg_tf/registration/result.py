@@ -55,10 +55,9 @@ class Result:
         """A matplotlib Figure of the vertebra before and after; write it with `registration.figure.save_figure`."""
         from acsgreg_tf.registration.figure import registration_figure
 
-        labels: dict[str, Any] | None = self.labels and {
-            "fixed": self.fixed.label,
-            "moving": self.labels["before"],
-            "moved": self.labels["deformable"],
-        }
-        images = (self.images[stage] for stage in STAGES)
-        return registration_figure(self.fixed.image, *images, self.displacement, labels, title=title)
+        labels = None
+        if self.labels is not None and self.fixed.label is not None:
+            moving, moved = self.labels["before"], self.labels["deformable"]
+            labels = {"fixed": self.fixed.label, "moving": moving, "moved": moved}
+        before, affine, deformable = (self.images[stage] for stage in STAGES)
+        return registration_figure(self.fixed.image, before, affine, deformable, self.displacement, labels, title=title)

@@ -8,8 +8,7 @@ import pytest
 from acsgreg_tf.cli.test import main
 from acsgreg_tf.cohort.manifest import Sample, write_manifest
 from acsgreg_tf.cohort.split import make_split, write_split
-from acsgreg_tf.registration.refine.optimise import _Run
-from tests.registration.cases import grid_about, save, save_network, scan
+from tests.registration.cases import grid_about, interrupt_refinement, save, save_network, scan
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +76,7 @@ def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, cap
 def test_ctrl_c_while_refining_leaves_no_row_of_a_refinement_cut_short(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
 
-    def interrupted(self, *values):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(_Run, "_tick", interrupted)
+    interrupt_refinement(monkeypatch, after=0)
     options = [
         "--pairs",
         str(cases / "pairs.csv"),

@@ -1,5 +1,7 @@
 """A small made-up vertebra that can be sampled on any grid, and networks whose answer is known."""
 
+import itertools
+
 import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -118,6 +120,20 @@ class CentroidNetwork(KnownNetwork):
         affine = np.eye(3, 4)
         affine[:, 3] = places[1] - places[0]
         return affine
+
+
+def interrupt_refinement(monkeypatch, after):
+    """Make Ctrl-C happen once, after so many steps of the next refinement."""
+    from acsgreg_tf.registration.refine.objective import Objective
+
+    evaluate, calls = Objective.__call__, itertools.count()
+
+    def interrupted(self, *arguments):
+        if next(calls) == after + 1:  # the start is evaluated first, then each step
+            raise KeyboardInterrupt
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Objective, "__call__", interrupted)
 
 
 def save_network(path, inshape=BOX, spoilt=False):

@@ -1,4 +1,4 @@
-"""The deformation of a pair: phi and its inverse by known answers, made once, and the world transform that they make."""
+"""The deformation of a pair: phi and its inverse by known answers, computed once, and the world transform."""
 
 import numpy as np
 import pytest

@@ -29,7 +29,7 @@ def check_steps(steps: Any) -> None:
 def check_smoothness(smoothness: float) -> None:
     """Raise InputError unless `smoothness` is a finite number, 0 or more."""
     if not (math.isfinite(smoothness) and smoothness >= 0):
-        raise InputError(f"smoothness {smoothness}: must be a number and not negative")
+        raise InputError(f"smoothness {smoothness:g}: must be a number and not negative")
 
 
 def __getattr__(name: str) -> Any:
