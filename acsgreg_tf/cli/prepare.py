@@ -1,34 +1,40 @@
 """Crop the vertebrae of CTs with label maps: 1 mm, RAS, masked, in [0, 1], with a manifest that training reads.
 
---data is a VerSe / BIDS tree (.._ct and .._seg-vert_msk), an nnU-Net data set (imagesTr, labelsTr), or a CSV list of scans with
-the columns image,label[,person,level,number]. A second run does what is missing, so a run that was stopped is started again with
-the same command. A scan that cannot be used is a line of the manifest, with the reason in its notes."""
+--data is a VerSe / BIDS tree (.._ct and .._seg-vert_msk), an nnU-Net data set (imagesTr, labelsTr), or a CSV list of
+scans with the columns image,label[,person,level,number]. A second run does what is missing, so a run that was stopped
+is started again with the same command. A scan that cannot be used is a line of the manifest, with the reason in its
+notes.
+"""
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from acsgreg_tf.anatomy.levels import label_of, parse_table
 from acsgreg_tf.cli import common, split
-from acsgreg_tf.cohort.prepare import MANIFEST, Preparation, prepare
-from acsgreg_tf.cohort.scans import LAYOUTS, find_scans
+from acsgreg_tf.cohort.crops import Preparation
+from acsgreg_tf.cohort.manifest import Sample
+from acsgreg_tf.cohort.prepare import MANIFEST, prepare
+from acsgreg_tf.cohort.scans import LAYOUTS, Scan, find_scans
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(prepare_files, _parser(), arguments)
+    return common.run(_prepare, _parser(), arguments)
 
 
-def _parser():
+def _parser() -> common.Parser:
     parser = common.Parser(prog="prepare.py", description=__doc__)
     parser.add_argument("--data", required=True, help="folder of scans, or a CSV list of them")
     parser.add_argument(
         "--out", required=True, help="folder for crops/ and manifest.csv; what is already there is kept"
     )
-    parser.add_argument("--layout", choices=LAYOUTS, help="of --data; default: told by what is there")
+    parser.add_argument("--layout", choices=LAYOUTS, help="of --data; default: from what is there")
     parser.add_argument("--levels", default="L1,L2,L3,L4,L5", help="which to crop (default: %(default)s)")
     parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")
     parser.add_argument(
@@ -58,8 +64,7 @@ def _parser():
     return parser
 
 
-def prepare_files(options):
-    """Make the cohort that the parsed `options` describe."""
+def _prepare(options: argparse.Namespace) -> None:
     table = parse_table(options.table)
     levels = tuple(dict.fromkeys(name.strip() for name in options.levels.split(",")))
     for level in levels:
@@ -74,7 +79,7 @@ def prepare_files(options):
     scans = find_scans(options.data, options.layout)
     with tqdm(total=len(scans), unit="scan", disable=None) as bar:
 
-        def progress(scan, samples):
+        def progress(scan: Scan, samples: list[Sample]) -> None:
             bar.update()
             for sample in samples:
                 if sample.notes and not sample.notes.startswith("intensities simulated"):
@@ -86,7 +91,7 @@ def prepare_files(options):
     split.write(options, samples, Path(options.out) / MANIFEST)
 
 
-def _report(scans, samples, manifest):
+def _report(scans: list[Scan], samples: list[Sample], manifest: Path) -> None:
     shown = [s for s in samples if s.image]
     cut = sum(s.whole == "cut" for s in shown)
     faults = len(samples) - len(shown)

@@ -1,12 +1,16 @@
 """The options of prepare.py and generate.py that say who is tested, and the files that follow from them."""
 
-from acsgreg_tf.cohort.manifest import usable
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from acsgreg_tf.cohort.manifest import Sample, usable
 from acsgreg_tf.cohort.pairs import ordered_pairs, write_pairs
 from acsgreg_tf.cohort.split import KINDS, make_split, write_split
 
 
-def add_options(parser):
-    """The options; `write` reads them, and the command's own --seed."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options; `write` reads them, and the command's own --seed."""
     split = parser.add_argument_group("split (written beside the manifest, with the pairs to test)")
     split.add_argument(
         "--split",
@@ -26,11 +30,16 @@ def add_options(parser):
     split.add_argument("--include-cut", action="store_true", help="use vertebrae that are not whole, too")
 
 
-def write(options, samples, manifest):
-    """Split the Samples of a manifest as the parsed options say, if they do, and write the split and its test pairs.
+def write(options: argparse.Namespace, samples: Sequence[Sample], manifest: Path) -> None:
+    """Write the split of a cohort and its test pairs beside the manifest, if --split asks for one.
+
+    Args:
+        options: The parsed options.
+        samples: Of the manifest.
+        manifest: Its path.
 
     Raises:
-        InputError: numbers that the samples do not allow, or a folder that cannot be written.
+        InputError: Numbers that the samples do not allow, or a folder that cannot be written.
     """
     if not options.split:
         return

@@ -1,10 +1,21 @@
 """What train.py trains on: lists of crops, a cohort's manifest, or vertebrae generated on the fly."""
 
+import argparse
+from collections.abc import Sequence
+
+from acsgreg_tf.cohort.dataset import VertebraDataset, Vertebrae, read_list
+from acsgreg_tf.cohort.generated import GeneratedVertebrae
+from acsgreg_tf.cohort.manifest import Sample, read_manifest, usable
+from acsgreg_tf.cohort.pairs import mixed_pairs
+from acsgreg_tf.cohort.split import read_split
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.tables import read_lines
+from acsgreg_tf.synthesis.generator import CohortGenerator
+from acsgreg_tf.synthesis.sources import read_sources
 
 
-def add_options(parser):
-    """The options that say what to train on."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what to train on."""
     data = parser.add_argument_group("data (one of --img-list, --manifest, --generate)")
     source = data.add_mutually_exclusive_group(required=True)
     source.add_argument("--img-list", metavar="TXT", help="file with one image crop a line: [0, 1], masked, one shape")
@@ -64,27 +75,29 @@ def add_options(parser):
     )
 
 
-def load(options):
-    """(training vertebrae, held-out ones or None) of the parsed options.
+def load(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDataset | None]:
+    """The vertebrae to train on, and held-out ones or None, of the parsed options.
 
     Raises:
-        InputError: options that do not go together, and whatever the files' readers refuse.
+        InputError: Options that do not go together, and whatever the readers of the files refuse.
     """
     _check(options)
+    train: VertebraDataset
+    held_out: VertebraDataset | None = None
     if options.generate is not None:
-        train, held_out = _generated(options), None
+        train = _generated(options)
     elif options.manifest:
         train, held_out = _cohort(options)
     else:
-        train, held_out = _listed(options), None
+        train = _listed(options)
     if options.val_img_list:
         if bool(options.val_seg_list) != train.has_labels:
             raise InputError("--val-seg-list must be given where the training data have masks, and only there")
-        held_out = _vertebrae(options.val_img_list, options.val_seg_list, options.val_group_list, train.inshape)
+        held_out = _held_out_list(options, train.inshape)
     return train, held_out
 
 
-def _check(options):
+def _check(options: argparse.Namespace) -> None:
     goes_with = {
         "--img-list": ("img_prefix", "img_suffix", "seg_list", "seg_prefix", "seg_suffix", "group_list"),
         "--manifest": ("split", "pairs_per_sample"),
@@ -99,11 +112,7 @@ def _check(options):
         raise InputError("--spacing: goes with --generate; crops have the voxels that they have")
 
 
-def _generated(options):
-    from acsgreg_tf.cohort.generated import GeneratedVertebrae
-    from acsgreg_tf.synthesis.generator import CohortGenerator
-    from acsgreg_tf.synthesis.sources import read_sources
-
+def _generated(options: argparse.Namespace) -> VertebraDataset:
     if not 0 <= options.phantom_fraction <= 1:
         raise InputError(f"--phantom-fraction {options.phantom_fraction}: must lie between 0 and 1")
     if options.seed < 0:
@@ -117,13 +126,9 @@ def _generated(options):
     return GeneratedVertebrae(generator, options.generate, options.data_processes)
 
 
-def _cohort(options):
-    from acsgreg_tf.cohort.dataset import Vertebrae
-    from acsgreg_tf.cohort.manifest import read_manifest, usable
-    from acsgreg_tf.cohort.pairs import mixed_pairs
-    from acsgreg_tf.cohort.split import read_split
-
-    held_out = ()
+def _cohort(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDataset | None]:
+    samples: Sequence[Sample]
+    held_out: Sequence[Sample] = ()
     if options.split:
         split = read_split(options.split, options.manifest)
         samples, held_out = split.train, split.val
@@ -138,21 +143,14 @@ def _cohort(options):
     return train, Vertebrae.from_samples(held_out, inshape=train.inshape) if held_out else None
 
 
-def _listed(options):
-    return _vertebrae(
-        options.img_list,
-        options.seg_list,
-        options.group_list,
-        None,
-        (options.img_prefix, options.img_suffix),
-        (options.seg_prefix, options.seg_suffix),
-    )
+def _listed(options: argparse.Namespace) -> VertebraDataset:
+    images = read_list(options.img_list, options.img_prefix, options.img_suffix)
+    labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
+    return Vertebrae(images, labels, read_lines(options.group_list) if options.group_list else None)
 
 
-def _vertebrae(images, labels, groups, inshape, image_affixes=(None, None), label_affixes=(None, None)):
-    from acsgreg_tf.cohort.dataset import Vertebrae, read_list
-    from acsgreg_tf.io.tables import read_lines
-
-    images = read_list(images, *image_affixes)
-    labels = read_list(labels, *label_affixes) if labels else None
-    return Vertebrae(images, labels, read_lines(groups) if groups else None, inshape)
+def _held_out_list(options: argparse.Namespace, inshape: tuple[int, ...]) -> VertebraDataset:
+    images = read_list(options.val_img_list)
+    labels = read_list(options.val_seg_list) if options.val_seg_list else None
+    groups = read_lines(options.val_group_list) if options.val_group_list else None
+    return Vertebrae(images, labels, groups, inshape)

@@ -1,19 +1,22 @@
 """Who is trained on and who is tested (section 3.1 of the paper)."""
 
 import json
+import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from acsgreg_tf.cohort.manifest import read_manifest, relative_name, sample_key
+from acsgreg_tf.cohort.manifest import Sample, read_manifest, relative_name, sample_key
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import write_json
+
+__all__ = ["KINDS", "PARTS", "Split", "make_split", "read_split", "write_split"]
 
 PARTS = ("train", "val", "test")
-
-
 KINDS = ("level", "person")
 
 
@@ -22,38 +25,76 @@ class Split:
     """Who is trained on and who is tested.
 
     Attributes:
-        train, val, test: Samples of each part, in the manifest's order.
+        train: Samples to train on, in the manifest's order.
+        val: Samples that choose the best network in training.
+        test: Samples to test on.
         by: "level" or "person" (see `make_split`).
-        seed: what the choice followed from.
+        seed: What the choice followed from.
         left_out: Samples in no part: surplus levels of people in val or test.
     """
 
-    train: tuple
-    val: tuple
-    test: tuple
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
     by: str
     seed: int
-    left_out: tuple = ()
+    left_out: tuple[Sample, ...] = ()
 
 
-def make_split(samples, by="level", test_per_level=10, val_per_level=0, seed=0):
+def make_split(
+    samples: Sequence[Sample],
+    by: str = "level",
+    test_per_level: int = 10,
+    val_per_level: int = 0,
+    seed: int = 0,
+) -> Split:
     """Choose who is tested; the rest is trained on. The same seed and samples give the same split on any machine.
 
-    by="level" is the paper's: at each level `test_per_level` samples are drawn, whatever the other levels drew, so that a
-    person tested at L1 may be trained on at L2. by="person" keeps a person's levels on one side: people are drawn until
-    each level has its number; what they have beyond that number is left out of every part. Of a person who has a level
-    twice (two scans) one is held out and the other left out.
+    by="level" is the paper's: at each level `test_per_level` samples are drawn, whatever the other levels drew, so that
+    a person tested at L1 may be trained on at L2. by="person" keeps a person's levels on one side: people are drawn
+    until each level has its number; what they have beyond that number is left out of every part. Of a person who has a
+    level twice (two scans) one is held out and the other left out.
 
     Args:
         samples: Samples that show a vertebra (`usable`).
         by: "level" or "person".
-        test_per_level: people tested at each level, 2 at least (90 ordered pairs for the paper's 10).
-        val_per_level: further people held out at each level, who choose the best network in training; the paper has none.
-        seed: not negative.
+        test_per_level: People tested at each level, 2 at least (90 ordered pairs for the paper's 10).
+        val_per_level: Further people held out at each level, who choose the best network in training; the paper has
+            none.
+        seed: Not negative.
 
     Raises:
-        InputError: a value that breaks these rules, or a level with too few people (for training, two must be left).
+        InputError: A value that breaks these rules, or a level with too few people (for training, two must be left).
     """
+    _check_numbers(samples, by, test_per_level, val_per_level, seed)
+    levels = sorted({s.level for s in samples})
+    train = tuple(samples)
+    left_out: tuple[Sample, ...] = ()
+    held_out: dict[str, tuple[Sample, ...]] = {}
+    for part, wanted in (("test", test_per_level), ("val", val_per_level)):
+        stream = [seed, PARTS.index(part)]
+        if by == "person":
+            draws = [_draw(train, wanted, stream)]
+        else:
+            # A stream for each level: its people do not change with the other levels' samples.
+            draws = [
+                _draw([s for s in train if s.level == level], wanted, [*stream, zlib.crc32(level.encode())])
+                for level in levels
+            ]
+        chosen, surplus = ({s.image for draw in draws for s in draw[which]} for which in (0, 1))
+        held_out[part] = tuple(s for s in train if s.image in chosen)
+        left_out += tuple(s for s in train if s.image in surplus)
+        train = tuple(s for s in train if s.image not in chosen | surplus)
+    split = Split(train, held_out["val"], held_out["test"], by, seed, left_out)
+    for level in levels:
+        people = {part: len({s.person for s in getattr(split, part) if s.level == level}) for part in PARTS}
+        if people["train"] < 2 or people["test"] < test_per_level or people["val"] < val_per_level:
+            numbers = ", ".join(f"{part} {count}" for part, count in people.items())
+            raise InputError(f"level {level}: its people cannot be split so ({numbers}); hold out fewer")
+    return split
+
+
+def _check_numbers(samples: Sequence[Sample], by: str, test_per_level: int, val_per_level: int, seed: int) -> None:
     if by not in KINDS:
         raise InputError(f"split {by!r}: must be one of {', '.join(KINDS)}")
     if seed < 0:
@@ -64,49 +105,31 @@ def make_split(samples, by="level", test_per_level=10, val_per_level=0, seed=0):
         raise InputError(f"val_per_level {val_per_level}: must be 0, or 2 at least for a pair")
     if not samples:
         raise InputError("no samples to split: none of them shows a whole vertebra")
-    held = test_per_level + val_per_level
-    levels = sorted({s.level for s in samples})
-    for level in levels:
+    held_out = test_per_level + val_per_level
+    for level in sorted({s.level for s in samples}):
         count = len({s.person for s in samples if s.level == level})
-        if count < held + 2:
+        if count < held_out + 2:
             raise InputError(
-                f"level {level}: {count} people, but {held} are to be held out and training needs two more"
+                f"level {level}: {count} people, but {held_out} are to be held out and training needs two more"
             )
-    found = {"train": tuple(samples), "val": (), "test": (), "left_out": ()}
-    for part, wanted in (("test", test_per_level), ("val", val_per_level)):
-        rest, stream = found["train"], [seed, PARTS.index(part)]
-        if by == "person":
-            draws = [_draw(rest, wanted, stream)]
-        else:
-            # A stream for each level: its people do not change with the other levels' samples.
-            draws = [
-                _draw([s for s in rest if s.level == level], wanted, [*stream, zlib.crc32(level.encode())])
-                for level in levels
-            ]
-        chosen, surplus = ({s.image for draw in draws for s in draw[which]} for which in (0, 1))
-        found["train"] = tuple(s for s in rest if s.image not in chosen | surplus)
-        found[part] = tuple(s for s in rest if s.image in chosen)
-        found["left_out"] += tuple(s for s in rest if s.image in surplus)
-    for level in levels:
-        people = {part: len({s.person for s in found[part] if s.level == level}) for part in PARTS}
-        if people["train"] < 2 or people["test"] < test_per_level or people["val"] < val_per_level:
-            held = ", ".join(f"{part} {count}" for part, count in people.items())
-            raise InputError(f"level {level}: its people cannot be split so ({held}); hold out fewer")
-    return Split(**found, by=by, seed=seed)
 
 
-def _draw(samples, wanted, seed):
-    """(chosen, surplus): people in random order until each level has `wanted` of them, and what else these people have.
+def _draw(samples: Sequence[Sample], wanted: int, seed: list[int]) -> tuple[set[Sample], set[Sample]]:
+    """Draw people in random order until each level has `wanted` of them.
 
     First come those whose levels are all still wanted, then whoever has one that is short.
+
+    Returns:
+        (chosen, surplus): the samples that count, and what else these people have.
     """
-    people = {}
+    people: dict[str, dict[str, Sample]] = {}
     for sample in sorted(samples, key=sample_key):
         people.setdefault(sample.person, {}).setdefault(sample.level, sample)
     names = sorted(people)
     order = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     short = {sample.level: wanted for sample in samples}
-    drawn, chosen = set(), set()
+    drawn: set[str] = set()
+    chosen: set[Sample] = set()
     for enough in (all, any):
         for name in order:
             if name not in drawn and enough(short[level] > 0 for level in people[name]):
@@ -118,37 +141,44 @@ def _draw(samples, wanted, seed):
     return chosen, {s for s in samples if s.person in drawn and s not in chosen}
 
 
-def write_split(path, split, manifest):
-    """Write a Split as JSON, its samples named by their images as the manifest does; whole or not at all."""
-    path, manifest = Path(path), Path(manifest)
-    text = {"manifest": relative_name(str(manifest), path), "by": split.by, "seed": split.seed}
-    for part in (*PARTS, "left_out"):
-        text[part] = [relative_name(sample.image, manifest) for sample in getattr(split, part)]
-    with atomic_path(path) as partial:
-        partial.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
-
-
-def read_split(path, manifest=None):
-    """The Split that `write_split` wrote.
+def write_split(path: str | os.PathLike, split: Split, manifest: str | os.PathLike) -> None:
+    """Write a Split as JSON, its samples named by their images as the manifest names them; whole or not at all.
 
     Args:
-        path: of the JSON.
-        manifest: path of the manifest, if it is not where the split says.
+        path: Of the JSON.
+        split: A Split.
+        manifest: Path of the manifest that its samples are from.
 
     Raises:
-        InputError: a file that is no split, one that names a sample which the manifest lacks or names one twice; whatever
+        InputError: The folder does not exist or cannot be written.
+    """
+    content: dict[str, Any] = {"manifest": relative_name(str(manifest), path), "by": split.by, "seed": split.seed}
+    for part in (*PARTS, "left_out"):
+        content[part] = [relative_name(sample.image, manifest) for sample in getattr(split, part)]
+    write_json(path, content)
+
+
+def read_split(path: str | os.PathLike, manifest: str | os.PathLike | None = None) -> Split:
+    """Read what `write_split` wrote.
+
+    Args:
+        path: Of the JSON.
+        manifest: Path of the manifest, if it is not where the split says.
+
+    Raises:
+        InputError: The file is no split, names a sample that the manifest lacks, or names one twice; whatever
             `read_manifest` refuses.
     """
     path = Path(path)
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-        parts = {part: [str(name) for name in text[part]] for part in (*PARTS, "left_out")}
-        by, seed, named = str(text["by"]), int(text["seed"]), str(text["manifest"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = {part: [str(name) for name in content[part]] for part in (*PARTS, "left_out")}
+        by, seed, named = str(content["by"]), int(content["seed"]), str(content["manifest"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read as a split ({error.__class__.__name__})") from error
     manifest = Path(manifest) if manifest is not None else path.parent / named
     samples = {relative_name(s.image, manifest): s for s in read_manifest(manifest) if s.image}
-    seen = set()
+    seen: set[str] = set()
     for name in (name for names in parts.values() for name in names):
         if name not in samples:
             raise InputError(f"{path}: names {name}, which {manifest} does not hold")

@@ -46,7 +46,7 @@ def options(*arguments):
 
 def test_a_manifest_gives_its_whole_vertebrae_by_level(cohort):
     vertebrae, held_out = training_data.load(options("--manifest", cohort / "manifest.csv"))
-    assert held_out is None and vertebrae.inshape == SHAPE and vertebrae.labels
+    assert held_out is None and vertebrae.inshape == SHAPE and vertebrae.has_labels
     assert len(vertebrae) == 12 and len(vertebrae.pairs()) == 2 * 6 * 5
     few, _ = training_data.load(options("--manifest", cohort / "manifest.csv", "--pairs-per-sample", 2))
     assert len(few.pairs()) == 24

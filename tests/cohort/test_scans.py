@@ -106,8 +106,8 @@ def test_nnunet(tmp_path):
 
 def test_a_list(tmp_path):
     (tmp_path / "l.csv").write_text(
-        "image,label,person,level,number\na_ct.nii,a_seg.nii,ann,,\n,b.nii.gz,ben,L2,\n,c.nii,ben lee,L3,7\nd.nii,d_s.nii,,,\n"
-        ",e.nii,ann,,\n"
+        "image,label,person,level,number\na_ct.nii,a_seg.nii,ann,,\n,b.nii.gz,ben,L2,\n,c.nii,ben lee,L3,7\n"
+        "d.nii,d_s.nii,,,\n,e.nii,ann,,\n"
     )
     scans = find_scans(tmp_path / "l.csv")
     assert shown(scans, tmp_path) == {
