@@ -1,4 +1,4 @@
-"""What the tests of the core share: random fields and images, derivatives, and the case every layer must pass."""
+"""What the tests of the core share: random fields and images, and derivatives on every backend."""
 
 import contextlib
 
@@ -129,10 +129,6 @@ def policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def as_list(value):
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
 def dtype_of(tensor):
     """Its dtype's name; PyTorch's own is no string."""
     return keras.backend.standardize_dtype(tensor.dtype)
@@ -149,64 +145,6 @@ def in_graph(function):
 
         return jax.jit(function)
     return function
-
-
-def check_layer(make, inputs, mixed=("mixed_float16", "mixed_bfloat16"), field=False):
-    """The case that every layer must pass.
-
-    Its config survives a round trip (and the rebuilt layer with the same weights gives the same); compute_output_shape
-    and the symbolic output are what really comes out; inside a functional model, eagerly and compiled it gives
-    the same; under a mixed policy it runs and gives finite values, and one that holds positions (`field`) gives those
-    of float32.
-
-    Args:
-        make: callable without arguments that makes the layer.
-        inputs: array or list of arrays, batch first.
-    """
-    single = not isinstance(inputs, list)
-    layer = make()
-    expected = [np.array(o) for o in as_list(layer(inputs))]
-
-    # config
-    config = layer.get_config()
-    again = type(layer).from_config(config)
-    again(inputs)  # builds it
-    again.set_weights(layer.get_weights())
-    assert again.get_config() == config
-    for got, want in zip(as_list(again(inputs)), expected, strict=True):
-        np.testing.assert_array_equal(np.array(got), want)
-
-    # shapes, and the functional model
-    arrays = [inputs] if single else inputs
-    shapes = [a.shape for a in arrays]
-    stated = layer.compute_output_shape(shapes[0] if single else shapes)
-    stated = [stated] if isinstance(stated[0], (int, type(None))) else list(stated)
-    assert [tuple(s) for s in stated] == [e.shape for e in expected]
-    symbolic = [keras.Input(a.shape[1:], dtype=str(a.dtype)) for a in arrays]
-    outputs = layer(symbolic[0] if single else symbolic)
-    assert [tuple(o.shape[1:]) for o in as_list(outputs)] == [e.shape[1:] for e in expected]
-    assert [dtype_of(o) for o in as_list(outputs)] == [str(e.dtype) for e in expected]
-    model = keras.Model(symbolic, outputs)
-    for run in (model, in_graph(model)):
-        for got, want in zip(as_list(run(arrays)), expected, strict=True):
-            np.testing.assert_allclose(np.array(got), want, rtol=1e-5, atol=1e-5)
-
-    # mixed precision
-    for name in mixed:
-        with policy(name):
-            half = make()
-            outputs = as_list(half(inputs))
-            if half.get_weights():
-                half.set_weights(layer.get_weights())
-                outputs = as_list(half(inputs))
-            assert all(str(w.dtype) == "float32" for w in half.weights), name
-        for got, want in zip(outputs, expected, strict=True):
-            if field:
-                np.testing.assert_allclose(np.array(got), want, rtol=1e-5, atol=1e-5)
-            else:
-                assert np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(got, "float32"))).all(), name
-                assert dtype_of(got) == name.removeprefix("mixed_")
-    return layer
 
 
 def about_centre(shape):

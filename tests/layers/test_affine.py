@@ -5,7 +5,8 @@ import pytest
 
 from acsgreg_tf.layers import AffineMatrix
 from acsgreg_tf.ops.affine import to_displacement
-from tests.helpers import check_layer, noise
+from tests.helpers import noise
+from tests.keras_cases import check_layer
 
 SHAPE = (9, 7, 5)
 

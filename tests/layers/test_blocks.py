@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.layers import ConvBlock
-from tests.helpers import check_layer, dtype_of, noise, policy
+from tests.helpers import dtype_of, noise, policy
+from tests.keras_cases import check_layer
 
 SHAPE = (8, 6, 4)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.layers import GatedFusion, SumOfHalves
-from tests.helpers import check_layer, gradients, noise
+from tests.helpers import gradients, noise
+from tests.keras_cases import check_layer
 
 SHAPE = (6, 5, 4)
 

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from acsgreg_tf.layers.normalization import InstanceNormalization
-from tests.helpers import check_layer, noise
+from tests.helpers import noise
+from tests.keras_cases import check_layer
 
 
 def masked(shape):

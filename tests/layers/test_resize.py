@@ -3,7 +3,8 @@
 import numpy as np
 
 from acsgreg_tf.layers import ResizeDisplacement
-from tests.helpers import check_layer, noise
+from tests.helpers import noise
+from tests.keras_cases import check_layer
 
 
 def test_it_is_a_good_layer():

@@ -8,18 +8,28 @@ import pytest
 
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer, VecInt
 from acsgreg_tf.layers._voxelmorph import voxelmorph
-from acsgreg_tf.ops import affine as affine_ops
 from acsgreg_tf.ops import fields
-from tests.helpers import LARGE, SMALL, check_layer, dtype_of, gradients, is_no_gradient, noise, smooth_field
+from tests.helpers import LARGE, SMALL, dtype_of, gradients, is_no_gradient, noise, smooth_field
+from tests.keras_cases import check_layer
+from tests.ops.cases import after_displacement
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-OPTIONS = [
-    dict(interp_method=method, indexing=indexing, fill_value=fill, single_transform=single)
-    for method in ("linear", "nearest")
-    for indexing in ("ij", "xy")
-    for fill in (None, 0.5)
-    for single in (False, True)
+# Every pair of values of the five options occurs: shape, method, indexing, fill value, single transform.
+PAIRWISE = [
+    (2, "linear", "ij", None, False),
+    (2, "nearest", "xy", 0.5, True),
+    (3, "linear", "xy", 0.5, False),
+    (3, "nearest", "ij", None, True),
+    (3, "linear", "ij", 0.5, True),
+    (2, "nearest", "xy", None, False),
+    (3, "nearest", "ij", 0.5, False),
+    (2, "linear", "xy", None, True),
 ]
+OPTIONS = ("interp_method", "indexing", "fill_value", "single_transform")
+
+
+def case_name(case):
+    return "-".join(map(str, case))
 
 
 def names(options):
@@ -48,20 +58,21 @@ def assert_same(ours, theirs, *inputs):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("options", OPTIONS, ids=names)
-@pytest.mark.parametrize("shape", [(12, 9), SMALL], ids=["2-D", "3-D"])
-def test_dense_transform_agrees_with_voxelmorph(shape, options):
-    rank = len(shape)
+@pytest.mark.parametrize("case", PAIRWISE, ids=case_name)
+def test_dense_transform_agrees_with_voxelmorph(case):
+    rank, options = case[0], dict(zip(OPTIONS, case[1:], strict=True))
+    shape = (12, 9) if rank == 2 else SMALL
     # Reaches well outside; every point lies off the voxels, where the gradient is not defined.
     image, displacement = noise((2, *shape, 2)), noise((2, *shape, rank), 3.0, seed=1)
     assert_same(SpatialTransformer(**options), voxelmorph.layers.SpatialTransformer(**options), image, displacement)
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("options", OPTIONS, ids=names)
-@pytest.mark.parametrize("shape", [(11, 11), SMALL], ids=["2-D", "3-D"])
-def test_affine_agrees_with_voxelmorph(shape, options):
-    image, matrix = noise((2, *shape, 2)), affines(len(shape))
+@pytest.mark.parametrize("case", PAIRWISE, ids=case_name)
+def test_affine_agrees_with_voxelmorph(case):
+    rank, options = case[0], dict(zip(OPTIONS, case[1:], strict=True))
+    shape = (11, 11) if rank == 2 else SMALL
+    image, matrix = noise((2, *shape, 2)), affines(rank)
     assert_same(SpatialTransformer(**options), voxelmorph.layers.SpatialTransformer(**options), image, matrix)
 
 
@@ -239,7 +250,7 @@ def test_joint_transformer_samples_once_through_phi_and_the_affine(shape):
     image, phi = noise((2, *shape, 2)), smooth_field(shape, 1.5, batch=2)
     matrix = affines(len(shape), scale=0.05)
     layer = check_layer(JointTransformer, [image, matrix, phi], field=True)
-    expected = fields.warp(image, affine_ops.after_displacement(matrix, phi))
+    expected = fields.warp(image, after_displacement(matrix, phi))
     np.testing.assert_allclose(layer([image, matrix, phi]), expected, atol=1e-4)
     _, found = gradients(lambda *t: layer(list(t)), image, matrix, phi)
     assert is_no_gradient(found[0]) and np.any(found[1]) and np.any(found[2])

@@ -6,7 +6,8 @@ import pytest
 
 from acsgreg_tf.layers import PositionEmbedding, TransformerEncoder
 from acsgreg_tf.ops.attention import encoder_layer
-from tests.helpers import check_layer, gradients, noise
+from tests.helpers import gradients, noise
+from tests.keras_cases import check_layer
 
 TOKENS, WIDTH = 6, 12
 
