@@ -1,7 +1,10 @@
 """Measure networks and other tools on a list of pairs: Dice, precision, recall, distances and folds, by level."""
 
+import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -9,18 +12,19 @@ from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
     return common.run(_test, _parser(), arguments)
 
 
-def _parser():
+def _parser() -> argparse.ArgumentParser:
     parser = common.Parser(prog="test.py", description=__doc__)
     parser.add_argument(
         "--model",
         action="append",
         metavar="H5",
-        help="network; may be given several times; none refines from nothing; default: the one that comes with the package",
+        help="network; may be given several times; none refines from nothing; default: the one that comes with the "
+        "package",
     )
     pairs = parser.add_mutually_exclusive_group(required=True)
     pairs.add_argument(
@@ -38,8 +42,8 @@ def _parser():
         default=["network"],
         metavar="NAME",
         help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
-        "ants-syn-cc, ants-registration-syn, elastix-bspline; voxelmorph-layers is the network with voxelmorph's own layers "
-        "(default: network)",
+        "ants-syn-cc, ants-registration-syn, elastix-bspline; voxelmorph-layers is the network with voxelmorph's own "
+        "layers (default: network)",
     )
     parser.add_argument(
         "--refine",
@@ -67,50 +71,14 @@ def _parser():
     return parser
 
 
-def _methods(options):
-    from acsgreg_tf.evaluation import Network, Peer
-
-    methods = []
-    for name in options.method:
-        if name == "network":
-            methods += [
-                Network(model, _options(model, steps, options.fit_affine))
-                for model in options.model or [None]
-                for steps in options.refine
-            ]
-        else:
-            methods.append(Peer(name))
-    if not options.fit_affine and not any(isinstance(m, Network) and m.model != "none" for m in methods):
-        raise InputError("--no-fit-affine: goes with a network")
-    if options.model and "network" not in options.method:
-        raise InputError("--model: goes with --method network")
-    return methods
-
-
-def _options(model, steps, fit_affine):
-    """What `register` is given for one method, as pairs: what differs from the rule, which tables then name."""
-    chosen = (("refine", steps),) if steps or model == "none" else ()
-    return chosen if fit_affine or model == "none" else (*chosen, ("fit_affine", False))
-
-
-def _test(options):
-    if options.processes < 1:
-        raise InputError(f"--processes {options.processes}: must be at least 1")
-    if min(options.refine) < 0:
-        raise InputError(f"--refine {min(options.refine)}: must not be negative")
-    if options.manifest and not options.split:
-        raise InputError("--manifest: goes with --split")
+def _test(options: argparse.Namespace) -> None:
+    _check(options)
     from acsgreg_tf import evaluation
-    from acsgreg_tf.evaluation import peers
 
-    for name in options.method:
-        if name != "network":
-            peers.check_peer(name)
-    pairs = (
-        evaluation.split_pairs(options.split, manifest=options.manifest)
-        if options.split
-        else evaluation.read_pairs(options.pairs)
-    )
+    if options.split:
+        pairs = evaluation.split_pairs(options.split, manifest=options.manifest)
+    else:
+        pairs = evaluation.read_pairs(options.pairs)
     read = [options.pairs, options.split, options.manifest, *(options.model or [])]
     common.check_outputs({"--out": options.out, "--json": options.json}, read)
     if "network" in options.method:
@@ -118,7 +86,7 @@ def _test(options):
     methods = _methods(options)
     with tqdm(total=len(pairs) * len(methods), unit="pair", disable=None) as bar:
 
-        def progress(row):
+        def progress(row: dict[str, Any]) -> None:
             bar.update()
             if row["fault"]:
                 tqdm.write(f"warning: {row['fault']}", file=sys.stderr)
@@ -130,16 +98,56 @@ def _test(options):
     if faults:
         print(f"\n{len(faults)} of {len(rows)} pairs failed; their reasons are in {options.out}")
     if options.json:
-        common.write_json(
-            options.json,
-            {
-                "methods": summary,
-                "pairs": options.pairs or options.split,
-                "processes": options.processes,
-                "processors": os.cpu_count(),
-                "labels": "moving label map as given, sampled once, linearly, cut at 0.5, on the fixed vertebra's grid",
-                "folds": "non-positive Jacobian determinants by forward differences; central_folds by central ones",
-            },
-        )
+        common.write_json(options.json, _report(summary, options))
     if len(faults) == len(rows):
         raise InputError(f"no pair could be registered; the first: {faults[0]['fault']}")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before anything is read."""
+    if options.processes < 1:
+        raise InputError(f"--processes {options.processes}: must be at least 1")
+    if min(options.refine) < 0:
+        raise InputError(f"--refine {min(options.refine)}: must not be negative")
+    if options.manifest and not options.split:
+        raise InputError("--manifest: goes with --split")
+    from acsgreg_tf.evaluation.peers import peer
+
+    for name in options.method:
+        if name != "network":
+            peer(name).check()
+    if options.model and "network" not in options.method:
+        raise InputError("--model: goes with --method network")
+    if not options.fit_affine and ("network" not in options.method or set(options.model or [""]) == {"none"}):
+        raise InputError("--no-fit-affine: goes with a network")
+
+
+def _methods(options: argparse.Namespace) -> list[Any]:
+    """The methods to measure, in the order of the command line."""
+    from acsgreg_tf.evaluation import RegisterMethod
+    from acsgreg_tf.evaluation.peers import peer
+
+    networks = [
+        RegisterMethod(model, _options(model, steps, options.fit_affine))
+        for model in options.model or [""]
+        for steps in options.refine
+    ]
+    return [method for name in options.method for method in (networks if name == "network" else [peer(name)])]
+
+
+def _options(model: str, steps: int, fit_affine: bool) -> tuple[tuple[str, Any], ...]:
+    """The arguments of `register` that differ from its defaults, as tables name them."""
+    chosen = (("refine", steps),) if steps or model == "none" else ()
+    return chosen if fit_affine or model == "none" else (*chosen, ("fit_affine", False))
+
+
+def _report(summary: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The content of --json."""
+    return {
+        "methods": summary,
+        "pairs": options.pairs or options.split,
+        "processes": options.processes,
+        "processors": os.cpu_count(),
+        "labels": "moving label map as given, sampled once, linearly, cut at 0.5, on the fixed vertebra's grid",
+        "folds": "non-positive Jacobian determinants by forward differences; central_folds by central ones",
+    }

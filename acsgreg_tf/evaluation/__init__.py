@@ -1,8 +1,8 @@
 """Methods measured on lists of pairs; the paper's studies."""
 
-from acsgreg_tf.evaluation.measures import MEASURES, NUMBERS, measure
-from acsgreg_tf.evaluation.methods import Crops, Network, Peer
-from acsgreg_tf.evaluation.pairs import pair_rows, read_pairs, split_pairs
+from acsgreg_tf.evaluation.measures import MEASURES, NUMBERS, Outcome, measure
+from acsgreg_tf.evaluation.methods import CropMethod, Method, RegisterMethod, outcome_of
+from acsgreg_tf.evaluation.pairs import Pair, pair_labels, pair_rows, read_pairs, split_pairs
 from acsgreg_tf.evaluation.runner import COLUMNS, KEY, evaluate
 from acsgreg_tf.evaluation.tables import SHOWN, cell, comparison, markdown, summarise, tables
 
@@ -12,14 +12,18 @@ __all__ = [
     "MEASURES",
     "NUMBERS",
     "SHOWN",
-    "Crops",
-    "Network",
-    "Peer",
+    "CropMethod",
+    "Method",
+    "Outcome",
+    "Pair",
+    "RegisterMethod",
     "cell",
     "comparison",
     "evaluate",
     "markdown",
     "measure",
+    "outcome_of",
+    "pair_labels",
     "pair_rows",
     "read_pairs",
     "split_pairs",

@@ -1,10 +1,14 @@
 """The paper's measures of one registration, as one flat row."""
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
 from acsgreg_tf import metrics
 from acsgreg_tf.registration import STAGES
 
 MEASURES = ("dice", "precision", "recall", "assd_mm", "hd95_mm")
-
 
 NUMBERS = (
     *(f"{m}_{s}" for s in STAGES for m in MEASURES),
@@ -20,19 +24,41 @@ NUMBERS = (
 )
 
 
-def measure(result):
-    """The paper's measures of one Result, and some it lacks, as a flat dict of NUMBERS.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method made of one pair, on the fixed vertebra's grid.
 
-    Folds are counted by forward differences (the paper's convention) and by central ones, the folded volume is Liu et
-    al.'s (IJCV 2024). network_folds_count is what the network's own field had by forward differences (NaN for other methods).
-
-    Args:
-        result: a `registration.Result` of a pair with labels.
+    Attributes:
+        fixed_label: (X, Y, Z) bool.
+        spacing: Sides of a voxel, mm.
+        labels: The moving label, (X, Y, Z) bool, at each of `registration.STAGES`.
+        displacement: (X, Y, Z, 3), phi, voxels.
+        seconds: Time of the registration itself.
+        inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
+        network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.
+        notes: Warnings about the pair, a line each.
     """
-    fixed, spacing = result.fixed.label, result.fixed.grid.spacing
+
+    fixed_label: np.ndarray
+    spacing: tuple[float, ...]
+    labels: dict[str, np.ndarray]
+    displacement: np.ndarray
+    seconds: float
+    inverse_error_mm: float = float("nan")
+    network_folds_count: float = float("nan")
+    notes: tuple[str, ...] = ()
+
+
+def measure(outcome: Outcome) -> dict[str, Any]:
+    """The paper's measures of an outcome, and some that it lacks: a number for each of NUMBERS.
+
+    Folds are counted by forward differences (the paper's convention) and by central ones; the folded volume is that of
+    Liu et al. (IJCV 2024).
+    """
+    fixed, spacing = outcome.fixed_label, outcome.spacing
     row = {}
     for stage in STAGES:
-        moved = result.labels[stage]
+        moved = outcome.labels[stage]
         distance = metrics.surface_distance(fixed, moved, spacing=spacing)
         row |= {
             f"dice_{stage}": metrics.dice(fixed, moved),
@@ -41,15 +67,15 @@ def measure(result):
             f"assd_mm_{stage}": distance.assd,
             f"hd95_mm_{stage}": distance.hd95,
         }
-    forward, central = (metrics.folds(result.displacement, scheme) for scheme in ("forward", "central"))
+    forward, central = (metrics.folds(outcome.displacement, scheme) for scheme in ("forward", "central"))
     return row | {
         "folds_count": forward.count,
         "folds_percent": forward.percent,
         "central_folds_count": central.count,
         "central_folds_percent": central.percent,
-        "folded_volume_percent": metrics.non_diffeomorphic_volume(result.displacement).percent,
-        "std_log_jacobian": metrics.std_log_jacobian(result.displacement),
-        "network_folds_count": result.summary["folds"].get("network", float("nan")),
-        "inverse_error_mm": result.summary["inverse_error_mm"],
-        "seconds": sum(result.summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
+        "folded_volume_percent": metrics.non_diffeomorphic_volume(outcome.displacement).percent,
+        "std_log_jacobian": metrics.std_log_jacobian(outcome.displacement),
+        "network_folds_count": outcome.network_folds_count,
+        "inverse_error_mm": outcome.inverse_error_mm,
+        "seconds": outcome.seconds,
     }

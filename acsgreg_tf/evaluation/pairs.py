@@ -1,57 +1,62 @@
-"""Lists of pairs to measure on."""
+"""Lists of pairs to measure on, and the two label maps of a pair."""
 
-import csv
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
+from acsgreg_tf.anatomy.levels import TABLES
+from acsgreg_tf.anatomy.vertebra import pick_label
+from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.pairs import ordered_pairs
 from acsgreg_tf.cohort.split import read_split
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.images import Image, as_label
+from acsgreg_tf.io.tables import read_table
+
+_FILES = ("fixed", "fixed_seg", "moving", "moving_seg")
+_LUMBAR = {level: number for level, number in TABLES["verse"].items() if level.startswith("L")}
+
+# A row of a list of pairs: the paths fixed, fixed_seg, moving, moving_seg, and level and label, which may be "".
+Pair = dict[str, str]
 
 
-def read_pairs(path):
-    """Rows of a pairs file: CSV with the columns fixed, fixed_seg, moving, moving_seg and optionally level and label.
+def read_pairs(path: str | os.PathLike) -> list[Pair]:
+    """Read a pairs file: CSV with the columns fixed, fixed_seg, moving, moving_seg and optionally level and label.
 
-    Relative paths start at the file's own folder. `label` is the vertebra's number in both label maps; without it, a map
-    that holds several is asked for VerSe's number of `level`.
+    Relative paths start at the file's own folder. `label` is the vertebra's number in both label maps; without it, a
+    map that holds several is asked for VerSe's number of `level`.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, or holds no pair; a label that is no number, or a field that is
-            empty.
+        InputError: The file cannot be read, lacks a column, holds no pair, a label that is no number, or an empty
+            field.
     """
-    path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a list of pairs ({error.__class__.__name__})") from error
+    rows = read_table(path, _FILES, "a list of pairs")
     if not rows:
         raise InputError(f"{path}: holds no pair")
-    wanted = ("fixed", "fixed_seg", "moving", "moving_seg")
-    missing = [name for name in wanted if name not in rows[0]]
-    if missing:
-        raise InputError(f"{path}: lacks the column {', '.join(missing)}")
     pairs = []
-    for number, row in enumerate(rows, start=2):
-        row = {name: (row.get(name) or "").strip() for name in (*wanted, "level", "label")}
-        empty = [name for name in wanted if not row[name]]
+    for where, cells in rows:
+        pair = {name: cells.get(name, "") for name in (*_FILES, "level", "label")}
+        empty = [name for name in _FILES if not pair[name]]
         if empty:
-            raise InputError(f"{path}, line {number}: {empty[0]} is empty")
-        if row["label"] and not row["label"].isdigit():
-            raise InputError(f"{path}, line {number}: label must be a whole number, not {row['label']!r}")
-        pairs.append(row | {name: str(path.parent / row[name]) for name in wanted})
+            raise InputError(f"{where}: {empty[0]} is empty")
+        if pair["label"] and not pair["label"].isdigit():
+            raise InputError(f"{where}: label must be a whole number, not {pair['label']!r}")
+        pairs.append(pair | {name: str(Path(path).parent / pair[name]) for name in _FILES})
     return pairs
 
 
-def split_pairs(path, part="test", manifest=None):
-    """As `read_pairs`, all ordered pairs of one part of a split file (`cohort.write_split`): 90 a level for ten people.
+def split_pairs(path: str | os.PathLike, part: str = "test", manifest: str | os.PathLike | None = None) -> list[Pair]:
+    """All ordered pairs of one part of a split file (`cohort.split.write_split`): 90 a level for ten people.
 
     Args:
-        path: of the split.
+        path: The split.
         part: "train", "val" or "test".
-        manifest: path of the cohort's manifest, if it is not where the split says.
+        manifest: The cohort's manifest, if it is not where the split says.
 
     Raises:
-        InputError: as `cohort.read_split`, or the part holds no pair.
+        InputError: As `cohort.split.read_split`, or the part holds no pair.
     """
     pairs = ordered_pairs(getattr(read_split(path, manifest), part))
     if not pairs:
@@ -59,16 +64,35 @@ def split_pairs(path, part="test", manifest=None):
     return pair_rows(pairs)
 
 
-def pair_rows(pairs):
-    """(fixed, moving) `cohort.Sample`s as `read_pairs` gives pairs."""
+def pair_rows(pairs: Iterable[tuple[Sample, Sample]]) -> list[Pair]:
+    """Samples (fixed, moving) as rows of a list of pairs."""
     return [
-        {
-            "fixed": f.image,
-            "fixed_seg": f.label,
-            "moving": m.image,
-            "moving_seg": m.label,
-            "level": f.level,
-            "label": "",
-        }
+        dict(zip((*_FILES, "level", "label"), (f.image, f.label, m.image, m.label, f.level, ""), strict=True))
         for f, m in pairs
     ]
+
+
+def pair_labels(pair: Pair) -> tuple[Image, Image]:
+    """The fixed and the moving label map with the pair's vertebra alone.
+
+    Its number is the pair's `label`; else, in a map that holds several vertebrae, that of its level in VerSe's table,
+    as in a whole scan. In a map with one vertebra only, such as a crop's, it may have any number but another lumbar
+    level's.
+
+    Raises:
+        InputError: A map cannot be read, or does not hold the vertebra.
+    """
+    fixed, moving = (_one_label(as_label(pair[name]), pair) for name in ("fixed_seg", "moving_seg"))
+    return fixed, moving
+
+
+def _one_label(seg: Image, pair: Pair) -> Image:
+    if pair["label"]:
+        number = pick_label(seg, int(pair["label"]))
+    elif pair["level"] in _LUMBAR:
+        present = np.unique(seg.data[seg.data > 0])
+        alone = len(present) == 1 and present[0] not in _LUMBAR.values()
+        number = pick_label(seg, None if alone else _LUMBAR[pair["level"]])
+    else:
+        number = pick_label(seg)
+    return Image(np.where(seg.data == number, seg.data, 0), seg.grid, seg.name)

@@ -1,15 +1,18 @@
-"""Other tools in the networks' terms: what they find maps the fixed vertebra onto the moving one, in the right direction."""
+"""Other tools in the networks' terms: their transforms map the fixed vertebra onto the moving one."""
 
 import locale
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from acsgreg_tf import evaluation, metrics, networks
+from acsgreg_tf import metrics, networks
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation import Peer, evaluate, peers
-from acsgreg_tf.evaluation.peers import PEERS, register_peer, voxelmorph_network
+from acsgreg_tf.evaluation import evaluate
+from acsgreg_tf.evaluation.peers import PEERS, Alignment, Peer, peer
+from acsgreg_tf.evaluation.peers.voxelmorph_layers import voxelmorph_network
 from acsgreg_tf.geometry import (
     Affine,
     Composite,
@@ -44,19 +47,21 @@ def overlaps(pair, answer):
 
 
 def installed(name):
-    module, package, _ = PEERS[name]
-    return pytest.importorskip(module, reason=f"{package} (extra: peers) is not installed")
+    """The peer; skips the test where its tool is not installed."""
+    found = peer(name)
+    pytest.importorskip(found.module, reason=f"{found.package} (extra: peers) is not installed")
+    return found
 
 
-def test_ants_affine_finds_the_affine(pair):
-    installed("ants-affine")
-    answer = register_peer("ants-affine", pair[0], pair[2], SPACING)
+@pytest.mark.slow
+def test_ants_affine_is_the_affine(pair):
+    answer = installed("ants-affine").align(pair[0], pair[2], SPACING)
     before, affine, final = overlaps(pair, answer)
     assert before < 0.8 and affine > 0.95 and final == affine
     points = (np.argwhere(pair[1]) - (np.array(SHAPE) - 1) / 2) * SPACING
-    found = points @ answer.affine[:, :3].T + answer.affine[:, 3] * SPACING
-    wanted = points @ pair[4][:3, :3].T + pair[4][:3, 3]
-    assert np.linalg.norm(found - wanted, axis=1).mean() < 1
+    mapped = points @ answer.affine[:, :3].T + answer.affine[:, 3] * SPACING
+    expected = points @ pair[4][:3, :3].T + pair[4][:3, 3]
+    assert np.linalg.norm(mapped - expected, axis=1).mean() < 1
     assert answer.displacement.shape == (*SHAPE, 3) and not answer.displacement.any()
     assert answer.inverse is None and answer.seconds > 0
 
@@ -70,9 +75,9 @@ def bent(pair):
     return pair[0], pair[1], resample(pair[2], GRID, GRID, bend), resample_label(pair[3], GRID, GRID, bend)
 
 
+@pytest.mark.slow
 def test_ants_syn(bent):
-    installed("ants-syn")
-    answer = register_peer("ants-syn", bent[0], bent[2], SPACING)
+    answer = installed("ants-syn").align(bent[0], bent[2], SPACING)
     _, affine, final = overlaps(bent, answer)
     assert final > affine + 0.04 and final > 0.88
     assert metrics.folds(answer.displacement).percent < 0.1
@@ -80,31 +85,32 @@ def test_ants_syn(bent):
     assert 0 < error.mean < 0.2
 
 
+@pytest.mark.slow
 def test_ants_syn_with_cross_correlation(bent):
-    """Coarser, since this metric is slow; the fields must be another's than the default metric's."""
-    installed("ants-syn-cc")
+    """Coarser, since this metric is slow; the fields must differ from the default metric's."""
     fixed, moving = bent[0][::2, ::2, ::2], bent[2][::2, ::2, ::2]
-    found = [register_peer(name, fixed, moving, 2 * SPACING) for name in ("ants-syn", "ants-syn-cc")]
-    assert found[1].displacement.shape == (32, 32, 16, 3) and found[1].inverse.shape == (32, 32, 16, 3)
-    assert 0 < np.abs(found[0].displacement - found[1].displacement).max() < 8
+    plain, other = (installed(name).align(fixed, moving, 2 * SPACING) for name in ("ants-syn", "ants-syn-cc"))
+    assert other.displacement.shape == (32, 32, 16, 3) and other.inverse.shape == (32, 32, 16, 3)
+    assert 0 < np.abs(plain.displacement - other.displacement).max() < 8
 
 
+@pytest.mark.slow
 def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch, tmp_path):
     """The affine and phi together move the image as elastix itself moved it."""
-    itk = installed("elastix-bspline")
-    shown = []
+    elastix = installed("elastix-bspline")
+    itk = pytest.importorskip("itk")
+    moved = []
 
     def run(*images, run_=itk.elastix_registration_method, **options):
-        shown.append(run_(*images, **options))
-        return shown[0]
+        moved.append(run_(*images, **options))
+        return moved[0]
 
     monkeypatch.setattr(itk, "elastix_registration_method", run)
-    settings = {"MaximumNumberOfIterations": 20, "FinalBSplineInterpolationOrder": 1}  # linear, as ours
-    monkeypatch.setitem(PEERS, "elastix-bspline", ("itk", "itk-elastix", lambda *a: peers._elastix(*a, **settings)))
     monkeypatch.chdir(tmp_path)
-    answer = register_peer("elastix-bspline", bent[0], bent[2], SPACING)
+    settings = (("MaximumNumberOfIterations", 20), ("FinalBSplineInterpolationOrder", 1))  # linear, as ours
+    answer = replace(elastix, settings=settings).align(bent[0], bent[2], SPACING)
     assert not list(tmp_path.iterdir()), "nothing is left in the working folder"
-    theirs = itk.array_from_image(shown[0][0]).T
+    theirs = itk.array_from_image(moved[0][0]).T
     affine = affine_from_network(answer.affine, GRID, GRID)
     ours = resample(bent[2], GRID, GRID, Composite([field_from_network(answer.displacement, GRID), affine]))
     inside = bent[1]
@@ -114,7 +120,7 @@ def test_elastix_taken_apart_is_what_elastix_does(bent, monkeypatch, tmp_path):
 
 
 @pytest.mark.tensorflow
-def test_voxelmorphs_own_layers_in_a_network_find_what_ours_find(tmp_path):
+def test_voxelmorphs_own_layers_in_a_network_compute_what_ours_compute(tmp_path):
     """voxelmorph's RescaleTransform doubles displacements where the grid, corner to corner, grows by 31 / 15."""
     network = networks.load(save_network(tmp_path / "small.h5"))
     rng = np.random.default_rng(0)
@@ -125,52 +131,86 @@ def test_voxelmorphs_own_layers_in_a_network_find_what_ours_find(tmp_path):
     for name, tolerance in (("affine", 1e-6), ("m_a", 1e-4), ("phi", 2e-3), ("m_d", 5e-3)):
         np.testing.assert_allclose(theirs[name], np.asarray(ours[name]), atol=tolerance, err_msg=name)
     assert np.abs(np.asarray(ours["phi"])).max() > 0.5
-    with pytest.raises(InputError, match=r"takes \(128, 128, 64\)"):
-        register_peer("voxelmorph-layers", fixed[0, ..., 0], moving[0, ..., 0])
+    with pytest.raises(InputError, match=r"\(32, 32, 32\).*\(128, 128, 64\)"):
+        peer("voxelmorph-layers").align(fixed[0, ..., 0], moving[0, ..., 0])
 
 
+@pytest.mark.slow
 def test_importing_ants_leaves_the_locale(pair):
-    installed("ants-affine")
+    ants = installed("ants-affine")
     before = locale.setlocale(locale.LC_ALL)
-    register_peer("ants-affine", pair[0], pair[0])
+    ants.align(pair[0], pair[0])
     assert locale.setlocale(locale.LC_ALL) == before
 
 
-def test_a_tool_that_fails_is_a_row_with_its_reason(tmp_path, monkeypatch):
-    installed("ants-affine")
-    names = {}
+@dataclass(frozen=True)
+class ShiftPeer(Peer):
+    """A tool that shifts by a number of voxels along x, or fails."""
+
+    shift: float = 0.0
+    module: ClassVar[str] = "numpy"
+    package: ClassVar[str] = "numpy"
+
+    def align_on(self, grid, fixed, moving):
+        if self.shift > 5:
+            raise RuntimeError("Registration failed\nwith error code 1")
+        affine = np.eye(3, 4)
+        affine[0, 3] = self.shift
+        return Alignment(affine, np.zeros((*fixed.shape, 3), np.float32), None, 2.5)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """A pair of scans of one vertebra."""
+    folder = tmp_path_factory.mktemp("scans")
+    names = {"level": "L1", "label": ""}
     for name, place in (("fixed", (0, 0, 0)), ("moving", (50, 20, 10))):
         ct, label = scan(grid_about(place, (40, 40, 40), 1.0), place)
         label = type(label)(np.where(label.data == NUMBER, 1, 0).astype("int16"), label.grid)
         names |= {
-            name: save(ct, tmp_path / f"{name}.nii.gz"),
-            f"{name}_seg": save(label, tmp_path / f"{name}_seg.nii.gz"),
+            name: save(ct, folder / f"{name}.nii.gz"),
+            f"{name}_seg": save(label, folder / f"{name}_seg.nii.gz"),
         }
-
-    def fail(fixed, moving, grid):
-        raise RuntimeError("Registration failed\nwith error code 1")
-
-    run = PEERS["ants-affine"][2]
-    pairs = [names | {"level": "L1", "label": ""}]
-    monkeypatch.setattr(evaluation, "BOX", (40, 40, 40))
-    monkeypatch.setitem(PEERS, "ants-affine", ("ants", "antspyx", fail))
-    (row,) = evaluate([Peer("ants-affine")], pairs, tmp_path / "out.csv")
-    assert row["fault"] == "RuntimeError: with error code 1" and row["made_by"].startswith("antspyx ")
-    monkeypatch.setitem(PEERS, "ants-affine", ("ants", "antspyx", run))
-    (row,) = evaluate([Peer("ants-affine")], pairs, tmp_path / "out.csv")
-    assert row["fault"] == "" and 0 < row["dice_affine"] < 1 and row["folds_count"] == 0
-    assert np.isnan(row["inverse_error_mm"])
+    return names
 
 
-def test_what_is_not_there_is_said(pair, monkeypatch):
-    with pytest.raises(InputError, match="must be one of network, ants-affine"):
-        register_peer("syn", pair[0], pair[2])
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"needs antspyx, which pip install 'acsgreg_tf\[peers\]' brings"):
-        register_peer("ants-syn", pair[0], pair[2])
+def test_a_tool_is_measured_as_a_network_is_and_its_failure_is_a_row(scans, tmp_path):
+    tools = [ShiftPeer(name, (40, 40, 40), shift) for name, shift in (("still", 0.0), ("off", 3.0), ("fails", 9.0))]
+    still, off, fails = evaluate(tools, [scans], tmp_path / "out.csv")
+    assert still["dice_affine"] == still["dice_before"] == off["dice_before"] > 0.97
+    assert off["hd95_mm_affine"] == pytest.approx(3, abs=0.3) and off["dice_affine"] < 0.8
+    assert off["folds_count"] == 0 and np.isnan(off["inverse_error_mm"]) and off["seconds"] == 2.5
+    assert fails["fault"] == "RuntimeError: with error code 1" and fails["made_by"].startswith("numpy ")
 
 
-def test_shapes_are_checked(pair):
-    installed("ants-affine")
-    with pytest.raises(InputError, match="are not one shape"):
-        register_peer("ants-affine", pair[0], pair[2][1:])
+@pytest.mark.slow
+def test_ants_beside_a_network(scans, tmp_path):
+    ants = replace(installed("ants-affine"), shape=(40, 40, 40))
+    (row,) = evaluate([ants], [scans], tmp_path / "out.csv")
+    assert row["fault"] == "" and 0 < row["dice_affine"] < 1 and row["made_by"].startswith("antspyx ")
+
+
+@dataclass(frozen=True)
+class MissingPeer(ShiftPeer):
+    module: ClassVar[str] = "no_module_of_this_name"
+    package: ClassVar[str] = "nothing"
+
+
+def test_a_tool_that_is_not_there_is_refused():
+    with pytest.raises(InputError, match="'syn': must be one of network, ants-affine"):
+        peer("syn")
+    images = np.zeros((8, 8, 8)), np.zeros((8, 8, 8))
+    with pytest.raises(InputError, match=r"missing: needs nothing, .*acsgreg_tf\[peers\]"):
+        MissingPeer("missing").align(*images)
+    with pytest.raises(InputError, match="missing"):
+        MissingPeer("missing").made_by()
+
+
+def test_shapes_are_checked():
+    with pytest.raises(InputError, match=r"\(8, 8, 8\) and \(7, 8, 8\)"):
+        ShiftPeer("still").align(np.zeros((8, 8, 8)), np.zeros((7, 8, 8)))
+
+
+def test_the_tools_of_every_module_are_known_by_their_names():
+    assert {"ants-affine", "elastix-bspline", "voxelmorph-layers"} <= set(PEERS)
+    assert all(name == tool.name for name, tool in PEERS.items())

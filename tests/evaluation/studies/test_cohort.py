@@ -1,0 +1,29 @@
+"""Crops averaged to larger voxels."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.evaluation.studies.cohort import reduced_crops
+from tests.evaluation.studies.cases import sample
+
+
+def test_crops_are_averaged_about_their_centre(tmp_path):
+    label = np.zeros((8, 8, 4), "uint8")
+    label[2:6, 2:6] = 1
+    label[6, 2:4, :2] = 1  # half of a block: not more than half, so no voxel
+    image = (label * np.arange(8).reshape(8, 1, 1) / 8).astype("float32")
+    full = sample(tmp_path, "a", image, label)
+    (small,) = reduced_crops([full], 2, tmp_path / "crops")
+    image_file, mask = nib.load(small.image), nib.load(small.label)
+    assert image_file.shape == (4, 4, 2) and np.allclose(image_file.header.get_zooms(), 2)
+    ends = [(nib.load(path).affine, np.array(nib.load(path).shape) - 1) for path in (full.image, small.image)]
+    np.testing.assert_allclose(*(nib.affines.apply_affine(affine, last / 2) for affine, last in ends))
+    wanted = np.zeros((4, 4, 2))
+    wanted[1:3, 1:3] = 1
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), wanted)
+    np.testing.assert_allclose(image_file.get_fdata()[:, 1, 0], [0, 2.5 / 8, 4.5 / 8, 0], atol=1e-6)
+    assert reduced_crops([full], 1, tmp_path / "none") == [full] and not (tmp_path / "none").exists()
+    with pytest.raises(InputError, match="cannot be divided by 3"):
+        reduced_crops([full], 3, tmp_path / "crops3")

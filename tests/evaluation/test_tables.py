@@ -1,0 +1,46 @@
+"""Means by level, and tables of them."""
+
+import numpy as np
+import pytest
+
+from acsgreg_tf.evaluation import NUMBERS, summarise, tables
+
+
+def row_of(method, level, dice, fault=""):
+    numbers = dict.fromkeys(NUMBERS, 1.0) | {"dice_deformable": dice}
+    return {"method": method, "level": level, "fault": fault} | ({} if fault else numbers)
+
+
+def test_means_and_spread_by_level():
+    rows = [
+        row_of("net", "L2", 0.5),
+        row_of("net", "L1", 0.8),
+        row_of("net", "L1", 0.6),
+        row_of("net", "L1", 0, "gone"),
+    ]
+    summary = summarise(rows)
+    assert list(summary["net"]) == ["L1", "L2", "all"]
+    assert summary["net"]["L1"]["pairs"] == 2 and summary["net"]["L1"]["failed"] == 1
+    assert summary["net"]["L1"]["dice_deformable"] == pytest.approx({"mean": 0.7, "std": np.std([0.8, 0.6], ddof=1)})
+    assert np.isnan(summary["net"]["L2"]["dice_deformable"]["std"])
+    assert summary["net"]["all"]["dice_deformable"]["mean"] == pytest.approx(19 / 30)
+
+
+def test_tables_of_one_and_of_several_methods():
+    rows = [
+        row_of("net", "L1", 0.8),
+        row_of("net", "L1", 0.6),
+        row_of("tool", "L1", 0.5),
+        row_of("tool", "L1", 0, "gone"),
+    ]
+    rows[2]["inverse_error_mm"] = float("nan")
+    rows[0]["hd95_mm_deformable"] = np.inf
+    text = tables(summarise(rows))
+    one, two, both = text.split("### ")[1:]
+    assert "| L1 | 2 |" in one and "0.700 ± 0.141" in one and "| inf |" in one
+    assert "| L1 | 1 (1 failed) |" in two
+    last = both.strip().splitlines()[-1].split(" | ")
+    assert last[0] == "| tool" and last[4] == "0.500" and last[-2] == "–"
+    lengths = {line.count("|") for line in both.strip().splitlines()[2:]}
+    assert len(lengths) == 1
+    assert "### Methods" not in tables(summarise(rows[:2]))
