@@ -1,11 +1,13 @@
 """Methods and networks whose outcome is known beforehand."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import Outcome
+from acsgreg_tf.evaluation.peers import Alignment, Peer
 
 SIDE = 10  # voxels of a cube
 
@@ -57,6 +59,22 @@ class CubeMethod:
         return cube_outcome(notes=("a note", "another"))
 
 
+@dataclass(frozen=True)
+class ShiftPeer(Peer):
+    """A tool that shifts by a number of voxels along x, or fails."""
+
+    shift: float = 0.0
+    module: ClassVar[str] = "numpy"
+    package: ClassVar[str] = "numpy"
+
+    def align_on(self, grid, fixed, moving):
+        if self.shift > 5:
+            raise RuntimeError("Registration failed\nwith error code 1")
+        affine = np.eye(3, 4)
+        affine[0, 3] = self.shift
+        return Alignment(affine, np.zeros((*fixed.shape, 3), np.float32), None, 2.5)
+
+
 def pair(fixed, moving, level="L3"):
     """A row of a list of pairs, of files that need not exist."""
     return {
@@ -82,7 +100,8 @@ def save_shifting_network(path, inshape, shift):
     dense = network.affine_net.get_layer("matrix").dense
     kernel, _ = dense.get_weights()
     offsets = np.zeros((3, 4), np.float32)
-    offsets[:, 3] = shift
+    # AffineMatrix regresses translations in half sides, and divides by the root of its number of features.
+    offsets[:, 3] = np.array(shift) / ((np.array(inshape) - 1) / 2) * np.sqrt(len(kernel))
     dense.set_weights([0 * kernel, offsets.ravel()])
     velocity = network.get_layer("velocity")
     velocity.set_weights([0 * weights for weights in velocity.get_weights()])

@@ -61,11 +61,21 @@ def test_the_name_and_the_origin_tell_models_and_options_apart(case, tmp_path):
         RegisterMethod("gone.h5").made_by()
 
 
-def test_a_network_that_answers_nan_is_refused_and_its_file_is_read_again_when_it_changed(case, tmp_path):
+@pytest.mark.trains
+def test_a_refinement_that_ctrl_c_cut_short_is_no_outcome(case):
+    def interrupt(done, total, objective):
+        raise KeyboardInterrupt
+
+    method = RegisterMethod(case[1], (("refine", 3), ("refine_progress", interrupt)), name="stopped")
+    with pytest.raises(KeyboardInterrupt):
+        method.run(case[0])
+
+
+def test_a_network_of_nan_is_refused_and_its_file_is_read_again_when_it_changed(case, tmp_path):
     pair, _ = case
     path = save_network(tmp_path / "net.h5", CROP, spoilt=True)
-    (row,) = evaluate([RegisterMethod(path)], [pair], tmp_path / "out.csv")
-    assert "NaN" in row["fault"]
+    with pytest.raises(InputError, match="net.h5: .*NaN"):
+        RegisterMethod(path).check()
     save_shifting_network(path, CROP, (0, 0, 0))
     assert measure(RegisterMethod(path).run(pair))["dice_affine"] > 0.97
 

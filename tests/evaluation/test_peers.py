@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from acsgreg_tf import metrics, networks
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import evaluate
-from acsgreg_tf.evaluation.peers import PEERS, Alignment, Peer, peer
+from acsgreg_tf.evaluation.peers import PEERS, peer
 from acsgreg_tf.evaluation.peers.voxelmorph_layers import voxelmorph_network
 from acsgreg_tf.geometry import (
     Affine,
@@ -23,6 +23,7 @@ from acsgreg_tf.geometry import (
     resample_label,
 )
 from acsgreg_tf.synthesis.generator import CohortGenerator
+from tests.evaluation.cases import ShiftPeer
 from tests.registration.cases import BOX, NUMBER, grid_about, save, save_network, scan
 
 SHAPE, SPACING = (64, 64, 32), 2.0
@@ -141,22 +142,6 @@ def test_importing_ants_leaves_the_locale(pair):
     before = locale.setlocale(locale.LC_ALL)
     ants.align(pair[0], pair[0])
     assert locale.setlocale(locale.LC_ALL) == before
-
-
-@dataclass(frozen=True)
-class ShiftPeer(Peer):
-    """A tool that shifts by a number of voxels along x, or fails."""
-
-    shift: float = 0.0
-    module: ClassVar[str] = "numpy"
-    package: ClassVar[str] = "numpy"
-
-    def align_on(self, grid, fixed, moving):
-        if self.shift > 5:
-            raise RuntimeError("Registration failed\nwith error code 1")
-        affine = np.eye(3, 4)
-        affine[0, 3] = self.shift
-        return Alignment(affine, np.zeros((*fixed.shape, 3), np.float32), None, 2.5)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_ablations(summary, tmp_path):
 
 
 def test_the_papers_tables_agree_with_themselves():
-    """Averages are those of the levels, percentages those of the counts on 127 x 127 x 63: a typing error would show."""
+    """Averages are those of the levels, percentages those of the counts on 127 x 127 x 63: typing errors would show."""
     for table in PAPER.values():
         levels = np.array([table[level] for level in LEVELS])
         np.testing.assert_allclose(levels.mean(0), table["Average"], atol=0.0021)
