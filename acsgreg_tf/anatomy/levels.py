@@ -3,6 +3,8 @@
 Segmentation tools number vertebrae in their own ways, so a level ("L3") means nothing without a table.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from acsgreg_tf.errors import InputError
@@ -30,7 +32,7 @@ TABLES = {
 }
 
 
-def parse_table(text):
+def parse_table(text: str) -> dict[str, int]:
     """The label table that `text` names.
 
     Args:
@@ -46,7 +48,7 @@ def parse_table(text):
     name = text.strip().lower()
     if name in TABLES:
         return dict(TABLES[name])
-    table = {}
+    table: dict[str, int] = {}
     for entry in text.split(","):
         level, sign, number = (part.strip() for part in entry.partition("="))
         if not (level and sign and number.isascii() and number.isdigit() and int(number) > 0):
@@ -58,7 +60,7 @@ def parse_table(text):
     return table
 
 
-def label_of(level, table):
+def label_of(level: str, table: Mapping[str, int]) -> int:
     """The label number of a level.
 
     Args:
@@ -68,13 +70,13 @@ def label_of(level, table):
     Raises:
         InputError: the table has no such level; the message lists what it has.
     """
-    found = _find(level, table)
-    if found is None:
+    name = _find(level, table)
+    if name is None:
         raise InputError(f"level {level!r}: not in the label table, which has {', '.join(table)}")
-    return table[found]
+    return table[name]
 
 
-def levels_in(label, table):
+def levels_in(label: np.ndarray, table: Mapping[str, int]) -> list[str]:
     """The levels of `table` that a label map holds, in the table's order.
 
     Args:
@@ -88,5 +90,5 @@ def levels_in(label, table):
     return [level for level, number in table.items() if number in present]
 
 
-def _find(level, table):
+def _find(level: str, table: Mapping[str, int]) -> str | None:
     return next((known for known in table if known.lower() == level.strip().lower()), None)

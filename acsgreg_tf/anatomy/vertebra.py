@@ -3,6 +3,7 @@
 Image and label may lie on different grids of any spacing and orientation: both are placed by their headers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,10 @@ from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.intensity import HU_RANGE, normalise
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.geometry.grid import Grid, box_corners
 from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 from acsgreg_tf.geometry.resample import resample
+from acsgreg_tf.io.images import Image
 
 __all__ = ["NETWORK_SHAPE", "Vertebra", "extract", "pick_label"]
 
@@ -28,12 +30,12 @@ class Vertebra:
     Attributes:
         image: (X, Y, Z) float32 in [0, 1], 0 outside of the vertebra.
         label: (X, Y, Z) bool, or None where the image came without a label.
-        share: (X, Y, Z) float32, how much of a voxel is vertebra: its mask, interpolated linearly. Where the label's voxels lie
-            between those of the grid, the surface is told more exactly than by the mask cut at 0.5.
+        share: (X, Y, Z) float32, how much of a voxel is vertebra: its mask, interpolated linearly. Where the label's
+            voxels lie between those of the grid, it holds the surface more exactly than the mask cut at 0.5.
         grid: where it lies, a network Grid (1 mm, RAS).
         number: its number in the label map, or None.
-        cut: it is not all there: it touches the scan's edge, or is larger than the grid.
-        notes: what a user should be told about it, lines of text that name the file.
+        cut: whether it is not all there: it touches the scan's edge, or is larger than the grid.
+        notes: warnings about it for the user, lines of text that name the file.
     """
 
     image: np.ndarray
@@ -42,15 +44,15 @@ class Vertebra:
     grid: Grid
     number: int | None
     cut: bool
-    notes: tuple
+    notes: tuple[str, ...]
 
 
-def pick_label(label, number=None):
+def pick_label(label: Image, number: int | None = None) -> int:
     """The number of the vertebra meant in a label map.
 
     Args:
         label: label Image.
-        number: what the user asked for; None takes the only one that the map holds.
+        number: the requested one; None takes the only one that the map holds.
 
     Raises:
         InputError: the map is empty, lacks the number, or holds several and none was asked for.
@@ -70,11 +72,13 @@ def pick_label(label, number=None):
     return present[0]
 
 
-def extract(image, label=None, number=None, shape=NETWORK_SHAPE):
+def extract(
+    image: Image, label: Image | None = None, number: int | None = None, shape: Sequence[int] = NETWORK_SHAPE
+) -> Vertebra:
     """The vertebra that a label marks in an image, or that an image shows alone.
 
-    The grid is centred on the middle of the vertebra's bounding box along x, y and z, found to a fraction of
-    a voxel where the label's linearly interpolated mask crosses 0.5. In an image that has 1 mm voxels along
+    The grid is centred on the middle of the vertebra's bounding box along x, y and z, to a fraction of a voxel,
+    where the label's linearly interpolated mask crosses 0.5. In an image that has 1 mm voxels along
     x, y and z already, the middle is moved by up to half a voxel so that voxels fall on voxels and nothing is
     interpolated.
 
@@ -127,7 +131,7 @@ def extract(image, label=None, number=None, shape=NETWORK_SHAPE):
     return Vertebra(values, None if label is None else inside, share, grid, number, bool(notes), tuple(notes))
 
 
-def _trimmed(mask, grid):
+def _trimmed(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     """The mask's bounding box with one voxel round it, which may lie outside of the grid, and where that lies."""
     box = find_objects(mask.astype(np.uint8))[0]
     start = [side.start - 1 for side in box]
@@ -135,7 +139,7 @@ def _trimmed(mask, grid):
     return np.pad(mask[box], 1), grid.crop(start, stop)
 
 
-def _edge_notes(mask, mask_grid, image, label, name):
+def _edge_notes(mask: np.ndarray, mask_grid: Grid, image: Image, label: Image | None, name: str) -> list[str]:
     """One note if the vertebra reaches the edge of its scan or of its label map."""
     index = np.argwhere(mask)
     points = mask_grid.index_to_points(index)
@@ -159,28 +163,28 @@ def _edge_notes(mask, mask_grid, image, label, name):
     return notes
 
 
-def _bounds(mask, mask_grid, image_grid, name):
+def _bounds(mask: np.ndarray, mask_grid: Grid, image_grid: Grid, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The box (low, high) along x, y and z, RAS mm, outside which the interpolated mask stays below 0.5."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in mask.shape])).reshape(3, -1).T
-    corners = mask_grid.index_to_points(corners)
+    corners = mask_grid.index_to_points(box_corners((0, 0, 0), np.subtract(mask.shape, 1)))
     low, high = corners.min(axis=0), corners.max(axis=0)
     shape = np.ceil(high - low).astype(int) + 5
     grid = network_grid(_on_lattice((low + high) / 2, image_grid, shape), shape)
     bone = resample(mask, mask_grid, grid)
     if bone.max() <= 0.5:
         raise InputError(f"{name}: has {np.count_nonzero(mask)} voxels, too few for a vertebra")
-    found = []
+    bounds = []
     for axis in range(3):
         profile = bone.max(axis=tuple(other for other in range(3) if other != axis))
         inside = np.flatnonzero(profile > 0.5)
         ends = []
         for at, step in ((inside[0], -1), (inside[-1], 1)):
             ends.append(at + step * (profile[at] - 0.5) / (profile[at] - profile[at + step]))
-        found.append(ends)
-    return (grid.index_to_points(ends) for ends in np.transpose(found))
+        bounds.append(ends)
+    low, high = (grid.index_to_points(ends) for ends in np.transpose(bounds))
+    return low, high
 
 
-def _on_lattice(center, image_grid, shape):
+def _on_lattice(center: np.ndarray, image_grid: Grid, shape: Sequence[int]) -> np.ndarray:
     """`center` moved by up to half a voxel onto the lattice of an image of 1 mm voxels along x, y and z."""
     linear = np.abs(image_grid.affine[:3, :3])
     if not np.allclose(np.sort(linear, axis=0), [[0], [0], [1]], atol=1e-4):

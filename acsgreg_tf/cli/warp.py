@@ -14,7 +14,8 @@ import numpy as np
 
 from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import DenseField, resample, resample_label
+from acsgreg_tf.geometry import DenseField, Grid, Transform, resample, resample_label
+from acsgreg_tf.geometry.grid import box_corners
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.io.images import as_image, as_label, write_image
@@ -118,7 +119,7 @@ def _warp_volume(options, kind, source, transform, grid):
         grid = transform.grid
     elif isinstance(transform, DenseField):
         # Only the corners: the parts of a grid between them lie between them.
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape])).reshape(3, -1).T
+        corners = box_corners((0, 0, 0), np.subtract(grid.shape, 1))
         _warn_outside(grid.index_to_points(corners), transform, f"{options.reference}: corners")
     if kind == "label":
         result = resample_label(volume.data, volume.grid, grid, transform)

@@ -1,9 +1,11 @@
 """Which voxels lie inside a triangle surface, by counting crossings along lines."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def votes_inside(triangles, shape):
+def votes_inside(triangles: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Along how many of the three axes each voxel is inside: uint8 (X, Y, Z), 0 to 3.
 
     `triangles` is (F, 3, 3), its corners in voxels of a grid of `shape`. A voxel is inside along an axis if
@@ -18,7 +20,7 @@ def votes_inside(triangles, shape):
     return votes
 
 
-def _inside_along_z(triangles, shape):
+def _inside_along_z(triangles: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     # Lines a little off the voxels' centres: none meets an edge or a corner that sits on a round coordinate.
     corners = triangles - (1.3e-4, 0.7e-4, 0.0)
     first = np.maximum(np.ceil(corners[:, :, :2].min(axis=1)), 0).astype(int)

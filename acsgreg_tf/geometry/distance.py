@@ -1,6 +1,12 @@
-"""Signed distances to a surface in mm, negative inside: of masks, probability maps and meshes."""
+"""Signed distances to a surface, negative inside: of masks, probability maps and meshes.
+
+Distances are in voxels of the grid that they lie on, which is mm where the voxels are 1 mm.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
@@ -8,7 +14,9 @@ from acsgreg_tf.geometry._mesh_inside import votes_inside
 from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 
 
-def from_mask(mask, affine, *, shape=NETWORK_SHAPE, name="mask"):
+def from_mask(
+    mask: np.ndarray, affine: np.ndarray, *, shape: Sequence[int] = NETWORK_SHAPE, name: str = "mask"
+) -> np.ndarray:
     """The signed distance of a boolean array (any shape) whose voxel-to-RAS affine is `affine` (4 x 4).
 
     The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a
@@ -37,7 +45,14 @@ def from_mask(mask, affine, *, shape=NETWORK_SHAPE, name="mask"):
     )
 
 
-def load_mesh(vertices, faces, *, axes="RAS", shape=NETWORK_SHAPE, name="mesh"):
+def load_mesh(
+    vertices: ArrayLike,
+    faces: ArrayLike,
+    *,
+    axes: str = "RAS",
+    shape: Sequence[int] = NETWORK_SHAPE,
+    name: str = "mesh",
+) -> np.ndarray:
     """The signed distance (X, Y, Z) in mm of a triangle surface.
 
     `vertices` is (V, 3) in mm, `faces` (F, 3) indices into it. `axes` names where each of the mesh's own axes
@@ -70,8 +85,8 @@ def load_mesh(vertices, faces, *, axes="RAS", shape=NETWORK_SHAPE, name="mesh"):
     return from_probability(ndimage.gaussian_filter(blocks.mean(axis=(1, 3, 5), dtype=np.float32), 0.4))
 
 
-def from_probability(probability):
-    """The signed distance (X, Y, Z) in mm to where a 1 mm probability map (X, Y, Z) crosses one half.
+def from_probability(probability: np.ndarray) -> np.ndarray:
+    """The signed distance (X, Y, Z) in voxels to where a probability map (X, Y, Z) crosses one half.
 
     Voxels beside the surface take their distance from the crossings on the lines to their neighbours, the
     others the distance to the point of the surface that belongs to the nearest of these: the surface is
@@ -106,11 +121,17 @@ def from_probability(probability):
     return np.sqrt(squares) * np.where(inside, np.float32(-1), np.float32(1))
 
 
-def from_crop(mask):
-    """The signed distance (X, Y, Z) in mm of a mask (X, Y, Z) on a 1 mm grid, where it lies.
+def from_crop(mask: np.ndarray) -> np.ndarray | None:
+    """The signed distance of a mask, where it lies, in VOXELS of its grid, whatever their size.
 
-    `mask` is bool, or tells in [0, 1] how much of each voxel is inside. It is smoothed a little first, which takes the voxels'
-    steps off the surface. None for a mask without a surface: an empty one, one that fills the grid, a thread of single voxels.
+    The mask is smoothed a little first, which takes the voxels' steps off the surface.
+
+    Args:
+        mask: (X, Y, Z), bool, or how much of each voxel is inside, in [0, 1].
+
+    Returns:
+        (X, Y, Z) float32, voxels; None for a mask without a surface: an empty one, one that fills the grid, a thread of
+        single voxels.
     """
     smoothed = ndimage.gaussian_filter(mask.astype(np.float32), 0.6)
     inside = smoothed > 0.5
@@ -119,28 +140,29 @@ def from_crop(mask):
     return from_probability(smoothed)
 
 
-def _neighbours(values, axis):
+def _neighbours(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Views of `values` without its last and without its first layer along an axis."""
     along = np.moveaxis(values, axis, 0)
     return along[:-1], along[1:]
 
 
-def coarser(sdf, factor):
+def coarser(sdf: np.ndarray, factor: int) -> np.ndarray:
     """A signed distance (X, Y, Z) on a grid of voxels `factor` times as large, about the same middle: means of blocks.
 
-    `factor` is a whole number that divides X, Y and Z. Distances stay in mm; near a flat surface they stay what they were.
+    `factor` is a whole number that divides X, Y and Z. Distances stay in mm; near a flat surface they stay what they
+    were.
     """
     x, y, z = (n // factor for n in sdf.shape)
     return sdf.reshape(x, factor, y, factor, z, factor).mean(axis=(1, 3, 5), dtype=np.float32)
 
 
-def _check_extent(extent, shape, name):
+def _check_extent(extent: np.ndarray, shape: Sequence[int], name: str) -> None:
     if (extent > np.array(shape)).any():
         size, limit = (" x ".join(f"{e:.0f}" for e in v) for v in (extent, shape))
         raise InputError(f"{name}: the vertebra measures {size} mm and must fit into {limit} mm")
 
 
-def _axes_to_ras(axes, name):
+def _axes_to_ras(axes: str, name: str) -> np.ndarray:
     """Matrix (3, 3) from coordinates whose axes point as `axes` says to RAS."""
     lines = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
     if len(axes) != 3 or {lines.get(letter, (None,))[0] for letter in axes} != {0, 1, 2}:

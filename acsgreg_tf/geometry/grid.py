@@ -1,9 +1,10 @@
 """A voxel grid in the world: its shape and where its voxels lie."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import nibabel as nib
 import numpy as np
+from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 
@@ -15,17 +16,17 @@ class Grid:
     Attributes:
         shape: three positive integers.
         affine: 4x4, voxel index -> RAS mm, as nibabel's `image.affine`. Rotations, shears and flips are
-        welcome.
+            welcome.
 
     Raises:
         InputError: the shape is not three positive integers, or the affine is not 4x4, holds a NaN or is
-        singular.
+            singular.
     """
 
-    shape: tuple
+    shape: tuple[int, ...]
     affine: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(f"a grid's shape must be three positive integers, got {tuple(self.shape)}")
@@ -33,37 +34,26 @@ class Grid:
         object.__setattr__(self, "affine", check_affine(self.affine, "the voxel-to-world affine"))
 
     @property
-    def spacing(self):
+    def spacing(self) -> np.ndarray:
         """Distance between neighbouring voxel centres along each voxel axis, mm, (3,)."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
     @property
-    def extent(self):
-        """Size along each voxel axis, outer voxel faces included, mm, (3,)."""
-        return self.spacing * self.shape
-
-    @property
-    def center(self):
+    def center(self) -> np.ndarray:
         """RAS mm of the index (shape - 1) / 2, (3,)."""
         return self.index_to_points((np.array(self.shape) - 1) / 2)
 
-    @property
-    def axcodes(self):
-        """World direction nearest to each voxel axis, e.g. ('R', 'A', 'S'), as nibabel names them."""
-        return nib.orientations.aff2axcodes(self.affine)
-
-    def index_to_points(self, index):
+    def index_to_points(self, index: ArrayLike) -> np.ndarray:
         """Voxel indices (..., 3), fractions allowed, to RAS mm (..., 3)."""
         return np.asarray(index, dtype=float) @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def points_to_index(self, points):
+    def points_to_index(self, points: ArrayLike) -> np.ndarray:
         """RAS mm (..., 3) to voxel indices with fractions (..., 3)."""
         inverse = np.linalg.inv(self.affine)
         return np.asarray(points, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
 
-    def contains_index(self, index):
-        """Whether voxel indices (..., 3) lie in the grid up to its outer voxel faces, -0.5 <= index < shape -
-        0.5.
+    def contains_index(self, index: ArrayLike) -> np.ndarray:
+        """Whether voxel indices (..., 3) lie in the grid up to its outer voxel faces, -0.5 <= index < shape - 0.5.
 
         This is where ITK's interpolators and displacement fields end. Returns booleans (...).
         """
@@ -75,28 +65,28 @@ class Grid:
             inside &= index[..., axis] < self.shape[axis]
         return inside
 
-    def points(self, start=0, stop=None):
+    def points(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """RAS mm of the voxel centres (n, Y, Z, 3) of the slab `volume[start:stop]`; by default of all."""
         columns = self.affine[:3, :3].T
         x, y, z = (np.arange(n)[:, None] * column for n, column in zip(self.shape, columns))
         return x[start:stop, None, None] + y[None, :, None] + (z + self.affine[:3, 3])[None, None]
 
-    def slabs(self, voxels=500_000):
+    def slabs(self, voxels: int = 500_000) -> Iterator[tuple[int, int]]:
         """Cut the grid along its first axis; yield (start, stop) of slabs of about so many voxels."""
         step = max(1, voxels // (self.shape[1] * self.shape[2]))
         for start in range(0, self.shape[0], step):
             yield start, min(start + step, self.shape[0])
 
-    def crop(self, start, stop):
+    def crop(self, start: ArrayLike, stop: ArrayLike) -> "Grid":
         """The grid of `volume[start[0]:stop[0], start[1]:stop[1], start[2]:stop[2]]`.
 
         `start` may be negative and `stop` beyond the shape: then the new grid reaches outside of this one.
         """
         affine = self.affine.copy()
         affine[:3, 3] = self.index_to_points(start)
-        return Grid(np.subtract(stop, start), affine)
+        return Grid(tuple(np.subtract(stop, start)), affine)
 
-    def isclose(self, other, tolerance=0.01):
+    def isclose(self, other: "Grid", tolerance: float = 0.01) -> bool:
         """Whether `other` has this shape and every voxel at this place.
 
         Args:
@@ -106,12 +96,17 @@ class Grid:
         """
         if self.shape != other.shape:
             return False
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape])).reshape(3, -1).T
+        corners = box_corners((0, 0, 0), np.subtract(self.shape, 1))
         apart = np.linalg.norm(self.index_to_points(corners) - other.index_to_points(corners), axis=1)
         return bool(apart.max() <= tolerance * self.spacing.min())
 
 
-def check_affine(matrix, name="the affine"):
+def box_corners(low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """The eight corners (8, 3) of the box from `low` (3,) to `high` (3,)."""
+    return np.array(np.meshgrid(*np.transpose([low, high]))).reshape(3, -1).T
+
+
+def check_affine(matrix: ArrayLike, name: str = "the affine") -> np.ndarray:
     """`matrix` as a read-only float64 4x4 array.
 
     Raises:

@@ -1,6 +1,9 @@
 """Network space: the one kind of grid that the network sees, whatever the scanner."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
@@ -10,7 +13,9 @@ from acsgreg_tf.geometry.transforms import Affine, DenseField
 NETWORK_SHAPE = (128, 128, 64)
 
 
-def network_grid(center, shape=NETWORK_SHAPE, spacing=1.0):
+def network_grid(
+    center: ArrayLike, shape: Sequence[int] = NETWORK_SHAPE, spacing: float | Sequence[float] = 1.0
+) -> Grid:
     """The RAS-oriented grid (x left to right, y back to front, z up) whose middle lies on `center`.
 
     Args:
@@ -23,15 +28,16 @@ def network_grid(center, shape=NETWORK_SHAPE, spacing=1.0):
     """
     affine = np.diag(np.append(np.broadcast_to(spacing, 3), 1.0))
     affine[:3, 3] = np.asarray(center, dtype=float) - (np.array(shape) - 1) / 2 * spacing
-    return Grid(shape, affine)
+    return Grid(tuple(shape), affine)
 
 
-def affine_from_network(matrix, grid_fixed, grid_moving):
+def affine_from_network(matrix: ArrayLike, grid_fixed: Grid, grid_moving: Grid) -> Affine:
     """The network's affine as an Affine in RAS mm.
 
     Args:
         matrix: (3, 4), fixed network index -> moving network index about the centre, voxels.
-        grid_fixed, grid_moving: the two network grids, of one shape.
+        grid_fixed: the fixed vertebra's network grid.
+        grid_moving: the moving one's, of the same shape.
 
     Raises:
         InputError: the matrix is not (3, 4), not finite or singular, or the grids differ in shape.
@@ -44,7 +50,7 @@ def affine_from_network(matrix, grid_fixed, grid_moving):
     return Affine(grid_moving.affine @ index_map @ np.linalg.inv(grid_fixed.affine))
 
 
-def affine_to_network(affine, grid_fixed, grid_moving):
+def affine_to_network(affine: Affine, grid_fixed: Grid, grid_moving: Grid) -> np.ndarray:
     """The reverse of `affine_from_network`: (3, 4) float64.
 
     Raises:
@@ -55,7 +61,7 @@ def affine_to_network(affine, grid_fixed, grid_moving):
     return (np.linalg.inv(from_centre) @ index_map @ np.linalg.inv(to_centre))[:3]
 
 
-def field_from_network(displacement, grid, inverse=None):
+def field_from_network(displacement: ArrayLike, grid: Grid, inverse: ArrayLike | None = None) -> DenseField:
     """The network's displacement as a DenseField in RAS mm.
 
     Args:
@@ -70,12 +76,12 @@ def field_from_network(displacement, grid, inverse=None):
     return DenseField(_turn(displacement, linear), grid, None if inverse is None else _turn(inverse, linear))
 
 
-def field_to_network(field):
+def field_to_network(field: DenseField) -> np.ndarray:
     """A DenseField's displacement in voxels of its own grid, (X, Y, Z, 3) float32."""
     return _turn(field.displacement, np.linalg.inv(field.grid.affine[:3, :3]).T)
 
 
-def _centring(grid_fixed, grid_moving):
+def _centring(grid_fixed: Grid, grid_moving: Grid) -> tuple[np.ndarray, np.ndarray]:
     if grid_fixed.shape != grid_moving.shape:
         raise InputError(f"the two network grids must share their shape, got {grid_fixed.shape}, {grid_moving.shape}")
     to_centre, from_centre = np.eye(4), np.eye(4)
@@ -84,5 +90,5 @@ def _centring(grid_fixed, grid_moving):
     return to_centre, from_centre
 
 
-def _turn(vectors, matrix):
+def _turn(vectors: ArrayLike, matrix: np.ndarray) -> np.ndarray:
     return (np.asarray(vectors, dtype=float) @ matrix).astype(np.float32)

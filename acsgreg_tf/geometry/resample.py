@@ -7,12 +7,21 @@ import numpy as np
 from scipy.ndimage import find_objects, map_coordinates
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.grid import Grid, box_corners
+from acsgreg_tf.geometry.transforms import Transform
 
-# One entry a possible label is kept; a larger number is an intensity image taken for a label map.
+# Every possible label takes an entry; a larger number is an intensity image taken for a label map.
 _LARGEST_LABEL = 1_000_000
 
 
-def resample(image, image_grid, reference_grid, transform=None, order=1, fill=0.0):
+def resample(
+    image: np.ndarray,
+    image_grid: Grid,
+    reference_grid: Grid,
+    transform: Transform | None = None,
+    order: int = 1,
+    fill: float = 0.0,
+) -> np.ndarray:
     """Sample `image` at `transform(x)` for every voxel centre x of `reference_grid`.
 
     Borders are ITK's: up to half a voxel beyond the outermost voxel centres the border value holds, and from
@@ -46,7 +55,7 @@ def resample(image, image_grid, reference_grid, transform=None, order=1, fill=0.
     within = result[tuple(map(slice, start, stop))]
     grid = reference_grid.crop(start, stop)
 
-    def fill_slab(slab):
+    def fill_slab(slab: tuple[int, int]) -> None:
         points = grid.points(*slab)
         if transform is not None:
             points = transform.apply(points)
@@ -60,7 +69,9 @@ def resample(image, image_grid, reference_grid, transform=None, order=1, fill=0.
     return result
 
 
-def resample_label(label, label_grid, reference_grid, transform=None):
+def resample_label(
+    label: np.ndarray, label_grid: Grid, reference_grid: Grid, transform: Transform | None = None
+) -> np.ndarray:
     """Sample a label map: each value's mask is interpolated linearly and is there where it exceeds 0.5.
 
     Smoother borders than nearest neighbour. No two values can exceed 0.5 at one point; where three or more
@@ -68,7 +79,9 @@ def resample_label(label, label_grid, reference_grid, transform=None):
 
     Args:
         label: (X, Y, Z), boolean or integer; values up to 0 are background.
-        label_grid, reference_grid, transform: as in `resample`.
+        label_grid: its Grid.
+        reference_grid: the Grid of the result.
+        transform: as in `resample`.
 
     Returns:
         An array of the reference grid's shape and the label's type.
@@ -97,15 +110,15 @@ def resample_label(label, label_grid, reference_grid, transform=None):
     return result
 
 
-def _reached(image_grid, reference_grid, transform):
+def _reached(image_grid: Grid, reference_grid: Grid, transform: Transform | None) -> tuple[np.ndarray, np.ndarray]:
     """The index box (start, stop) of the reference outside which nothing lands in the image."""
-    index = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image_grid.shape])).reshape(3, -1).T
-    corners = image_grid.index_to_points(index)
+    corners = image_grid.index_to_points(box_corners((-0.5,) * 3, np.subtract(image_grid.shape, 0.5)))
     if transform is not None:
         low, high = transform.reach(corners.min(axis=0), corners.max(axis=0))
-        corners = np.array(np.meshgrid(*zip(low, high))).reshape(3, -1).T
+        corners = box_corners(low, high)
     index = reference_grid.points_to_index(corners)
     # One voxel more on each side is cheaper than arguing about rounding.
     start = np.floor(index.min(axis=0)) - 1
     stop = np.ceil(index.max(axis=0)) + 2
-    return (np.clip(edge, 0, reference_grid.shape).astype(int) for edge in (start, stop))
+    start, stop = (np.clip(edge, 0, reference_grid.shape).astype(int) for edge in (start, stop))
+    return start, stop

@@ -5,25 +5,28 @@ of the MOVING image. `moved(x) = moving(transform.apply(x))`. A landmark of the 
 its place in the fixed image by the inverse.
 """
 
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.ndimage import map_coordinates
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.grid import Grid, check_affine
+from acsgreg_tf.geometry.grid import Grid, box_corners, check_affine
 
 
 class Transform(ABC):
     """The face that `Affine`, `DenseField` and `Composite` share."""
 
     @abstractmethod
-    def apply(self, points):
+    def apply(self, points: ArrayLike) -> np.ndarray:
         """Fixed RAS mm (..., 3) to moving RAS mm (..., 3), float64."""
 
     @abstractmethod
-    def inverse(self):
+    def inverse(self) -> "Transform":
         """The transform from moving to fixed.
 
         Raises:
@@ -31,15 +34,15 @@ class Transform(ABC):
         """
 
     @abstractmethod
-    def reach(self, low, high):
+    def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """The box (low, high) of fixed points outside which no point lands in the moving box (low, high); RAS
         mm."""
 
-    def compose(self, then):
+    def compose(self, then: "Transform") -> "Transform":
         """The transform that applies this one first and `then` second."""
         return Composite([self, then])
 
-    def to_displacement(self, grid):
+    def to_displacement(self, grid: Grid) -> "DenseField":
         """What the transform does to the voxel centres of `grid`, as a DenseField on it without inverse."""
         displacement = np.empty((*grid.shape, 3), np.float32)
         for start, stop in grid.slabs():
@@ -58,20 +61,20 @@ class Affine(Transform):
         InputError: the matrix is not 4x4, not finite, or singular.
     """
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: ArrayLike) -> None:
         self.matrix = check_affine(matrix, "an affine transform")
 
-    def apply(self, points):
+    def apply(self, points: ArrayLike) -> np.ndarray:
         return np.asarray(points, dtype=float) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
 
-    def inverse(self):
+    def inverse(self) -> "Transform":
         return Affine(np.linalg.inv(self.matrix))
 
-    def compose(self, then):
+    def compose(self, then: "Transform") -> "Transform":
         return Affine(then.matrix @ self.matrix) if isinstance(then, Affine) else super().compose(then)
 
-    def reach(self, low, high):
-        corners = np.array(np.meshgrid(*zip(low, high))).reshape(3, -1).T
+    def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        corners = box_corners(low, high)
         corners = self.inverse().apply(corners)
         return corners.min(axis=0), corners.max(axis=0)
 
@@ -93,14 +96,14 @@ class DenseField(Transform):
         InputError: a field does not fit the grid, or holds a NaN or an infinite number.
     """
 
-    def __init__(self, displacement, grid, inverse_displacement=None):
+    def __init__(self, displacement: ArrayLike, grid: Grid, inverse_displacement: ArrayLike | None = None) -> None:
         self.grid = grid
         self.displacement = _check_field(displacement, grid)
         self.inverse_displacement = None
         if inverse_displacement is not None:
             self.inverse_displacement = _check_field(inverse_displacement, grid)
 
-    def apply(self, points):
+    def apply(self, points: ArrayLike) -> np.ndarray:
         moved = np.array(points, dtype=float)
         index = self.grid.points_to_index(moved)
         inside = self.grid.contains_index(index)
@@ -110,7 +113,7 @@ class DenseField(Transform):
             moved[inside, axis] += map_coordinates(self.displacement[..., axis], index, order=1, mode="nearest")
         return moved
 
-    def inverse(self):
+    def inverse(self) -> "Transform":
         if self.inverse_displacement is None:
             raise InputError(
                 "this displacement field came without its inverse, and a guess would not be exact: "
@@ -119,11 +122,11 @@ class DenseField(Transform):
         return DenseField(self.inverse_displacement, self.grid, self.displacement)
 
     @cached_property
-    def _limits(self):
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
         flat = self.displacement.reshape(-1, 3)
         return np.minimum(flat.min(axis=0), 0), np.maximum(flat.max(axis=0), 0)
 
-    def reach(self, low, high):
+    def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         least, most = self._limits
         return np.asarray(low) - most, np.asarray(high) - least
 
@@ -135,25 +138,26 @@ class Composite(Transform):
         parts: the transforms, a tuple; composites among them are unpacked.
     """
 
-    def __init__(self, parts):
-        self.parts = tuple(p for part in parts for p in (part.parts if isinstance(part, Composite) else (part,)))
+    def __init__(self, parts: Iterable[Transform]) -> None:
+        unpacked = (part.parts if isinstance(part, Composite) else (part,) for part in parts)
+        self.parts: tuple[Transform, ...] = tuple(itertools.chain.from_iterable(unpacked))
 
-    def apply(self, points):
+    def apply(self, points: ArrayLike) -> np.ndarray:
         points = np.asarray(points, dtype=float)
         for part in self.parts:
             points = part.apply(points)
         return points
 
-    def inverse(self):
+    def inverse(self) -> "Transform":
         return Composite([part.inverse() for part in reversed(self.parts)])
 
-    def reach(self, low, high):
+    def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         for part in reversed(self.parts):
             low, high = part.reach(low, high)
         return np.asarray(low), np.asarray(high)
 
 
-def _check_field(displacement, grid):
+def _check_field(displacement: ArrayLike, grid: Grid) -> np.ndarray:
     if not isinstance(grid, Grid):
         raise TypeError(f"a displacement field needs a Grid, got {type(grid).__name__}")
     displacement = np.asarray(displacement, dtype=np.float32)

@@ -1,9 +1,9 @@
 """Measures of a registration, in numpy and scipy only: overlap, surface distance, Jacobian, landmarks.
 
-Label measures compare two volumes of one shape (X, Y, Z): `fixed`, the target, and `moved`, the moving label after warping.
-Nonzero voxels are the object. Labels warped with linear interpolation have to be thresholded (at 0.5) first: fractional
-values are refused. Where a measure is not defined, two empty labels give NaN and a single empty label the worst value (0
-for overlap, infinity for distances).
+Label measures compare two volumes of one shape (X, Y, Z): `fixed`, the target, and `moved`, the moving label after
+warping. Nonzero voxels are the object. Labels warped with linear interpolation have to be thresholded (at 0.5) first:
+fractional values are refused. Where a measure is not defined, two empty labels give NaN and a single empty label the
+worst value (0 for overlap, infinity for distances).
 
 Regularity measures take a displacement (X, Y, Z, 3) in voxels, pull direction: phi(x) = x + u(x).
 """

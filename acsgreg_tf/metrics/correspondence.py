@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
@@ -17,12 +18,12 @@ class InverseConsistency(NamedTuple):
     maximum: float
 
 
-def target_registration_error(points_a, points_b):
+def target_registration_error(points_a: ArrayLike, points_b: ArrayLike) -> np.ndarray:
     """Distances between corresponding points, mm (Fitzpatrick and West, IEEE TMI 2001).
 
     Args:
-        points_a, points_b: (N, 3) in mm in one world frame, such as fixed landmarks after the transform and
-            the moving landmarks.
+        points_a: (N, 3) in mm, such as fixed landmarks after the transform.
+        points_b: (N, 3) in mm in the same world frame, such as the moving landmarks.
 
     Returns:
         (N,) float64, one distance a point, for the caller to average; empty for no points.
@@ -36,14 +37,17 @@ def target_registration_error(points_a, points_b):
     return np.linalg.norm(points_a - points_b, axis=1)
 
 
-def inverse_consistency_error(forward, backward, *, spacing, mask=None):
+def inverse_consistency_error(
+    forward: ArrayLike, backward: ArrayLike, *, spacing: ArrayLike, mask: ArrayLike | None = None
+) -> InverseConsistency:
     """How far the backward transform misses the point from which the forward one started, mm.
 
     |u(x) + w(x + u(x))| for forward x + u(x) and backward y + w(y), w sampled linearly (Christensen and
     Johnson, IEEE TMI 2001). A point that leaves the grid cannot be measured and is left out.
 
     Args:
-        forward, backward: (X, Y, Z, 3) in voxels of one grid.
+        forward: (X, Y, Z, 3) in voxels.
+        backward: (X, Y, Z, 3) in voxels of the same grid.
         spacing: size of a voxel in mm, three numbers.
         mask: optional (X, Y, Z) volume; only its nonzero voxels are measured.
 

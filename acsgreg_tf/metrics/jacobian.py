@@ -1,9 +1,11 @@
 """Jacobian determinants and folds of a displacement."""
 
+from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.checks import check_mask
@@ -12,7 +14,7 @@ from acsgreg_tf.metrics.checks import check_mask
 class Folds(NamedTuple):
     """Lattice points with a non-positive Jacobian determinant."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name
     percent: float
 
 
@@ -23,7 +25,7 @@ class FoldedVolume(NamedTuple):
     percent: float
 
 
-def jacobian_determinant(displacement, scheme="forward"):
+def jacobian_determinant(displacement: ArrayLike, scheme: str = "forward") -> np.ndarray:
     """Jacobian determinant of phi(x) = x + u(x) by finite differences.
 
     Args:
@@ -58,11 +60,12 @@ def jacobian_determinant(displacement, scheme="forward"):
     raise InputError(f"scheme: {scheme!r} is not one of 'forward', 'central'")
 
 
-def folds(displacement, scheme="forward", mask=None):
+def folds(displacement: ArrayLike, scheme: str = "forward", mask: ArrayLike | None = None) -> Folds:
     """Number and percentage of lattice points whose Jacobian determinant is not positive (paper, Table 4).
 
     Args:
-        displacement, scheme: as `jacobian_determinant`.
+        displacement: (X, Y, Z, 3) in voxels.
+        scheme: "forward" or "central", as in `jacobian_determinant`.
         mask: optional (X, Y, Z) volume; only its nonzero voxels are counted, as far as the lattice has them.
 
     Returns:
@@ -76,13 +79,19 @@ def folds(displacement, scheme="forward", mask=None):
     return Folds(count, 100 * count / determinant.size if determinant.size else float("nan"))
 
 
-def std_log_jacobian(displacement, scheme="forward", mask=None):
+def std_log_jacobian(displacement: ArrayLike, scheme: str = "forward", mask: ArrayLike | None = None) -> float:
     """Standard deviation of log |J|: how unevenly volume changes (Leow et al., IEEE TMI 2007).
 
     The logarithm exists where |J| > 0 alone, so folded points are left out; read it beside `folds`. (Scripts
     that report Learn2Reg's SDlogJ clip |J| + 3 instead, which gives other numbers.)
 
-    Args, Raises: as `folds`.
+    Args:
+        displacement: (X, Y, Z, 3) in voxels.
+        scheme: "forward" or "central", as in `jacobian_determinant`.
+        mask: as in `folds`.
+
+    Raises:
+        InputError: as `folds`.
 
     Returns:
         float, 0 for one volume change throughout; NaN if no point has a positive determinant.
@@ -92,7 +101,7 @@ def std_log_jacobian(displacement, scheme="forward", mask=None):
     return float(np.log(determinant).std()) if determinant.size else float("nan")
 
 
-def non_diffeomorphic_volume(displacement, mask=None):
+def non_diffeomorphic_volume(displacement: ArrayLike, mask: ArrayLike | None = None) -> FoldedVolume:
     """Volume that a transform turns inside out (Liu et al., IJCV 2024, "On Finite Difference Jacobian
     Computation in Deformable Image Registration").
 
@@ -128,7 +137,7 @@ def non_diffeomorphic_volume(displacement, mask=None):
     mask = None if mask is None else check_mask(mask, shape)
 
     total = 0.0
-    for determinant, voxel in _tetrahedra(phi):
+    for determinant, voxel in tetrahedra(phi):
         volume = np.maximum(-determinant, 0)
         total += (volume if mask is None else volume[_corner(mask, *voxel)]).sum()
 
@@ -137,7 +146,7 @@ def non_diffeomorphic_volume(displacement, mask=None):
     return FoldedVolume(volume, 100 * volume / domain if domain else float("nan"))
 
 
-def folded_cells(displacement):
+def folded_cells(displacement: ArrayLike) -> np.ndarray:
     """Where a transform folds: the cells of 2 x 2 x 2 voxels in which one of the ten determinants of
     `non_diffeomorphic_volume` is not positive.
 
@@ -155,16 +164,17 @@ def folded_cells(displacement):
     # In slabs that stay in the processor's cache it takes half the time.
     slabs = (np.ascontiguousarray(phi[:, x : x + 5]) for x in range(0, phi.shape[1] - 1, 4))
     return np.concatenate(
-        [np.any([determinant <= 0 for determinant, _ in _tetrahedra(slab)], axis=0) for slab in slabs]
+        [np.any([determinant <= 0 for determinant, _ in tetrahedra(slab)], axis=0) for slab in slabs]
     )
 
 
-def _corner(volume, *offset):
+def _corner(volume: np.ndarray, *offset: int) -> np.ndarray:
     """A view (..., X-1, Y-1, Z-1) of the values at one corner of all cells."""
-    return volume[(..., *(slice(o, n - 1 + o) for o, n in zip(offset, volume.shape[-3:])))]
+    x, y, z = (slice(o, n - 1 + o) for o, n in zip(offset, volume.shape[-3:]))
+    return volume[..., x, y, z]
 
 
-def _tetrahedra(phi):
+def tetrahedra(phi: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int, int]]]:
     """The ten determinants (X-1, Y-1, Z-1) of all cells, each with the corner (0 or 1 an axis) that it belongs to."""
     for i, j, k in product((0, 1), repeat=3):
         origin, sign = _corner(phi, i, j, k), (-1) ** (i + j + k)
@@ -181,7 +191,7 @@ def _tetrahedra(phi):
         yield (1 - 2 * o) * _determinant(*faces), (o, o, o)
 
 
-def mapped_points(displacement, least):
+def mapped_points(displacement: ArrayLike, least: int) -> np.ndarray:
     """The points x + u(x), components first: (3, X, Y, Z) float64."""
     displacement = np.asarray(displacement)
     if displacement.ndim != 4 or displacement.shape[-1] != 3 or min(displacement.shape[:3]) < least:
@@ -194,12 +204,12 @@ def mapped_points(displacement, least):
     return phi
 
 
-def _determinant(a, b, c):
+def _determinant(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """Determinants of the 3 x 3 matrices with the columns a, b, c, each (3, ...)."""
     return a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
 
 
-def _masked_jacobian(displacement, scheme, mask):
+def _masked_jacobian(displacement: ArrayLike, scheme: str, mask: ArrayLike | None) -> np.ndarray:
     determinant = jacobian_determinant(displacement, scheme)
     if mask is None:
         return determinant

@@ -1,15 +1,17 @@
 """Overlap of two label volumes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from acsgreg_tf.metrics.checks import check_labels
 
 
-def dice(fixed, moved):
+def dice(fixed: ArrayLike, moved: ArrayLike) -> float:
     """Dice coefficient 2 |F and W| / (|F| + |W|) (paper, Eq. 8; Dice, Ecology 1945).
 
     Args:
-        fixed, moved: (X, Y, Z) labels, nonzero is the object.
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
 
     Returns:
         float in [0, 1]; NaN if both labels are empty, 0 if one is.
@@ -21,32 +23,50 @@ def dice(fixed, moved):
     return _ratio(2 * overlap, size_fixed + size_moved, size_fixed + size_moved)
 
 
-def precision(fixed, moved):
-    """Precision |F and W| / |W|: the part of the warped label that is right (the paper's PREC; van Rijsbergen,
-    Information Retrieval, 1979).
+def precision(fixed: ArrayLike, moved: ArrayLike) -> float:
+    """Precision |F and W| / |W|: the part of the warped label that is right.
 
-    Args, Raises: as `dice`. Returns a float in [0, 1]; NaN if both labels are empty, 0 if one is.
+    The paper's PREC; van Rijsbergen, Information Retrieval, 1979.
+
+    Args:
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
+
+    Returns:
+        float in [0, 1]; NaN if both labels are empty, 0 if one is.
+
+    Raises:
+        InputError: as `dice`.
     """
     overlap, size_fixed, size_moved = _overlap(fixed, moved)
     return _ratio(overlap, size_moved, size_fixed + size_moved)
 
 
-def recall(fixed, moved):
-    """Recall |F and W| / |F|: the part of the fixed label that was found (the paper's REC; van Rijsbergen,
-    Information Retrieval, 1979).
+def recall(fixed: ArrayLike, moved: ArrayLike) -> float:
+    """Recall |F and W| / |F|: the part of the fixed label that is covered.
 
-    Args, Raises: as `dice`. Returns a float in [0, 1]; NaN if both labels are empty, 0 if one is.
+    The paper's REC; van Rijsbergen, Information Retrieval, 1979.
+
+    Args:
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
+
+    Returns:
+        float in [0, 1]; NaN if both labels are empty, 0 if one is.
+
+    Raises:
+        InputError: as `dice`.
     """
     overlap, size_fixed, size_moved = _overlap(fixed, moved)
     return _ratio(overlap, size_fixed, size_fixed + size_moved)
 
 
-def _overlap(fixed, moved):
+def _overlap(fixed: ArrayLike, moved: ArrayLike) -> tuple[int, int, int]:
     fixed, moved = check_labels(fixed, moved)
-    return np.count_nonzero(fixed & moved), np.count_nonzero(fixed), np.count_nonzero(moved)
+    return int(np.count_nonzero(fixed & moved)), int(np.count_nonzero(fixed)), int(np.count_nonzero(moved))
 
 
-def _ratio(part, whole, total):
+def _ratio(part: float, whole: float, total: float) -> float:
     if total == 0:
         return float("nan")
     return float(part / whole) if whole else 0.0

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -16,14 +17,15 @@ class SurfaceDistance(NamedTuple):
     hd95: float
 
 
-def surface_distances(fixed, moved, *, spacing):
+def surface_distances(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> np.ndarray:
     """Distances from each border voxel of one label to the nearest of the other, both ways, pooled.
 
     A border voxel is an object voxel with a face neighbour that is background or outside the volume, as in
     MedPy. `assd` and `hd95` are its mean and its 95th percentile (Heimann et al., IEEE TMI 2009).
 
     Args:
-        fixed, moved: (X, Y, Z) labels, nonzero is the object.
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
         spacing: size of a voxel in mm, three numbers.
 
     Returns:
@@ -45,11 +47,19 @@ def surface_distances(fixed, moved, *, spacing):
     return np.concatenate([there, back])
 
 
-def surface_distance(fixed, moved, *, spacing):
+def surface_distance(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> SurfaceDistance:
     """`assd` and `hd95` from one list of border distances, which is what takes the time.
 
-    Args, Raises: as `surface_distances`. Returns a `SurfaceDistance` (assd, hd95) in mm; both NaN if both
-    labels are empty, infinity if one is.
+    Args:
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
+        spacing: size of a voxel in mm, three numbers.
+
+    Returns:
+        (assd, hd95) in mm; both NaN if both labels are empty, infinity if one is.
+
+    Raises:
+        InputError: as `surface_distances`.
     """
     distances = surface_distances(fixed, moved, spacing=spacing)
     if not distances.size:
@@ -59,28 +69,46 @@ def surface_distance(fixed, moved, *, spacing):
     return SurfaceDistance(float(distances.mean()), float(hd95))
 
 
-def assd(fixed, moved, *, spacing):
+def assd(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> float:
     """Average symmetric surface distance, mm: the mean of the two pooled directed lists of border distances.
 
     Pooling weights each border voxel alike (Heimann et al., IEEE TMI 2009; MedPy's ``assd``); averaging the
     two directed means, as other libraries do, gives another number.
 
-    Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
+    Args:
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
+        spacing: size of a voxel in mm, three numbers.
+
+    Returns:
+        float, mm; NaN if both labels are empty, infinity if one is.
+
+    Raises:
+        InputError: as `surface_distances`.
     """
     return surface_distance(fixed, moved, spacing=spacing).assd
 
 
-def hd95(fixed, moved, *, spacing):
-    """95th percentile of the pooled border distances, mm: a Hausdorff distance (Huttenlocher et al., IEEE TPAMI
-    1993) that a few outlying voxels cannot decide (MedPy's ``hd95``; other libraries take the larger of two
-    directed percentiles).
+def hd95(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> float:
+    """95th percentile of the pooled border distances, mm: a Hausdorff distance that a few outliers cannot decide.
 
-    Args, Raises: as `surface_distances`. Returns a float; NaN if both labels are empty, infinity if one is.
+    Huttenlocher et al., IEEE TPAMI 1993; MedPy's ``hd95``. Other libraries take the larger of two directed percentiles.
+
+    Args:
+        fixed: (X, Y, Z) target label, nonzero is the object.
+        moved: (X, Y, Z) moving label after warping.
+        spacing: size of a voxel in mm, three numbers.
+
+    Returns:
+        float, mm; NaN if both labels are empty, infinity if one is.
+
+    Raises:
+        InputError: as `surface_distances`.
     """
     return surface_distance(fixed, moved, spacing=spacing).hd95
 
 
-def _border(label):
+def _border(label: np.ndarray) -> np.ndarray:
     """Indices (N, 3) of the border voxels of a boolean volume."""
     boxes = ndimage.find_objects(label.astype(np.uint8))
     if not boxes:

@@ -166,5 +166,16 @@ def test_the_distance_of_a_crop_lies_where_the_mask_lies():
     assert cut[0, 32, 24] < -8
 
 
+@pytest.mark.parametrize("spacing", [1.0, 2.0])
+def test_the_distance_of_a_crop_is_in_voxels_whatever_their_size(spacing):
+    """A ball of 16 mm has a radius of 16 voxels of 1 mm, and of 8 voxels of 2 mm."""
+    points = np.moveaxis(np.indices((48, 48, 48)), 0, -1) - 23.5
+    mask = np.linalg.norm(points * spacing, axis=-1) <= 16
+    in_voxels = distance.from_crop(mask)
+    expected = np.linalg.norm(points, axis=-1) - 16 / spacing
+    assert np.abs(in_voxels - expected)[np.abs(expected) < 4].mean() < 0.2
+    assert in_voxels.min() == pytest.approx(-16 / spacing, abs=1)
+
+
 def test_a_mask_without_a_surface_has_no_distance():
     assert distance.from_crop(np.zeros(SMALL, bool)) is None and distance.from_crop(np.ones(SMALL, bool)) is None

@@ -1,5 +1,7 @@
 """Grids by known answers."""
 
+import itertools
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, network_grid
+from acsgreg_tf.geometry.grid import box_corners
 from tests.geometry.cases import centred_grid
 
 SPACINGS = st.tuples(*[st.floats(0.2, 5)] * 3)
@@ -19,9 +22,7 @@ def test_a_left_handed_grid():
     affine = np.array([[-2.0, 0, 0, 10], [0, 0, 3, -4], [0, 0.5, 0, 7], [0, 0, 0, 1]])
     grid = Grid((5, 9, 3), affine)
     np.testing.assert_allclose(grid.spacing, (2, 0.5, 3))
-    np.testing.assert_allclose(grid.extent, (10, 4.5, 9))
     np.testing.assert_allclose(grid.center, (10 - 2 * 2, -4 + 3 * 1, 7 + 0.5 * 4))
-    assert grid.axcodes == ("L", "S", "A")
     np.testing.assert_allclose(grid.index_to_points((1, 2, 1)), (8, -1, 8))
     np.testing.assert_allclose(grid.points_to_index([[8, -1, 8], [10, -4, 7]]), [[1, 2, 1], [0, 0, 0]], atol=1e-12)
 
@@ -113,9 +114,14 @@ def test_a_grid_keeps_its_affine():
 
 def test_network_grid():
     grid = network_grid((10, -20, 30.5))
-    assert grid.shape == (128, 128, 64) and grid.axcodes == ("R", "A", "S")
+    assert grid.shape == (128, 128, 64) and nib.aff2axcodes(grid.affine) == ("R", "A", "S")
     np.testing.assert_array_equal(grid.affine[:3, :3], np.eye(3))
     np.testing.assert_allclose(grid.index_to_points((63.5, 63.5, 31.5)), (10, -20, 30.5))
     small = network_grid((1, 2, 3), (10, 11, 12), (0.5, 1, 2))
     np.testing.assert_allclose(small.center, (1, 2, 3))
     np.testing.assert_allclose(nib.affines.voxel_sizes(small.affine), (0.5, 1, 2))
+
+
+def test_the_corners_of_a_box():
+    corners = box_corners((0, -1, 2), (3, 4, 5))
+    assert sorted(map(tuple, corners.tolist())) == sorted(itertools.product((0, 3), (-1, 4), (2, 5)))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf import metrics
-from acsgreg_tf.metrics.jacobian import _tetrahedra
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.metrics.jacobian import tetrahedra
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 SPACINGS = [(1.0, 1.0, 1.0), (0.7, 1.0, 2.5)]
@@ -469,7 +469,7 @@ def test_folded_cells_are_those_of_all_ten_determinants(size):
     """Slab by slab as in one piece."""
     u = size * ndimage.gaussian_filter(np.random.default_rng(1).normal(scale=3, size=(14, 12, 13, 3)), (1, 1, 1, 0))
     points = np.moveaxis(u + np.moveaxis(np.indices(u.shape[:3]), 0, -1), -1, 0)
-    expected = np.any([determinant <= 0 for determinant, _ in _tetrahedra(points)], axis=0)
+    expected = np.any([determinant <= 0 for determinant, _ in tetrahedra(points)], axis=0)
     np.testing.assert_array_equal(metrics.folded_cells(u), expected)
     assert expected.any() == (size == 1.0)
 
