@@ -1,4 +1,4 @@
-"""The part of the package's metadata that pyproject.toml cannot say: the folder models/ travels as acsgreg_tf.models."""
+"""What pyproject.toml cannot say of the package: the folder models/ travels as acsgreg_tf.models."""
 
 from setuptools import find_packages, setup
 
