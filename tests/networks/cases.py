@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from acsgreg_tf.networks import ACSGRegNet, AffineNet, AVoxelMorph
+from acsgreg_tf.networks import ACSGRegNet, AffineNet, AttentionFusionNet, AVoxelMorph, VelocityUNet
 from tests.helpers import ball, noise
 
 SHAPE = (16, 16, 16)
@@ -26,7 +26,17 @@ AVXM = {
     "decoder_features": (6, 5, 4, 3),
 }
 
-NETWORKS = {"acsgregnet": (ACSGRegNet, ACSG), "avoxelmorph": (AVoxelMorph, AVXM), "affine_net": (AffineNet, AFFINE)}
+FUSION = {name: value for name, value in ACSG.items() if name != "affine_features"}
+UNET = {name: value for name, value in AVXM.items() if name != "affine_features"}
+
+NETWORKS = {
+    "acsgregnet": (ACSGRegNet, ACSG),
+    "avoxelmorph": (AVoxelMorph, AVXM),
+    "affine_net": (AffineNet, AFFINE),
+    "attention_fusion": (AttentionFusionNet, FUSION),
+    "velocity_unet": (VelocityUNet, UNET),
+}
+DEFORMABLE = ("attention_fusion", "velocity_unet")
 
 
 def make(which, **changes):
@@ -56,21 +66,21 @@ def randomise(network, scale=0.05, seed=0):
 
 
 def outputs_of(network, inputs=None):
-    found = network(inputs or pair())
-    found = network(inputs or pair())
-    found = found if isinstance(found, dict) else {"affine": found}
-    return {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+    outputs = network(inputs or pair())
+    outputs = outputs if isinstance(outputs, dict) else {"affine": outputs}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
 
 def assert_same_outputs(network, other, **tolerance):
     expected = outputs_of(network)
-    found = outputs_of(other)
-    assert found.keys() == expected.keys()
+    outputs = outputs_of(other)
+    assert outputs.keys() == expected.keys()
     for name in expected:
-        np.testing.assert_allclose(found[name], expected[name], err_msg=name, **(tolerance or {"rtol": 0, "atol": 0}))
+        np.testing.assert_allclose(outputs[name], expected[name], err_msg=name, **(tolerance or {"rtol": 0, "atol": 0}))
 
 
 def all_layers(network):
+    """The network's layers, and the layers that those are made of."""
     return list(network._flatten_layers(include_self=False))
 
 

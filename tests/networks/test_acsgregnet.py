@@ -53,20 +53,25 @@ def test_two_self_attentions_and_one_cross_attention_on_the_stacked_tokens(netwo
 def test_the_cross_attentions_tokens_are_split_again_by_image(network):
     stage, images = network.deformable_net, pair()
     layers = [stage.get_layer(name) for name in ("stacked", "fixed_position", "moving_position", "cam", "cam_pair")]
-    stacked, fixed, moving, cam, both = (
-        np.array(value) for value in keras.Model(stage.input, [layer.output for layer in layers])([images["fixed"], images["moving"]])
-    )
+    inner = keras.Model(stage.input, [layer.output for layer in layers])
+    stacked, fixed, moving, cam, both = map(np.array, inner([images["fixed"], images["moving"]]))
     np.testing.assert_array_equal(stacked, np.concatenate([fixed, moving], axis=1))
     np.testing.assert_array_equal(both, np.concatenate(np.split(cam, 2, axis=1), axis=-1))
     assert np.abs(both[..., :12] - both[..., 12:]).max() > 1e-3
 
 
 def test_one_encoder_serves_both_images(network):
-    encoder = [layer for layer in network.layers if layer.name.startswith("encoder_")]
-    assert len(encoder) == 2 * len(ACSG["encoder_features"])
-    assert all(len(layer._inbound_nodes) == 2 for layer in encoder)
-    assert len(network.get_layer("projection")._inbound_nodes) == 2
-    assert len(layers_of(network, PositionEmbedding)) == 2
+    """Swapping the images swaps the encoder's features."""
+    stage, (fixed, m_a) = network.deformable_net, pair().values()
+    assert len([layer for layer in stage.layers if layer.name.startswith("encoder_")]) == 2 * len(
+        ACSG["encoder_features"]
+    )
+    sequences = keras.Model(stage.input, [stage.get_layer(f"{image}_sequence").output for image in ("fixed", "moving")])
+    here, there = ([np.array(o) for o in sequences(images)] for images in ([fixed, m_a], [m_a, fixed]))
+    assert np.abs(here[0] - here[1]).max() > 1e-3
+    for got, want in zip(there, reversed(here), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    assert len(layers_of(stage, PositionEmbedding)) == 2 and len(layers_of(stage, keras.layers.Dense)) == 1
 
 
 def test_skips_carry_both_images_features(network):
@@ -177,7 +182,7 @@ def test_sizes():
     assert (cam.layers, cam.heads) == (3, 2) and cam.stacks[8].shape == (3, 8, 40)
 
 
-def test_the_decoder_mirrors_the_encoder_unless_told():
+def test_the_decoder_mirrors_the_encoder_by_default():
     assert make("acsgregnet").get_config()["decoder_features"] == (6, 5, 4)
 
 

@@ -20,8 +20,8 @@ def test_it_gives_an_affine_near_the_identity():
 
 
 def test_the_paper_has_five_steps():
-    assert AffineNet().get_config()["features"] == (16, 32, 64, 128, 256)
-    assert AffineNet().get_config()["inshape"] == (128, 128, 64)
+    config = AffineNet().get_config()
+    assert config["features"] == (16, 32, 64, 128, 256) and config["inshape"] == (128, 128, 64)
 
 
 def test_normalization_reaches_every_block():
