@@ -1,7 +1,7 @@
-"""Which point of one vertebra answers to which of another: two signed distances matched.
+"""Which point of one vertebra corresponds to which of another: two signed distances matched.
 
-This is what makes a shape between two people sound: averaging distances alone would cut off every process
-that does not happen to overlap. It is quick (under a second) and coarse, no substitute for a registration.
+Shapes between two people need it: averaging distances alone would cut off every process that does not happen to
+overlap. It is quick (under a second) and coarse, no substitute for a registration.
 """
 
 import numpy as np
@@ -14,12 +14,17 @@ STEP = 4  # voxels; spacing of the lattice that holds a correspondence
 _REACH = 12.0  # mm; farther from the surface, distances say little
 
 
-def correspond(fixed, moving, spacing=1.0):
-    """The displacement (3, x, y, z) in voxels from points of `fixed` to points of `moving`.
+def correspond(fixed: np.ndarray, moving: np.ndarray, spacing: float = 1.0) -> np.ndarray:
+    """Match two shapes: an affine fit, then demons on the signed distances (Thirion, Medical Image Analysis 1998).
 
-    `fixed` and `moving` are signed distances (X, Y, Z) in mm on a grid of voxels of `spacing` mm; the displacement lives
-    on a lattice of `STEP` voxels. After an affine fit, the surfaces are drawn together along the distances' slopes,
-    smoothed less and less (demons; Thirion, Medical Image Analysis 1998).
+    Args:
+        fixed: Signed distance (X, Y, Z) in mm.
+        moving: Likewise, on the same grid.
+        spacing: The voxels' edge in mm.
+
+    Returns:
+        The displacement (3, x, y, z) in voxels from points of `fixed` to points of `moving`, on a lattice of `STEP`
+        voxels.
     """
     affine = fit_affine(fixed / spacing, moving / spacing, reaches=(12.0 / spacing, 6.0 / spacing))
     centre = (np.array(fixed.shape) - 1) / 2
@@ -40,8 +45,8 @@ def correspond(fixed, moving, spacing=1.0):
     return field.astype(np.float32)
 
 
-def inverse_part(field, t):
-    """The displacement (3, x, y, z) in voxels that undoes `t` times `field`; found by fixed-point steps."""
+def inverse_part(field: np.ndarray, t: float) -> np.ndarray:
+    """The displacement (3, x, y, z) in voxels that undoes `t` times `field`, by fixed-point iteration."""
     points = np.indices(field.shape[1:], np.float32)
     back = np.zeros_like(field)
     for _ in range(10):

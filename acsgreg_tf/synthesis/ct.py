@@ -1,8 +1,10 @@
-"""CT intensities for a vertebra's shape, and the scaling that the networks expect.
+"""Simulated CT intensities for a vertebra's shape.
 
 `simulate_ct` paints what a scanner sees of a bone: a dense cortical shell of uneven thickness around a spongy
 core, blurred, cut into slices and noisy. It serves where a shape is known but no CT may be used or shipped.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -14,28 +16,52 @@ from acsgreg_tf.geometry.lattice import along_axis, smooth_noise
 _TEXTURE_FADES, _NOISE_FADES = -0.6, -0.4
 
 
-def simulate_ct(
-    sdf,
-    rng,
-    *,
-    shell=(0.4, 1.5),
-    shell_hu=(500.0, 1500.0),
-    core_hu=(20.0, 230.0),
-    blur=(0.4, 0.9),
-    slices=(1.0, 3.0),
-    noise=(10.0, 120.0),
-    label_error=0.5,
-    spacing=1.0,
-):
-    """A simulated CT of the vertebra `sdf` (X, Y, Z; mm, negative inside) and its label.
+Range = tuple[float, float]
 
-    Returns `hu` (X, Y, Z) float32 in Hounsfield units and `label` (X, Y, Z) uint8, the shape's voxels. `rng`
-    is a numpy Generator. Each pair is a range from which the vertebra's own value is drawn: thickness (mm)
-    and HU of the cortical shell (both also vary smoothly over the surface), HU of the trabecular core, blur
-    (standard deviation, mm), slice thickness (mm; across z or, as in sagittal series, x), noise (standard
-    deviation, HU). `label_error` (mm) is how far, smoothly varying, the bone's true border strays from the
-    label's, as it does for labels drawn by hand. `spacing` is the voxels' edge in mm, 1 or more; larger voxels see the
-    average of what they cover, so texture and noise are fainter there.
+__all__ = ["Appearance", "simulate_ct"]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How bone and scanner may look; each pair is a range from which a vertebra's own value is drawn.
+
+    Args:
+        shell: Thickness of the cortical shell in mm, which also varies smoothly over the surface.
+        shell_hu: HU of the shell, varying likewise.
+        core_hu: HU of the trabecular core.
+        blur: Standard deviation of the scanner's blur, mm.
+        slices: Slice thickness in mm, across z or, as in sagittal series, x.
+        noise: Standard deviation of the noise, HU.
+        label_error: How far the bone's true border strays from the label's, smoothly varying, in mm, as it does for
+            labels drawn by hand.
+    """
+
+    shell: Range = (0.4, 1.5)
+    shell_hu: Range = (500.0, 1500.0)
+    core_hu: Range = (20.0, 230.0)
+    blur: Range = (0.4, 0.9)
+    slices: Range = (1.0, 3.0)
+    noise: Range = (10.0, 120.0)
+    label_error: float = 0.5
+
+
+_USUAL = Appearance()
+
+
+def simulate_ct(
+    sdf: np.ndarray, rng: np.random.Generator, look: Appearance = _USUAL, spacing: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a CT of a vertebra.
+
+    Args:
+        sdf: Signed distance (X, Y, Z) to its surface in mm, negative inside.
+        rng: The generator that is advanced.
+        look: How bone and scanner may look.
+        spacing: The voxels' edge in mm, 1 or more; larger voxels show the average of what they cover, so texture and
+            noise are fainter there.
+
+    Returns:
+        (hu, label): (X, Y, Z) float32 in Hounsfield units, and the shape's voxels as uint8.
     """
     label = (sdf <= 0).astype(np.uint8)
     inside = np.argwhere(label)
@@ -45,37 +71,37 @@ def simulate_ct(
     around = int(np.ceil(6 / spacing))
     first = np.maximum(inside.min(axis=0) - around, 0)
     box = tuple(slice(a, b) for a, b in zip(first, np.minimum(inside.max(axis=0) + around + 1, sdf.shape), strict=True))
-    hu[box] = _bone(sdf[box], rng, shell, shell_hu, core_hu, label_error, spacing)
-    blur, thickness, noise = (rng.uniform(*ends) for ends in (blur, slices, noise))
+    hu[box] = _bone(sdf[box], rng, look, spacing)
+    blur, thickness, noise = (rng.uniform(*ends) for ends in (look.blur, look.slices, look.noise))
     hu[box] = _scan(hu[box], rng, blur / spacing, max(thickness / spacing, 1.0), noise, spacing)
     return hu, label
 
 
-def _bone(sdf, rng, shell, shell_hu, core_hu, label_error, spacing):
+def _bone(sdf: np.ndarray, rng: np.random.Generator, look: Appearance, spacing: float) -> np.ndarray:
     """HU (X, Y, Z) of the bone itself, each voxel a mixture of what it covers."""
     shape = sdf.shape
 
-    def spread(middle, sd, smoothness, step):
+    def spread(middle: float, sd: float, smoothness: float, step: float) -> np.ndarray:
         return middle + sd * smooth_noise(rng, shape, smoothness / spacing, max(int(step / spacing), 1))
 
-    stray = spread(0.0, label_error, 4.0, 2)
+    stray = spread(0.0, look.label_error, 4.0, 2)
     # Labels tend to be drawn around the bone, not through its edge.
     depth = stray + rng.normal(-0.45, 0.3) - sdf
     # Within a body the surroundings are mostly bone, within processes and pedicles mostly not.
     bulk = np.clip(ndimage.uniform_filter((sdf < 0).astype(np.float32), int(12 / spacing) | 1) * 2 - 0.6, 0, 1)
 
-    (thin, thick), (soft, hard) = shell, shell_hu
+    (thin, thick), (soft, hard) = look.shell, look.shell_hu
     thickness = spread(rng.uniform(thin, thick), 0.4, 5.0, 2) * (1.7 - 1.3 * bulk)  # a body's wall is thin
     thickness = np.clip(thickness, thin / 2, 2 * thick)
     cortex_hu = np.clip(spread(rng.uniform(soft, hard), 250.0, 4.0, 2), soft, hard)
 
-    core = rng.uniform(*core_hu)
+    core = rng.uniform(*look.core_hu)
     contrast = rng.uniform(0.5, 1.5)
     marrow = spread(core, 30.0 * contrast, 8.0, 4) + spread(0, 35.0 * contrast, 3.0, 2)
     texture = rng.standard_normal(shape, np.float32)
     if spacing == 1:
         marrow += 80.0 * contrast * ndimage.gaussian_filter(texture, 0.7) / 0.26
-    else:  # texture finer than a voxel: what is left of it on average, nearly white
+    else:  # texture finer than a voxel: its average over a voxel, nearly white
         marrow += 80.0 * contrast * spacing**_TEXTURE_FADES * texture
     marrow += (1 - bulk) * rng.uniform(20, 200)  # pedicles and processes are denser
     below_shell = np.clip(depth - thickness, 0, None)
@@ -89,8 +115,10 @@ def _bone(sdf, rng, shell, shell_hu, core_hu, label_error, spacing):
     return tissue * (1 - bone) + cortex_hu * (bone - spongy) + marrow * spongy
 
 
-def _scan(hu, rng, blur, thickness, noise, spacing):
-    """What a scanner makes of `hu`: blurred, averaged over slices (voxels), noisy, and brought back to its voxels."""
+def _scan(
+    hu: np.ndarray, rng: np.random.Generator, blur: float, thickness: float, noise: float, spacing: float
+) -> np.ndarray:
+    """`hu` as a scanner shows it: blurred, averaged over slices (voxels), noisy, and resampled to its voxels."""
     axis = 2 if rng.random() < 0.75 else 0
     spread = np.full(3, blur)
     spread[axis] = np.sqrt(blur**2 + max(thickness**2 - 1, 0) / 12)  # a slice averages over a box

@@ -3,14 +3,19 @@
 The shape is a smooth union of analytic solids (`phantom_anatomy`) with sizes from published morphometry
 (`phantom_parameters`): body with kidney-shaped, hollow endplates, a waist and osteophytic rims; pedicles; laminae;
 spinous, transverse and articular processes; the canal cut free. Last comes a little smooth noise. It is a shape, not
-a scan: `ct` turns the field into an image, `shapes` varies it further. docs/reference/phantom.md shows it beside real ones.
+a scan: `ct` turns the field into an image, `shapes` varies it further. docs/reference/phantom.md shows it beside real
+ones.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
-from acsgreg_tf.synthesis.phantom_anatomy import solids
+from acsgreg_tf.synthesis.phantom_anatomy import Solid, solids
 from acsgreg_tf.synthesis.phantom_parameters import Parameters, generator, level_index, parameters
 from acsgreg_tf.synthesis.phantom_sdf import smooth_max, smooth_min
 
@@ -21,14 +26,23 @@ MAX_HEIGHT = 62.0  # mm; 64 less a voxel of background below and above
 LOWEST_TILT = -8.0  # degrees; the sagittal tilt at which a vertebra is about as low as it gets
 
 
-def vertebra(seed, level, shape=NETWORK_SHAPE, spacing=1.0):
+def vertebra(seed: int, level: str, shape: Sequence[int] = NETWORK_SHAPE, spacing: float = 1.0) -> np.ndarray:
     """The signed distance field of person `seed`'s vertebra at `level`, in mm, negative inside.
 
-    seed: whole number >= 0. level: "L1" .. "L5". shape: (X, Y, Z) voxels, x left to right, y back to front,
-    z up (RAS). spacing: voxel edge in mm. The vertebra's bounding box is centred on the grid's centre
-    ((shape - 1) / 2); the same seed is the same vertebra on every grid.
-    Returns float32 (X, Y, Z). Distances hold to first order near the surface and are cut off at FAR mm outside.
-    Raises InputError for an unknown level, a seed below 0, or a shape or spacing that is not positive.
+    The vertebra's bounding box is centred on the grid's centre ((shape - 1) / 2); the same seed is the same vertebra on
+    every grid.
+
+    Args:
+        seed: Whole number >= 0.
+        level: "L1" .. "L5".
+        shape: (X, Y, Z) voxels, x left to right, y back to front, z up (RAS).
+        spacing: Voxel edge in mm.
+
+    Returns:
+        float32 (X, Y, Z); distances hold to first order near the surface and are cut off at FAR mm outside.
+
+    Raises:
+        InputError: An unknown level, a seed below 0, or a shape or spacing that is not positive.
     """
     shape = tuple(shape)
     if len(shape) != 3 or not all(isinstance(s, (int, np.integer)) and s > 0 for s in shape):
@@ -47,14 +61,15 @@ def vertebra(seed, level, shape=NETWORK_SHAPE, spacing=1.0):
     return out
 
 
-def _pose(p, parts, noise):
+def _pose(p: Parameters, parts: list[Solid], noise: "_Noise") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rotation (3, 3) and the bounding box's corners (3,), mm.
 
-    Who would be too tall for the network's box is laid flatter, whatever grid is asked for.
+    A vertebra too tall for the network's box is laid flatter, whatever the grid.
     """
     tilt = p.sagittal_tilt
     for _ in range(5):
-        turn = _rotation(tilt, p.coronal_tilt, p.axial_turn)
+        # From the vertebra's own axes to RAS: front up by the sagittal tilt, then the coronal one, then the axial turn.
+        turn = Rotation.from_euler("xyz", (tilt, p.coronal_tilt, p.axial_turn), degrees=True).as_matrix()
         low, high = _bounding_box(parts, turn, noise)
         if high[2] - low[2] <= MAX_HEIGHT:
             break
@@ -62,19 +77,10 @@ def _pose(p, parts, noise):
     return turn, low, high
 
 
-def _rotation(sagittal, coronal, axial):
-    """From the vertebra's own axes to RAS, degrees: front up by the sagittal tilt, then coronal, then axial."""
-    a, b, c = np.radians([sagittal, coronal, axial])
-    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
-    about_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
-    about_z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
-
-
-def _evaluate(axes, parts, turn, noise):
+def _evaluate(axes: Sequence[np.ndarray], parts: list[Solid], turn: np.ndarray, noise: "_Noise") -> np.ndarray:
     """The joined field on the grid spanned by `axes` (three 1-D arrays, RAS mm about the body's centre)."""
     grid = np.ix_(*(np.asarray(a, np.float32) for a in axes))
-    own = [sum(np.float32(turn[i, j]) * grid[i] for i in range(3)) for j in range(3)]
+    own: list[Any] = [sum(np.float32(turn[i, j]) * grid[i] for i in range(3)) for j in range(3)]
     field = np.full([len(a) for a in axes], FAR, np.float32)
     for solid in parts:
         hull = solid.hull @ turn.T
@@ -92,8 +98,10 @@ def _evaluate(axes, parts, turn, noise):
     return np.minimum(field + noise(axes), FAR)
 
 
-def _bounding_box(parts, turn, noise, step=2.0):
-    """Lowest and highest corner (3,) of the vertebra about its body's centre, mm, from a coarse look."""
+def _bounding_box(
+    parts: list[Solid], turn: np.ndarray, noise: "_Noise", step: float = 2.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest corner (3,) of the vertebra about its body's centre, mm, from a coarse grid."""
     axes = [np.arange(-62, 62.1, step), np.arange(-90, 40.1, step), np.arange(-48, 48.1, step)]
     field = _evaluate(axes, parts, turn, noise)
     low, high = [], []
@@ -105,7 +113,7 @@ def _bounding_box(parts, turn, noise, step=2.0):
     return np.array(low), np.array(high)
 
 
-def _rescale(field, spacing):
+def _rescale(field: np.ndarray, spacing: float) -> np.ndarray:
     """Divide by the gradient's length, so that a value is a distance in mm to first order."""
     length2 = sum(np.gradient(field, spacing, axis=i) ** 2 for i in range(3) if field.shape[i] > 1)
     return field / np.sqrt(np.clip(length2, 0.36, 4.0))
@@ -114,25 +122,25 @@ def _rescale(field, spacing):
 class _Noise:
     """A smooth random bump field in mm: cubic B-splines on two lattices about the body's centre."""
 
-    def __init__(self, rng, size):
+    def __init__(self, rng: np.random.Generator, size: float) -> None:
         self.layers = []
         for step, amount in ((4.0, 0.6), (10.0, 1.0)):
             low, count = (-72, -100, -60), [int(n / step) + 4 for n in (144, 150, 120)]
             weights = rng.standard_normal(count).astype(np.float32) * np.float32(3.2 * size * amount)
             self.layers.append((step, low, weights))
 
-    def __call__(self, axes):
-        total = 0
+    def __call__(self, axes: Sequence[np.ndarray]) -> np.ndarray:
+        total: float | np.ndarray = 0
         for step, low, weights in self.layers:
             value = weights
             for a, lo in zip(axes, low, strict=True):
                 basis = _cubic_basis((np.asarray(a) - lo) / step, value.shape[0])
                 value = np.tensordot(value, basis, axes=(0, 1))  # moves the axis last: in order after three
             total = total + value
-        return total
+        return np.asarray(total)
 
 
-def _cubic_basis(u, count):
+def _cubic_basis(u: np.ndarray, count: int) -> np.ndarray:
     """Values (len(u), count) of uniform cubic B-splines whose support starts at knot index - 3."""
     s = np.abs(u[:, None] + 1.0 - np.arange(count))
     near, far = 2 / 3 - s**2 + s**3 / 2, np.maximum(2 - s, 0) ** 3 / 6

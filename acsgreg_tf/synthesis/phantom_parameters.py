@@ -18,13 +18,16 @@ than callipers find on dry bone, canals about 2 mm shallower. Where no article i
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.synthesis.draws import cut_normal
 
 _STREAM = 0x4C554D42  # keeps these draws apart from those that others make with the same seed
+_LIMIT = 2.2  # standard deviations; nobody is ten sigma tall
 
 # name: (means for L1 .. L5, standard deviation between people, kind). Kinds: "mm" grows with the person's size,
 # "pair" is a (left, right) pair of such lengths, "degrees" and "ratio" do not grow, "turn" is a (left, right)
@@ -104,15 +107,15 @@ class Parameters:
     canal_width: float
     canal_depth: float
     canal_triangle: float
-    pedicle_width: tuple
-    pedicle_height: tuple
-    pedicle_length: tuple
-    pedicle_angle: tuple
-    transverse_reach: tuple
-    transverse_sweep: tuple
-    transverse_rise: tuple
-    transverse_height: tuple
-    transverse_thickness: tuple
+    pedicle_width: tuple[float, ...]
+    pedicle_height: tuple[float, ...]
+    pedicle_length: tuple[float, ...]
+    pedicle_angle: tuple[float, ...]
+    transverse_reach: tuple[float, ...]
+    transverse_sweep: tuple[float, ...]
+    transverse_rise: tuple[float, ...]
+    transverse_height: tuple[float, ...]
+    transverse_thickness: tuple[float, ...]
     spinous_length: float
     spinous_height: float
     spinous_thickness: float
@@ -120,42 +123,46 @@ class Parameters:
     spinous_deviation: float
     lamina_height: float
     lamina_thickness: float
-    upper_facet_offset: tuple
-    lower_facet_offset: tuple
-    upper_facet_angle: tuple
-    lower_facet_angle: tuple
-    upper_facet_rise: tuple
-    lower_facet_drop: tuple
-    facet_width: tuple
-    mammillary_size: tuple
+    upper_facet_offset: tuple[float, ...]
+    lower_facet_offset: tuple[float, ...]
+    upper_facet_angle: tuple[float, ...]
+    lower_facet_angle: tuple[float, ...]
+    upper_facet_rise: tuple[float, ...]
+    lower_facet_drop: tuple[float, ...]
+    facet_width: tuple[float, ...]
+    mammillary_size: tuple[float, ...]
     sagittal_tilt: float
     coronal_tilt: float
     axial_turn: float
-    upper_lip: tuple
-    lower_lip: tuple
+    upper_lip: tuple[float, ...]
+    lower_lip: tuple[float, ...]
     roughness: float
 
     @property
-    def depth(self):
+    def depth(self) -> float:
         """Mean depth of the body, mm."""
         return 0.5 * (self.upper_depth + self.lower_depth)
 
 
-def parameters(seed, level):
+def parameters(seed: int, level: str) -> Parameters:
     """Draw the sizes of person `seed`'s vertebra at `level`.
 
-    seed: a whole number >= 0; the same number at two levels is the same person, so sizes and habits (a long
-    spinous process, asymmetry of a side) go together. level: "L1" .. "L5".
-    Raises InputError for any other seed or level.
+    Args:
+        seed: A whole number >= 0; the same number at two levels is the same person, so sizes and habits (a long spinous
+            process, asymmetry of a side) go together.
+        level: "L1" .. "L5".
+
+    Raises:
+        InputError: Any other seed or level.
     """
     index = level_index(level)
     person, own = generator(seed, 0), generator(seed, index + 1)
     # Stature: log-normal, 4.8 % between people of both sexes; then the proportions of the person, then the level's own.
-    size = np.exp(0.048 * _normal(person))
-    values = {}
+    size = np.exp(0.048 * cut_normal(person, limit=_LIMIT))
+    values: dict[str, Any] = {}
     for name, (means, deviation, kind) in TABLE.items():
-        shared, level_z = _normal(person), _normal(own)
-        shared_side, level_side = _normal(person, 2), _normal(own, 2)
+        shared, level_z = cut_normal(person, limit=_LIMIT), cut_normal(own, limit=_LIMIT)
+        shared_side, level_side = cut_normal(person, 2, _LIMIT), cut_normal(own, 2, _LIMIT)
         z = 0.85 * shared + 0.5 * level_z
         if kind in ("pair", "turn"):
             z = z + 0.3 * shared_side + 0.3 * level_side
@@ -172,21 +179,24 @@ def parameters(seed, level):
     return Parameters(level=level, **values)
 
 
-def level_index(level):
-    """0 for "L1" .. 4 for "L5"; InputError for anything else."""
+def level_index(level: str) -> int:
+    """0 for "L1" .. 4 for "L5".
+
+    Raises:
+        InputError: Anything else.
+    """
     if level not in LUMBAR:
         raise InputError(f"level {level!r}: a lumbar level is one of {', '.join(LUMBAR)}")
     return LUMBAR.index(level)
 
 
-def generator(*words):
-    """A random generator that depends on whole numbers >= 0 alone: the same on any machine."""
+def generator(*words: int) -> np.random.Generator:
+    """A random generator that follows from whole numbers >= 0 alone: the same on any machine.
+
+    Raises:
+        InputError: A word is no such number.
+    """
     for word in words:
         if isinstance(word, bool) or not isinstance(word, (int, np.integer)) or word < 0:
             raise InputError(f"seed {word!r}: a seed is a whole number >= 0")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([_STREAM, *map(int, words)])))
-
-
-def _normal(rng, size=None):
-    """Standard normal cut at 2.2: nobody is ten sigma tall."""
-    return np.clip(rng.standard_normal(size), -2.2, 2.2)

@@ -21,8 +21,12 @@ def ball(radius=18, shape=SHAPE):
     return (np.linalg.norm(points, axis=-1) - radius).astype(np.float32)
 
 
+def simulate_ct(sdf, rng, spacing=1.0, **options):
+    return ct.simulate_ct(sdf, rng, ct.Appearance(**options), spacing)
+
+
 def simulate(seed=0, radius=18, **options):
-    return ct.simulate_ct(ball(radius), np.random.default_rng(seed), **options)
+    return simulate_ct(ball(radius), np.random.default_rng(seed), **options)
 
 
 def test_the_label_is_the_shape_and_one_seed_is_one_scan():
@@ -69,12 +73,12 @@ def test_thick_slices_smooth_one_axis_only():
 @given(noise=st.floats(5, 100), seed=st.integers(0, 1000))
 def test_noise_has_the_deviation_asked_for(noise, seed):
     rng = np.random.default_rng(seed)
-    air = ct.simulate_ct(ball(12), rng, **{**CALM, "noise": (noise, noise)})[0][(ball(12) > 3) & (ball(12) < 5)]
+    air = simulate_ct(ball(12), rng, **{**CALM, "noise": (noise, noise)})[0][(ball(12) > 3) & (ball(12) < 5)]
     assert 0.75 * noise < air.std() < 1.3 * noise + 25  # tissue itself varies by about 20
 
 
 def test_an_empty_shape_is_soft_tissue():
-    hu, label = ct.simulate_ct(np.full((8, 8, 8), 5.0, np.float32), np.random.default_rng(0))
+    hu, label = simulate_ct(np.full((8, 8, 8), 5.0, np.float32), np.random.default_rng(0))
     assert (hu == 50).all() and not label.any()
 
 
@@ -99,7 +103,7 @@ def simulated():
     from acsgreg_tf.synthesis.phantom import vertebra
 
     sdf = vertebra(1, "L3")
-    return np.array([figures(sdf, ct.simulate_ct(sdf, np.random.default_rng(seed))[0]) for seed in range(24)])
+    return np.array([figures(sdf, simulate_ct(sdf, np.random.default_rng(seed))[0]) for seed in range(24)])
 
 
 def test_simulated_intensities_cover_the_real_ones(simulated):
@@ -130,7 +134,7 @@ def test_a_coarser_grid_shows_the_average_of_the_finer_one():
     for seed in range(6):
         fine, _ = simulate(seed, **options)
         blocks = fine.reshape(28, 2, 28, 2, 24, 2).mean(axis=(1, 3, 5))
-        other, label = ct.simulate_ct(coarse, np.random.default_rng(seed), spacing=2.0, **options)
+        other, label = simulate_ct(coarse, np.random.default_rng(seed), spacing=2.0, **options)
         np.testing.assert_array_equal(label, coarse <= 0)
         deep, rim = coarse < -6, np.abs(coarse + 1) < 1
         found.append([[hu[deep].mean(), hu[rim].mean(), hu[deep].std()] for hu in (blocks, other)])

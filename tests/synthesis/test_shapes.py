@@ -17,6 +17,10 @@ def save_label(path, data, affine=None):
     return path
 
 
+def vary(sdf, rng, spacing=1.0, **options):
+    return shapes.vary(sdf, rng, shapes.Variation(**options), spacing)
+
+
 def test_load_label_reads_the_label_that_is_asked_for(tmp_path):
     data = np.zeros((40, 40, 40))
     data[5:15, 5:15, 5:15] = 20
@@ -56,7 +60,7 @@ def test_a_process_is_turned_not_cut_off_between_two_people():
 
 def test_varying_by_nothing_changes_nothing():
     nothing = {"rotation": 0, "translation": 0, "scale": 0, "anisotropy": 0, "shear": 0, "deformation": ()}
-    out = shapes.vary(ball(14), np.random.default_rng(0), **nothing)
+    out = vary(ball(14), np.random.default_rng(0), **nothing)
     near = np.abs(ball(14)) < 7
     np.testing.assert_allclose(out[near], ball(14)[near], atol=0.3)
     assert out.max() == shapes.FAR
@@ -64,13 +68,13 @@ def test_varying_by_nothing_changes_nothing():
 
 def test_scale_alone_changes_the_volume_as_it_says():
     only = {"rotation": 0, "translation": 0, "anisotropy": 0, "shear": 0, "deformation": ()}
-    volumes = [(shapes.vary(ball(12), np.random.default_rng(seed), scale=0.1, **only) <= 0).sum() for seed in range(12)]
+    volumes = [(vary(ball(12), np.random.default_rng(seed), scale=0.1, **only) <= 0).sum() for seed in range(12)]
     spread = np.cbrt(np.array(volumes) / (ball(12) <= 0).sum())
     assert 0.79 < spread.min() < 0.95 and 1.05 < spread.max() < 1.25  # two standard deviations at most
 
 
 def test_one_seed_is_one_shape():
-    one, again, other = (shapes.vary(body_with_process(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    one, again, other = (vary(body_with_process(), np.random.default_rng(seed)) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one, again)
     assert dice(one <= 0, other <= 0) < 0.99
 
@@ -79,7 +83,7 @@ def test_one_seed_is_one_shape():
 @given(seed=st.integers(0, 2**31), strength=st.floats(0, 4))
 def test_what_is_varied_stays_whole_clear_of_the_box_and_a_distance(seed, strength):
     deformation = ((24.0, strength), (12.0, strength / 2), (6.0, 0.5))
-    out = shapes.vary(
+    out = vary(
         body_with_process(),
         np.random.default_rng(seed),
         rotation=5,
@@ -95,7 +99,7 @@ def test_what_is_varied_stays_whole_clear_of_the_box_and_a_distance(seed, streng
 
 
 def test_a_shape_that_fills_the_box_is_shrunk_into_it():
-    out = shapes.vary(ball(22), np.random.default_rng(0), scale=0, anisotropy=0, shear=0, deformation=(), margin=4)
+    out = vary(ball(22), np.random.default_rng(0), scale=0, anisotropy=0, shear=0, deformation=(), margin=4)
     inside = np.argwhere(out <= 0)
     assert inside[:, 2].min() >= 4 and inside[:, 2].max() <= 43
     assert extent(out)[2] >= 38
@@ -104,7 +108,7 @@ def test_a_shape_that_fills_the_box_is_shrunk_into_it():
 def test_a_coarser_grid_is_varied_by_the_same_millimetres():
     points = (np.moveaxis(np.indices((32, 32, 24)), 0, -1) - [15.5, 15.5, 11.5]) * 2
     sdf = (np.linalg.norm(points, axis=-1) - 15).astype(np.float32)
-    same = shapes.vary(
+    same = vary(
         sdf,
         np.random.default_rng(0),
         rotation=0,
@@ -120,7 +124,7 @@ def test_a_coarser_grid_is_varied_by_the_same_millimetres():
     assert same.max() <= shapes.FAR
     away = []
     for seed in range(12):
-        moved = shapes.vary(
+        moved = vary(
             sdf,
             np.random.default_rng(seed),
             rotation=0,
