@@ -156,7 +156,7 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
             raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {inshape}")
         return network
     name = NETWORKS[options.model]
-    arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])  # type: ignore[index]
+    arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])
     if options.normalization:
         arguments["normalization"] = options.normalization
     try:

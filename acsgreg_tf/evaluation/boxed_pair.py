@@ -9,7 +9,7 @@ from acsgreg_tf.anatomy.vertebra import extract
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.measures import Outcome
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels
-from acsgreg_tf.geometry import Composite, Grid, affine_from_network, field_from_network, resample_label
+from acsgreg_tf.geometry import Composite, Grid, Transform, affine_from_network, field_from_network, resample_label
 from acsgreg_tf.io.images import Image, as_image
 from acsgreg_tf.registration import STAGES
 
@@ -42,6 +42,7 @@ class BoxedPair:
         fixed_seg, moving_seg = pair_labels(pair)
         fixed = extract(as_image(pair["fixed"]), fixed_seg, shape=shape)
         moving = extract(as_image(pair["moving"]), moving_seg, shape=shape)
+        assert fixed.label is not None  # of a vertebra extracted with a label map
         notes = (*fixed.notes, *moving.notes)
         return cls(fixed.image, fixed.label, fixed.grid, moving.image, moving.grid, moving_seg, notes)
 
@@ -70,8 +71,9 @@ class BoxedPair:
             inverse: Phi's inverse likewise, or None.
             seconds: Time that the registration took.
         """
-        start, affine = (affine_from_network(m, self.fixed_grid, self.moving_grid) for m in (np.eye(3, 4), affine))
-        transforms = (start, affine, Composite([field_from_network(displacement, self.fixed_grid), affine]))
+        start, after = (affine_from_network(m, self.fixed_grid, self.moving_grid) for m in (np.eye(3, 4), affine))
+        whole = Composite([field_from_network(displacement, self.fixed_grid), after])
+        transforms: tuple[Transform, ...] = (start, after, whole)
         mask, seg, spacing = self.moving_seg.data > 0, self.moving_seg, self.fixed_grid.spacing
         error = float("nan")
         if inverse is not None:

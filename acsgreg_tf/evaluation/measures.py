@@ -1,5 +1,6 @@
 """The paper's measures of one registration, as one flat row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +41,7 @@ class Outcome:
     """
 
     fixed_label: np.ndarray
-    spacing: tuple[float, ...]
+    spacing: Sequence[float] | np.ndarray
     labels: dict[str, np.ndarray]
     displacement: np.ndarray
     seconds: float
@@ -56,7 +57,7 @@ def measure(outcome: Outcome) -> dict[str, Any]:
     Liu et al. (IJCV 2024).
     """
     fixed, spacing = outcome.fixed_label, outcome.spacing
-    row = {}
+    row: dict[str, Any] = {}
     for stage in STAGES:
         moved = outcome.labels[stage]
         distance = metrics.surface_distance(fixed, moved, spacing=spacing)

@@ -1,6 +1,8 @@
 """Named sizes: constructor arguments of each network for `train.py --size`."""
 
-SIZES = {
+from typing import Any
+
+SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "ACSGRegNet": {
         "paper": {},
         # The same structure for two cores; statistics of a batch mean little at the batches that fit there.

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from acsgreg_tf.evaluation.peers.base import Alignment, Peer
-from acsgreg_tf.geometry import Grid, affine_to_network, field_to_network
+from acsgreg_tf.geometry import Affine, Grid, affine_to_network, field_to_network
 from acsgreg_tf.io.transforms import read_displacement, read_itk, to_sitk
 
 
@@ -48,9 +48,10 @@ class AntsPeer(Peer):
             fields = {}
             for path in glob.glob(f"{prefix}*Warp.nii.gz"):
                 fields["inverse" if "InverseWarp" in path else "phi"] = field_to_network(read_displacement(path))
-            matrix = affine_to_network(read_itk(affine), grid, grid)
+            linear = read_itk(affine)
+        assert isinstance(linear, Affine)
         phi = fields.get("phi", np.zeros((*fixed.shape, 3), np.float32))
-        return Alignment(matrix, phi, fields.get("inverse"), seconds)
+        return Alignment(affine_to_network(linear, grid, grid), phi, fields.get("inverse"), seconds)
 
 
 def _to_ants(ants: Any, volume: np.ndarray, grid: Grid) -> Any:

@@ -65,7 +65,9 @@ def _affine(parameters: Any) -> Affine:
     numbers, centre = (
         [float(value) for value in parameters[name]] for name in ("TransformParameters", "CenterOfRotationPoint")
     )
-    return from_sitk_transform(sitk.AffineTransform(numbers[:9], numbers[9:], centre))
+    affine = from_sitk_transform(sitk.AffineTransform(numbers[:9], numbers[9:], centre))
+    assert isinstance(affine, Affine)
+    return affine
 
 
 def _field(vectors: np.ndarray, fixed: np.ndarray, grid: Grid) -> Transform:

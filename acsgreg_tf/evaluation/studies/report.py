@@ -114,7 +114,7 @@ def _one_pair(results: StudyResults) -> "Figure":
         images["fixed"].data,
         images["moving"].data,
         shown,
-        images["fixed"].grid.spacing,
+        tuple(images["fixed"].grid.spacing),
         read_label(fixed.label).data > 0,
         f"{fixed.level}: {moving.person} to {fixed.person} (after the paper's Figure 6)",
     )
