@@ -270,7 +270,7 @@ def test_a_surface_on_itself_is_at_no_distance():
 
 
 def test_a_plane_shifted_by_2_voxels():
-    """Where neither distance is cut each voxel counts sqrt(1/4 + 4) - 1/2; the mean is taken over those near the surface."""
+    """Where neither distance is cut each voxel counts sqrt(1/4 + 4) - 1/2; the mean is over those near the surface."""
     each = np.sqrt(0.25 + 4) - 0.5
     np.testing.assert_allclose(losses.rounded_difference(plane(11.5, 99), plane(13.5, 99)), each, rtol=1e-5)
     fixed, warped = plane(11.5), plane(13.5)
@@ -337,8 +337,3 @@ def test_a_batch_is_the_mean_of_its_samples(loss):
     each = [float(loss(fixed[i : i + 1], warped[i : i + 1])) for i in (0, 1)]
     assert float(loss(fixed, warped)) == pytest.approx(np.mean(each), rel=1e-4)
     assert each[0] != each[1]
-
-
-def test_the_papers_weights():
-    assert losses.PAPER_LAMBDAS == (0.3, 0.7, 0.001, 0.01, 0.1)
-    assert losses.IMAGE_LOSSES["ncc"] is losses.IMAGE_LOSSES["lncc"] is LNCC
