@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 BACKEND = keras.backend.backend()
 
@@ -153,8 +154,4 @@ def about_centre(shape):
 
 def turned(angles):
     """Rotation (3, 3) by angles in degrees about x, then y, then z."""
-    (cx, cy, cz), (sx, sy, sz) = (f(np.deg2rad(angles)) for f in (np.cos, np.sin))
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
+    return Rotation.from_euler("xyz", angles, degrees=True).as_matrix()

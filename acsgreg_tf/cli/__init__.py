@@ -1,0 +1,1 @@
+"""Command lines: argparse, progress, printing and exit codes."""

@@ -7,8 +7,10 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -19,18 +21,23 @@ from acsgreg_tf.io.files import atomic_path, check_writable, one_line
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are InputErrors, for `run` to print in one line."""
 
-    def __init__(self, *args, **options):
-        super().__init__(*args, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def run(work, parser, arguments=None):
+def run(work: Callable[[argparse.Namespace], object], parser: Parser, arguments: Sequence[str] | None = None) -> int:
     """Parse the arguments, call `work(options)`, and return the exit code.
 
     An InputError, or what the operating system says of a file, becomes one line `error: ...` on stderr and
     code 2; a warning one line `warning: ...`; Ctrl-C code 130.
+
+    Args:
+        work: what the command does.
+        parser: of its arguments.
+        arguments: None takes those of the process.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other packages' deprecations are not the user's business
@@ -48,21 +55,28 @@ def run(work, parser, arguments=None):
     return 0
 
 
-def _fail(message):
+def _fail(message: str) -> int:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None):
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def warn(message):
-    """Tell the user of something that is no fault; one line."""
+def warn(message: str) -> None:
+    """Warn the user in one line of something that is no fault."""
     warnings.warn(message, stacklevel=2)
 
 
-def check_outputs(outputs, inputs):
+def check_outputs(outputs: Mapping[str, str | None], inputs: Iterable[str | os.PathLike | None]) -> None:
     """Before any work: that every output can be written, and none replaces an input or another output.
 
     Args:
@@ -73,7 +87,7 @@ def check_outputs(outputs, inputs):
         InputError: naming the file.
     """
     read = {Path(path).resolve() for path in inputs if path is not None}
-    written = {}
+    written: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -86,14 +100,14 @@ def check_outputs(outputs, inputs):
         written[place] = option
 
 
-def write_json(path, content):
-    """Write a dict; numbers that JSON lacks (NaN, infinity) become null."""
+def write_json(path: str | os.PathLike, content: dict) -> None:
+    """Write a dict to a JSON file; numbers that JSON lacks (NaN, infinity) become null."""
     text = json.dumps(_plain(content), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -101,7 +115,7 @@ def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def add_gpu(parser):
+def add_gpu(parser: argparse.ArgumentParser) -> None:
     """The option -g/--gpu, for `start_backend`."""
     parser.add_argument(
         "-g",
@@ -111,7 +125,7 @@ def add_gpu(parser):
     )
 
 
-def start_backend(gpu=None):
+def start_backend(gpu: str | None = None) -> None:
     """Import Keras's backend (KERAS_BACKEND: tensorflow, jax or torch) without its chatter, on the GPUs asked for.
 
     Args:
@@ -144,21 +158,21 @@ def start_backend(gpu=None):
 
 
 @contextmanager
-def _quiet():
-    """Keep what C++ writes to stderr to itself, unless an error ends the block.
+def _quiet() -> Iterator[None]:
+    """Hold back what C++ writes to stderr, and print it only if an error ends the block.
 
-    TensorFlow logs its first lines before any setting of it counts.
+    TensorFlow logs its first lines before any of its settings takes effect.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
         try:
             yield
         except BaseException:
-            said.seek(0)
-            os.write(kept, said.read())
+            held_back.seek(0)
+            os.write(stderr, held_back.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)

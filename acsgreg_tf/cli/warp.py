@@ -10,6 +10,10 @@ Which file that takes (register.py's options of the same names wrote them):
 An affine (.tfm, .txt, .npy) has an exact inverse, so that one file serves for all four; a displacement has not. Where
 both files are given, the right one is taken."""
 
+from argparse import Namespace
+from collections.abc import Sequence
+from types import ModuleType
+
 import numpy as np
 
 from acsgreg_tf.cli import common
@@ -23,12 +27,12 @@ from acsgreg_tf.io.points import COORDINATES, point_ending, read_points
 from acsgreg_tf.io.transforms import check_transform_ending, read_transform
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
     return common.run(warp_file, _parser(), arguments)
 
 
-def warp_file(options):
+def warp_file(options: Namespace) -> None:
     """Carry over what the parsed `options` name."""
     kind = next(name for name in ("image", "label", "points", "surface") if getattr(options, name) is not None)
     source = getattr(options, kind)
@@ -44,7 +48,7 @@ def warp_file(options):
     print(f"{kind} carried from {origin} onto {target}: {options.out}")
 
 
-def _parser():
+def _parser() -> common.Parser:
     parser = common.Parser(prog="warp.py", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--image", metavar="FILE", help="image to carry over")
@@ -71,8 +75,8 @@ def _parser():
     return parser
 
 
-def _check(options, kind, source):
-    """All that can be said before a file is read."""
+def _check(options: Namespace, kind: str, source: str) -> None:
+    """Raise InputError for what is wrong before any file is read."""
     if options.interp is not None and kind != "image":
         raise InputError(f"--interp {options.interp}: is for --image, not for --{kind}")
     if options.coordinates is not None and kind in ("image", "label"):
@@ -93,7 +97,7 @@ def _check(options, kind, source):
     common.check_outputs({"--out": options.out}, inputs)
 
 
-def _transform(options, needed, kind, grid):
+def _transform(options: Namespace, needed: str, kind: str, grid: Grid | None) -> Transform:
     """The transform `needed` ("warp" or "inverse_warp"), from its file or as the inverse of the other's affine."""
     path = getattr(options, needed)
     if path is not None:
@@ -111,7 +115,7 @@ def _transform(options, needed, kind, grid):
         ) from error
 
 
-def _warp_volume(options, kind, source, transform, grid):
+def _warp_volume(options: Namespace, kind: str, source: str, transform: Transform, grid: Grid | None) -> None:
     volume = as_image(source) if kind == "image" else as_label(source)
     if grid is None:
         if not isinstance(transform, DenseField):
@@ -131,15 +135,15 @@ def _warp_volume(options, kind, source, transform, grid):
     write_image(options.out, result, grid)
 
 
-def _warp_points(options, kind, source, transform):
+def _warp_points(options: Namespace, kind: str, source: str, transform: Transform) -> None:
     read = read_points if kind == "points" else _surfaces().read_surface
-    held = read(source, options.coordinates)
+    body = read(source, options.coordinates)
     if isinstance(transform, DenseField):
-        _warn_outside(held.points, transform, f"{source}: points")
-    held.write(options.out, transform.apply(held.points))
+        _warn_outside(body.points, transform, f"{source}: points")
+    body.write(options.out, transform.apply(body.points))
 
 
-def _surfaces():
+def _surfaces() -> ModuleType:
     try:
         from acsgreg_tf.io import surfaces
     except ImportError as error:
@@ -147,8 +151,8 @@ def _surfaces():
     return surfaces
 
 
-def _warn_outside(points, field, what):
-    """A total displacement ends at its grid, and what lies beyond would stay where it is, in the other scan's frame."""
+def _warn_outside(points: np.ndarray, field: DenseField, what: str) -> None:
+    """Warn of points beyond a total displacement's grid, which would stay where they are, in the other scan's frame."""
     outside = np.count_nonzero(~field.grid.contains_index(field.grid.points_to_index(points)))
     if outside:
         common.warn(f"{what}: {outside} of {len(points)} lie outside of the displacement's grid and are not moved")

@@ -83,11 +83,7 @@ def registration_figure(
     if displacement is not None:
         reach = colour_range(displacement, millimetres)
         note += "; " + draw_displacement(axes[:, 6:], views, displacement, millimetres, reach)
-    for view, row in zip(views, axes):
-        for column, ax in enumerate(row):
-            view.frame(ax, first=column == 0, dark=column < 7)
-    for ax in axes[1]:
-        ax.set_title("")  # the columns are named once
+    _frame_rows(axes, views)
     _add_legend(figure)
     figure.supxlabel(note, x=0.02, ha="left", fontsize=7)
     if title is not None:
@@ -168,6 +164,15 @@ def _draw_blend(
         np.clip((view.cut(layer) - low) / (high - low), 0, 1)[..., None] * to_rgb(colour) for layer, colour in layers
     )
     ax.imshow(np.clip(np.nan_to_num(both), 0, 1), **view.placed)
+
+
+def _frame_rows(axes: np.ndarray, views: Sequence[PlaneView]) -> None:
+    """Draw frames and directions; the columns are named once."""
+    for view, row in zip(views, axes):
+        for column, ax in enumerate(row):
+            view.frame(ax, first=column == 0, dark=column < 7)
+    for ax in axes[1]:
+        ax.set_title("")
 
 
 def _add_legend(figure: "Figure") -> None:
