@@ -163,9 +163,7 @@ def folded_cells(displacement: ArrayLike) -> np.ndarray:
     phi = mapped_points(displacement, least=2)
     # In slabs that stay in the processor's cache it takes half the time.
     slabs = (np.ascontiguousarray(phi[:, x : x + 5]) for x in range(0, phi.shape[1] - 1, 4))
-    return np.concatenate(
-        [np.any([determinant <= 0 for determinant, _ in tetrahedra(slab)], axis=0) for slab in slabs]
-    )
+    return np.concatenate([np.any([determinant <= 0 for determinant, _ in tetrahedra(slab)], axis=0) for slab in slabs])
 
 
 def _corner(volume: np.ndarray, *offset: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
         "lncc": {stage: -float(lncc(target, image[None, ..., None])) for stage, image in images.items()},
         "ncc": {stage: normalised_correlation(fixed.image, image) for stage, image in images.items()},
     }
-    if labels is not None:
+    if labels is not None and fixed.label is not None:
         measures["dice"] = {stage: metrics.dice(fixed.label, label) for stage, label in labels.items()}
         measures["assd_mm"] = {
             stage: metrics.assd(fixed.label, label, spacing=spacing) for stage, label in labels.items()

@@ -197,31 +197,29 @@ def refused(*arguments, **options):
 def test_labels_that_cannot_be_used_are_named():
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20), value=22)
     label.data[24:28] = 23
-    assert refused(ct, label) == "seg: holds the labels 22, 23; say which one (a label number or a level)"
-    assert refused(ct, label, 20) == "seg: does not hold label 20; it holds 22, 23"
-    assert refused(ct, Image(0 * label.data, ct.grid, "seg")) == "seg: the label map is empty"
+    assert "seg: holds the labels 22, 23" in refused(ct, label)
+    assert "seg: does not hold label 20" in refused(ct, label, 20)
+    assert "seg: the label map is empty" in refused(ct, Image(0 * label.data, ct.grid, "seg"))
     assert pick_label(label, 23) == 23
 
 
 def test_an_image_taken_for_a_label_map_is_refused_in_a_short_line():
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
     values = Image(np.arange(27000).reshape(30, 30, 30), ct.grid, "ct")
-    assert refused(ct, values).endswith(
-        "38, 39, 40 and 26959 more (is it a label map?); say which one (a label number or a level)"
-    )
+    assert "38, 39, 40 and 26959 more (is it a label map?)" in refused(ct, values)
 
 
 def test_a_label_elsewhere_is_refused():
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
     far = Image(label.data, network_grid((500, 0, 0), label.data.shape), "seg")
-    assert refused(ct, far) == "seg: label 1: lies outside of the image ct; are they of the same scan?"
+    assert "seg: label 1: lies outside of the image ct" in refused(ct, far)
 
 
 def test_a_label_of_a_few_voxels_or_on_nothing_is_refused():
     grid = grid_about((0.3, 0.2, 0.4), (60, 60, 60), 0.3)
     ct, label = block((60, 60, 60), (30, 30, 30), (31, 31, 31), grid)
-    assert refused(ct, label) == "seg: label 1: has 1 voxels, too few for a vertebra"
+    assert "seg: label 1: has 1 voxels" in refused(ct, label)
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
     air = Image(np.full((30, 30, 30), -1000, np.float32), ct.grid, "air")
-    assert refused(air, label) == "seg: label 1: the image air shows nothing there"
-    assert refused(air) == "air: shows no bone, all its values are 0 or below -200 HU"
+    assert "seg: label 1: the image air shows nothing" in refused(air, label)
+    assert "air: shows no bone" in refused(air)

@@ -427,7 +427,7 @@ def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, s
 
 
 @pytest.mark.trains
-def test_the_affine_alone_has_no_objective_to_tell(cases, tmp_path, capsys, small_box):
+def test_the_affine_alone_has_no_objective(cases, tmp_path, capsys, small_box):
     options = ("--level", "L3", "--metrics", tmp_path / "m.json")
     assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr().out
@@ -489,6 +489,7 @@ def test_help_starts_without_tensorflow():
         assert option in found.stdout
 
 
+@pytest.mark.slow
 def test_the_script_from_another_folder_prints_nothing_else(cases, tmp_path):
     command = [sys.executable, SCRIPT, *crops(cases, "-g", "-1", moved=tmp_path / "moved.nii.gz")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}

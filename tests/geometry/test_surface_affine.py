@@ -1,4 +1,4 @@
-"""The affine between two surfaces: known maps recovered from any start, and steady where labels are cut or overlap in part."""
+"""The affine between two surfaces: known maps recovered from any start, and steady where labels are cut."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def test_the_first_guess_lays_centroids_and_volumes_on_each_other():
 
 @pytest.mark.parametrize("shift", [(0, 0, 0), (5, 0, 0), (0, -5, 0), (0, 0, 5)])
 def test_phantoms_of_two_people_from_any_start(shift):
-    """Turned, and up to 14 mm off, where the surfaces are out of reach: the answer is that from nothing, and overlap rises."""
+    """Turned, and up to 14 mm off, out of the surfaces' reach: the result is that from nothing, and overlap rises."""
     fixed, moving = (phantom.vertebra(seed, "L3", COARSE, 2.7) / 2.7 for seed in (1, 5))
     nothing, known = fit_affine(fixed, moving), fit_affine(fixed, moving, np.c_[turned((0, 0, 6)), shift])
     assert miss(nothing, known, fixed < 0) < 0.1

@@ -314,14 +314,14 @@ SPACINGS = st.tuples(*[st.floats(0.5, 1.5)] * 3)
 
 @pytest.fixture(scope="module")
 def at_half_a_millimetre():
-    """Two scans of the vertebra, twice its size, where both lie; points of it, and where they go, by the network's own affine
-    and by the one fitted to the surfaces."""
+    """Points of the vertebra, twice its size, and where two scans of it send them, without and with the fit to the surfaces."""
     scans = [scan(grid_about(place, (128, 128, 128), 0.5), place, size=2) for place in (FIXED, MOVING)]
     points = scans[0][1].grid.index_to_points(np.argwhere(scans[0][1].data == NUMBER)[::500])
     network = CentroidNetwork((64, 64, 64))
     return points, {fit: run(network, *scans, fit_affine=fit).transform.apply(points) for fit in (False, True)}
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(
     spacings=st.tuples(SPACINGS, SPACINGS),

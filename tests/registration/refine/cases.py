@@ -16,7 +16,7 @@ IDENTITY = np.eye(3, 4)
 
 
 def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
-    """(image, mask) of an ellipsoid with a bump and a smooth texture, at points (X, Y, Z, 3) about its middle, in voxels."""
+    """(image, mask) of an ellipsoid with a bump and a smooth texture, at points (X, Y, Z, 3) about its middle."""
     points = about_centre(SHAPE) if points is None else points
     rng = np.random.default_rng(seed)
     depth = 1 - np.linalg.norm(points / half, axis=-1)
@@ -30,7 +30,7 @@ def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
 
 
 def textured(points):
-    """(image, mask) of an ellipsoid with a bump on the phantoms' grid, with a soft edge and a texture of 4.5 to 6 voxels."""
+    """(image, mask) of an ellipsoid with a bump on the phantoms' grid, soft-edged, with a texture of 4.5 to 6 voxels."""
     rng, half = np.random.default_rng(0), np.array([17.0, 14.0, 9.0])
     depth = (1 - np.linalg.norm(points / half, axis=-1)) * half.min()
     depth = np.maximum(
@@ -72,7 +72,7 @@ def moved(refined, mask):
 
 
 def vertebra(seed, level, angles=(0, 0, 0), scale=1.0, wedge=0.0):
-    """(image, mask) of a phantom, turned, scaled, and wedged: higher in front by that part of its height, lower behind."""
+    """(image, mask) of a phantom, turned, scaled, and wedged: higher in front by a part of its height, lower behind."""
     sdf = phantom.vertebra(seed, level, COARSE, SPACING) / SPACING
     points = about_centre(COARSE) @ turned(angles) / scale
     points[..., 2] *= 1 - wedge * np.clip(2 * points[..., 1] / COARSE[1], -1, 1)
