@@ -169,7 +169,7 @@ class VertebraPair:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should be told about the two, one line each."""
+        """Warnings about the two for the user, one line each."""
         return [*self.fixed.notes, *self.moving.notes]
 
 

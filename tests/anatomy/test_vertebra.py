@@ -25,7 +25,7 @@ def block(shape, start, stop, grid=None, value=1):
 
 
 def test_the_distance_knows_where_the_surface_lies_between_voxels():
-    """A label whose voxels lie 0.3 mm beside those of its CT: its faces are found, where the mask cut at 0.5 is off by 0.3."""
+    """A label whose voxels lie 0.3 mm beside its CT's: its faces are exact, where the mask cut at 0.5 is 0.3 off."""
     beside = np.eye(4)
     beside[0, 3] = 0.3
     ct, _ = block((50, 50, 50), (0, 0, 0), (1, 1, 1))

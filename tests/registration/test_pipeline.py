@@ -314,7 +314,7 @@ SPACINGS = st.tuples(*[st.floats(0.5, 1.5)] * 3)
 
 @pytest.fixture(scope="module")
 def at_half_a_millimetre():
-    """Points of the vertebra, twice its size, and where two scans of it send them, without and with the fit to the surfaces."""
+    """Points of the vertebra, twice its size, and where two scans of it send them, without and with the fit."""
     scans = [scan(grid_about(place, (128, 128, 128), 0.5), place, size=2) for place in (FIXED, MOVING)]
     points = scans[0][1].grid.index_to_points(np.argwhere(scans[0][1].data == NUMBER)[::500])
     network = CentroidNetwork((64, 64, 64))

@@ -200,6 +200,6 @@ class _Descent:
 
 
 def _half_sides(full: tuple[int, ...]) -> np.ndarray:
-    """Scale of an affine's entries that gives all twelve the same reach, [3, 4]: an offset times it is in voxels."""
+    """Scale of an affine's entries by which all twelve have the same reach, [3, 4]: an offset times it is in voxels."""
     half = (np.array(full) - 1) / 2
     return np.concatenate([half[:, None] / half[None, :], half[:, None]], axis=1)

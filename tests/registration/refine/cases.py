@@ -30,7 +30,7 @@ def body(points=None, half=(8.0, 7.0, 5.0), seed=0):
 
 
 def textured(points):
-    """(image, mask) of an ellipsoid with a bump on the phantoms' grid, soft-edged, with a texture of 4.5 to 6 voxels."""
+    """(image, mask) of a soft-edged ellipsoid with a bump on the phantoms' grid, its texture of 4.5 to 6 voxels."""
     rng, half = np.random.default_rng(0), np.array([17.0, 14.0, 9.0])
     depth = (1 - np.linalg.norm(points / half, axis=-1)) * half.min()
     depth = np.maximum(
