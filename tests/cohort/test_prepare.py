@@ -306,9 +306,14 @@ def test_damaged_records_are_done_again_and_damaged_settings_refused(tmp_path, c
     assert "prepare.json: cannot be read as a recipe" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SPINES.exists(), reason="the real scans are not here")
 def test_the_real_scans(tmp_path):
-    command = ["--data", str(SPINES), "--out", str(tmp_path / "out"), "--without-ct", "simulate"]
+    (tmp_path / "data").mkdir()
+    for person in ("sub-verse004", "sub-verse005", "sub-verse010", "sub-verse012", "sub-ct"):
+        for path in SPINES.glob(f"{person}_*"):
+            (tmp_path / "data" / path.name).symlink_to(path.resolve())
+    command = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--without-ct", "simulate"]
     assert main(command) == 0
     found = {(row["person"], row["level"]): row["whole"] for row in rows(tmp_path / "out")}
     for person in ("sub-verse004", "sub-verse005", "sub-verse010"):
