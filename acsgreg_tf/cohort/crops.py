@@ -139,7 +139,7 @@ def _named_by_file(read: Callable[[Path], Image], path: Path) -> Image:
 def _difference(one: Grid, other: Grid) -> str:
     if one.shape != other.shape:
         return f"{' x '.join(map(str, one.shape))} and {' x '.join(map(str, other.shape))} voxels"
-    ends = [grid.index_to_points([(0, 0, 0), np.array(grid.shape) - 1]) for grid in (one, other)]
+    ends = [grid.index_to_points(np.array([(0, 0, 0), np.array(grid.shape) - 1])) for grid in (one, other)]
     return f"up to {np.linalg.norm(ends[0] - ends[1], axis=1).max():.1f} mm apart"
 
 
@@ -149,6 +149,7 @@ def _extract(image: Image | None, label: Image, number: int, shape: tuple[int, .
         return extract(image, label, number, shape)
     mask = (label.data == number).astype(np.float32)
     vertebra = extract(Image(mask, label.grid, label.name), label, number, shape)
+    assert vertebra.label is not None
     distance = from_probability(resample(mask, label.grid, vertebra.grid))
     values, _ = simulate_ct(distance, np.random.default_rng([0, zlib.crc32(name.encode())]))
     return replace(vertebra, image=normalise(values, vertebra.label))

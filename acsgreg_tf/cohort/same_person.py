@@ -165,7 +165,7 @@ class Surface:
     tree: cKDTree
 
     @classmethod
-    def of(cls, mask: np.ndarray, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> "Surface":
+    def of(cls, mask: np.ndarray, spacing: Sequence[float] | np.ndarray = (1.0, 1.0, 1.0)) -> "Surface":
         """Make one from a mask (X, Y, Z) with voxels of `spacing` mm.
 
         Raises:

@@ -48,7 +48,7 @@ def load_label(
     mask = image.data == label
     if not mask.any():
         raise InputError(f"{path}: no voxel has the label {label}")
-    return from_mask(mask, image.grid.affine, shape=shape, name=path)
+    return from_mask(mask, image.grid.affine, shape=shape, name=str(path))
 
 
 def interpolate(sdf_a: np.ndarray, sdf_b: np.ndarray, t: float, field: np.ndarray | None = None) -> np.ndarray:
@@ -164,7 +164,7 @@ def _fitting_change(
     v, room, centre = variation, shape - 1 - 2 * variation.margin, (shape - 1) / 2
     for mildness in 0.75 ** np.arange(6):
         matrix = _random_affine(rng, mildness * np.array([v.rotation, v.scale, v.anisotropy, v.shear]))
-        velocity = np.zeros((3, *coarse_shape(shape, STEP)), np.float32)
+        velocity = np.zeros((3, *coarse_shape(tuple(shape), STEP)), np.float32)
         for smoothness, size in v.deformation:
             velocity += mildness * size * _random_velocity(rng, shape, smoothness)
         placed = _push(surface @ matrix.T + centre, velocity)
@@ -193,7 +193,7 @@ def _random_affine(rng: np.random.Generator, deviations: np.ndarray) -> np.ndarr
 
 def _random_velocity(rng: np.random.Generator, shape: np.ndarray, smoothness: float) -> np.ndarray:
     """A smooth velocity (3, x, y, z) on the lattice of `STEP` mm, of root mean square 1 a component."""
-    return np.stack([smooth_noise(rng, coarse_shape(shape, STEP), smoothness / STEP) for _ in range(3)])
+    return np.stack([smooth_noise(rng, coarse_shape(tuple(shape), STEP), smoothness / STEP) for _ in range(3)])
 
 
 def _flow(velocity: np.ndarray, squarings: int = 5) -> np.ndarray:

@@ -56,7 +56,7 @@ class Source:
                 vertices, faces = arrays["vertices"], arrays["faces"]
         except Exception as error:
             raise InputError(f"{self.path}: not an .npz file with vertices and faces ({error})") from error
-        return load_mesh(vertices, faces, axes=self.axes, shape=shape, name=self.path)
+        return load_mesh(vertices, faces, axes=self.axes, shape=shape, name=str(self.path))
 
 
 def read_sources(path: str | os.PathLike) -> list[Source]:
