@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 import warnings
@@ -28,7 +29,11 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
-def run(work: Callable[[argparse.Namespace], object], parser: Parser, arguments: Sequence[str] | None = None) -> int:
+def run(
+    work: Callable[[argparse.Namespace], object],
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Parse the arguments, call `work(options)`, and return the exit code.
 
     An InputError, or what the operating system says of a file, becomes one line `error: ...` on stderr and
@@ -43,16 +48,24 @@ def run(work: Callable[[argparse.Namespace], object], parser: Parser, arguments:
         warnings.simplefilter("ignore")  # other packages' deprecations are not the user's business
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _show_warning
+        options = argparse.Namespace()
         try:
-            work(parser.parse_args(arguments))
+            parser.parse_args(arguments, options)
+            work(options)
         except InputError as error:
-            return _fail(str(error))
+            return _fail(_with_flag(str(error), options))
         except OSError as error:
             return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return 130
     return 0
+
+
+def _with_flag(message: str, options: argparse.Namespace) -> str:
+    """A message about a Python argument ("smoothness 2: ...") as one about the option that sets it."""
+    name = re.match(r"[a-z_]+(?=[ :])", message)
+    return f"--{name[0].replace('_', '-')}{message[name.end() :]}" if name and name[0] in vars(options) else message
 
 
 def _fail(message: str) -> int:
@@ -115,7 +128,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def add_gpu(parser: argparse.ArgumentParser) -> None:
+def add_gpu(parser: argparse._ActionsContainer) -> None:
     """The option -g/--gpu, for `start_backend`."""
     parser.add_argument(
         "-g",

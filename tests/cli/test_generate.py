@@ -214,7 +214,7 @@ def test_a_list_without_its_names_or_its_lines_is_refused(tmp_path):
         (["--count", 0], "count 0"),
         (["--count", 1, "--levels", "L1,L7"], "levels L7"),
         (["--count", 1, "--phantom-fraction", 1.5], "phantom-fraction 1.5"),
-        (["--count", 1, "--seed", -1], "seed -1"),
+        (["--count", 1, "--seed", -1], "--seed -1"),
         (["--count", 1, "--processes", 0], "--processes 0"),
         (["--count", 1, "--shapes", "nowhere.csv"], "nowhere.csv"),
         (["--as-is"], "--as-is"),

@@ -156,8 +156,8 @@ def test_labels_of_two_tools(cases, tmp_path, capsys):
     capsys.readouterr()
     refusals = {
         ("--label", 22): f"{other['moving_seg']}: does not hold label 22",
-        ("--level", "L3", "--moving-label", 29): "moving_label 29: goes with",
-        ("--label", 22, "--moving-table", "verse"): "moving_table verse: goes with a level",
+        ("--level", "L3", "--moving-label", 29): "--moving-label 29: goes with",
+        ("--label", 22, "--moving-table", "verse"): "--moving-table verse: goes with a level",
         ("--level", "L3", "--moving-table", "L2=30"): "level 'L3': not in the label table",
     }
     for options, words in refusals.items():
@@ -275,7 +275,7 @@ def test_labels_and_levels_that_are_not_there(cases, tmp_path, capsys):
     seg = cases["fixed_seg"]
     assert f"{seg}: does not hold label 7" in fails(scans(cases, "--label", 7, moved=moved), capsys)
     assert f"{seg}: does not hold label 24" in fails(scans(cases, "--level", "L5", moved=moved), capsys)
-    assert fails(scans(cases, "--level", "L9", moved=moved), capsys).startswith("level 'L9': not in the label table")
+    assert fails(scans(cases, "--level", "L9", moved=moved), capsys).startswith("--level 'L9': not in the label table")
     assert fails(scans(cases, "--level", "L3", "--table", "X", moved=moved), capsys).startswith("label table 'X'")
     assert fails(scans(cases, moved=moved), capsys).startswith(f"{seg}: holds the labels 21, 22; say which one")
     assert fails(scans(cases, "--levels", "L3,L4", moved=moved), capsys).startswith(f"{seg}: does not hold label 23")
@@ -447,7 +447,7 @@ def test_the_networks_own_affine(cases, tmp_path, capsys):
     assert found["own"][0]["dice"]["affine"] < found["fitted"][0]["dice"]["affine"] - 0.01
     assert not np.allclose(found["own"][1], found["fitted"][1], atol=1e-2)
     arguments = without_network(cases, "--level", "L3", "--no-fit-affine", moved=tmp_path / "none.nii.gz")
-    assert "fit_affine False: without a network" in fails(arguments, capsys)
+    assert "--fit-affine False: without a network" in fails(arguments, capsys)
 
 
 def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
@@ -455,7 +455,7 @@ def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
     for options, words in (
         (("--refine", -1), "refine -1: must be a whole number"),
         (("--refine", "some"), "argument --refine: invalid int value: 'some'"),
-        (("--smoothness", 2), "smoothness 2: goes with refine"),
+        (("--smoothness", 2), "--smoothness 2: goes with refine"),
         (("--refine", 5, "--smoothness", -2), "smoothness -2: must be a number"),
         (("--refine", 5, "--smoothness", "nan"), "smoothness nan: must be a number"),
     ):
