@@ -64,7 +64,7 @@ def run(
 
 def _with_flag(message: str, options: argparse.Namespace) -> str:
     """A message about a Python argument ("smoothness 2: ...") as one about the option that sets it."""
-    name = re.match(r"[a-z_]+(?=[ :])", message)
+    name = re.match(r"[a-z_]+(?=( \S+)?:)", message)
     return f"--{name[0].replace('_', '-')}{message[name.end() :]}" if name and name[0] in vars(options) else message
 
 
