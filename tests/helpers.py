@@ -39,15 +39,15 @@ def ball(shape, radius, middle=None, soft=1.0):
 
 def gradients(function, *tensors):
     """Value of `function(*tensors)` and the gradients of its sum of squares, as arrays; see `is_no_gradient`."""
-    kept = []
+    values = []
 
     def squared(*args):
         value = function(*args)
-        kept.append(value)
+        values.append(value)
         return ops.sum(ops.square(value))
 
-    _, found = slopes(squared, *tensors)
-    return ops.convert_to_numpy(function(*tensors) if BACKEND == "jax" else kept[0]), found
+    _, result = slopes(squared, *tensors)
+    return ops.convert_to_numpy(function(*tensors) if BACKEND == "jax" else values[0]), result
 
 
 def slopes(function, *tensors):
@@ -59,19 +59,19 @@ def slopes(function, *tensors):
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             total = function(*tensors)
-        found = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, tensors)]
+        result = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, tensors)]
     elif BACKEND == "jax":
         import jax
 
-        total, found = jax.value_and_grad(function, argnums=tuple(range(len(tensors))))(*tensors)
+        total, result = jax.value_and_grad(function, argnums=tuple(range(len(tensors))))(*tensors)
     else:
         import torch
 
         with torch.enable_grad():
             tensors = [t.detach().clone().requires_grad_() for t in tensors]
             total = function(*tensors)
-            found = torch.autograd.grad(total, tensors, allow_unused=True)
-    return float(total), [None if g is None else ops.convert_to_numpy(g) for g in found]
+            result = torch.autograd.grad(total, tensors, allow_unused=True)
+    return float(total), [None if g is None else ops.convert_to_numpy(g) for g in result]
 
 
 def weight_slopes(network, inputs, loss):
@@ -89,14 +89,14 @@ def weight_slopes(network, inputs, loss):
 
         with torch.enable_grad():
             total = loss(network(inputs, training=True))
-            found = torch.autograd.grad(total, [weight.value for weight in weights], allow_unused=True)
+            result = torch.autograd.grad(total, [weight.value for weight in weights], allow_unused=True)
     else:
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
             total = loss(network(inputs, training=True))
-        found = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, weights)]
-    return [None if g is None else ops.convert_to_numpy(g) for g in found]
+        result = [None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(total, weights)]
+    return [None if g is None else ops.convert_to_numpy(g) for g in result]
 
 
 def losses_of_steps(model, inputs, targets, steps):

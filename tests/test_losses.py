@@ -124,8 +124,8 @@ def test_each_sample_has_its_own_foreground():
 def test_anti_correlated_windows_keep_a_gradient(signed):
     fixed = texture()
     warped = 1 - fixed + 0.2 * texture(seed=1)
-    _, (found,) = gradients(lambda w: LNCC(5, signed=signed)(fixed, w), warped)
-    assert np.abs(found[MIDDLE]).max() > 1e-6
+    _, (result,) = gradients(lambda w: LNCC(5, signed=signed)(fixed, w), warped)
+    assert np.abs(result[MIDDLE]).max() > 1e-6
 
 
 @pytest.mark.tensorflow
@@ -154,10 +154,10 @@ def test_a_signed_step_downhill_turns_an_inverted_image_round(signed):
 def test_gradient_of_lncc_against_differences(shape):
     fixed, warped = texture(shape), texture(shape, seed=1)
     loss = LNCC(5)
-    _, (found,) = slopes(lambda w: loss(fixed, w), warped)
-    along = found / np.linalg.norm(found)
+    _, (result,) = slopes(lambda w: loss(fixed, w), warped)
+    along = result / np.linalg.norm(result)
     slope = directional_derivative(lambda w: loss(fixed, w), warped, along)
-    assert np.sum(found * along) == pytest.approx(slope, rel=0.05)
+    assert np.sum(result * along) == pytest.approx(slope, rel=0.05)
 
 
 def test_refusals():
@@ -191,8 +191,8 @@ def test_a_single_step_counts_by_hand():
 def test_diffusion_is_three_times_voxelmorphs_by_axis_and_three_times_by_component(tf):
     field = noise((2, *SMALL, 3))
     theirs = np.array(voxelmorph.losses.Grad("l2").loss(None, tf.constant(field)))
-    found = np.array(Diffusion(reduction=None)(0.0, field))
-    np.testing.assert_allclose(found, 9 * theirs, rtol=1e-5)
+    result = np.array(Diffusion(reduction=None)(0.0, field))
+    np.testing.assert_allclose(result, 9 * theirs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [SMALL, LARGE], ids=["plain", "compiled"])
@@ -205,9 +205,9 @@ def test_gradient_of_diffusion_is_that_of_automatic_differentiation(shape):
         return weights * sum(keras.ops.mean(keras.ops.sum(step**2, axis=-1), axis=(1, 2, 3)) for step in steps)
 
     value, (expected,) = gradients(plain, field)
-    result, (found,) = gradients(lambda f: weights * Diffusion(reduction=None)(0.0, f), field)
+    result, (actual,) = gradients(lambda f: weights * Diffusion(reduction=None)(0.0, f), field)
     np.testing.assert_allclose(result, value, rtol=1e-5)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
 
 
 # === Dice ===
@@ -291,8 +291,8 @@ def test_small_misses_count_squared_and_large_ones_absolute():
 
 
 def test_distance_grows_with_the_miss_and_pulls_the_surface_back():
-    found = [float(SurfaceDistance()(plane(11.5), plane(11.5 + by))) for by in (0, 0.5, 1, 2, 4, 8)]
-    assert np.all(np.diff(found) > 0)  # far beyond where masks overlap
+    result = [float(SurfaceDistance()(plane(11.5), plane(11.5 + by))) for by in (0, 0.5, 1, 2, 4, 8)]
+    assert np.all(np.diff(result) > 0)  # far beyond where masks overlap
     _, (slope,) = slopes(lambda w: SurfaceDistance()(plane(11.5), w), plane(13.5))
     assert np.all(slope[0, 9:14] < 0)  # the warped distance is too small there: downhill raises it
 

@@ -130,11 +130,11 @@ def test_none_of_the_48_orientations_of_a_file_matters(spacing):
     ct, label = scan(grid_about(PLACE, (38, 36, 34), spacing), PLACE)
     expected = extract(ct, label, NUMBER, BOX)
     for orientation in orientations():
-        found = extract(reoriented(ct, orientation), reoriented(label, orientation), NUMBER, BOX)
-        np.testing.assert_allclose(found.grid.affine, expected.grid.affine, atol=1e-6)
-        same = found.label == expected.label
+        result = extract(reoriented(ct, orientation), reoriented(label, orientation), NUMBER, BOX)
+        np.testing.assert_allclose(result.grid.affine, expected.grid.affine, atol=1e-6)
+        same = result.label == expected.label
         assert np.mean(same) > 0.9999  # where the interpolated mask is just 0.5, rounding errors decide
-        np.testing.assert_allclose(found.image[same], expected.image[same], atol=1e-4)
+        np.testing.assert_allclose(result.image[same], expected.image[same], atol=1e-4)
 
 
 @cache

@@ -223,8 +223,8 @@ def test_a_list_without_its_names_or_its_lines_is_refused(tmp_path):
 )
 def test_what_a_user_gets_wrong_is_one_line_and_exit_code_2(tmp_path, capsys, options, message):
     assert generate(tmp_path / "out", *options) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and message in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
 
 
 def test_a_broken_shape_is_named_before_anything_is_made(real, tmp_path, capsys):

@@ -437,15 +437,15 @@ def test_the_affine_alone_has_no_objective(cases, tmp_path, capsys, small_box):
 
 def test_the_networks_own_affine(cases, tmp_path, capsys):
     """It is off here; fitted to the surfaces it is not, and --no-fit-affine says which of the two is written."""
-    found = {}
+    result = {}
     for name, options in {"fitted": (), "own": ("--no-fit-affine",)}.items():
         metrics, affine = tmp_path / f"{name}.json", tmp_path / f"{name}.npy"
         options += ("--level", "L3", "--metrics", metrics, "--affine", affine)
         assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
-        found[name] = json.loads(metrics.read_text(encoding="utf-8")), np.load(affine)
-    assert found["own"][0]["affine_fit_mm"] is None and found["fitted"][0]["affine_fit_mm"] > 0.2
-    assert found["own"][0]["dice"]["affine"] < found["fitted"][0]["dice"]["affine"] - 0.01
-    assert not np.allclose(found["own"][1], found["fitted"][1], atol=1e-2)
+        result[name] = json.loads(metrics.read_text(encoding="utf-8")), np.load(affine)
+    assert result["own"][0]["affine_fit_mm"] is None and result["fitted"][0]["affine_fit_mm"] > 0.2
+    assert result["own"][0]["dice"]["affine"] < result["fitted"][0]["dice"]["affine"] - 0.01
+    assert not np.allclose(result["own"][1], result["fitted"][1], atol=1e-2)
     arguments = without_network(cases, "--level", "L3", "--no-fit-affine", moved=tmp_path / "none.nii.gz")
     assert "--fit-affine False: without a network" in fails(arguments, capsys)
 
@@ -472,8 +472,8 @@ def test_help_starts_without_tensorflow():
         "import sys; from acsgreg_tf.cli.register import main\n"
         f"try: main(['--help'])\nfinally: print([name for name in {heavy} if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parent.parent)
-    assert found.stdout.endswith("[]\n") and found.returncode == 0
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parent.parent)
+    assert result.stdout.endswith("[]\n") and result.returncode == 0
     options = (
         "--fixed",
         "--moving",
@@ -486,16 +486,16 @@ def test_help_starts_without_tensorflow():
         "--smoothness",
     )
     for option in options:
-        assert option in found.stdout
+        assert option in result.stdout
 
 
 @pytest.mark.slow
 def test_the_script_from_another_folder_prints_nothing_else(cases, tmp_path):
     command = [sys.executable, SCRIPT, *crops(cases, "-g", "-1", moved=tmp_path / "moved.nii.gz")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
-    found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert found.stderr == "" and found.returncode == 0
-    assert found.stdout.startswith("moving_crop.nii.gz to fixed_crop.nii.gz\n")
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert result.stderr == "" and result.returncode == 0
+    assert result.stdout.startswith("moving_crop.nii.gz to fixed_crop.nii.gz\n")
     assert [path.name for path in tmp_path.iterdir()] == ["moved.nii.gz"]
 
 
@@ -513,9 +513,9 @@ def test_a_backend_that_is_not_there_is_one_line(cases, tmp_path, backend):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n", encoding="utf-8")
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, SCRIPT, *crops(cases, moved=tmp_path / "moved.nii.gz")]
-    found = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert found.returncode == 2 and len(found.stderr.strip().splitlines()) == 1
-    assert found.stderr.startswith(f"error: KERAS_BACKEND={backend}: ") and "torch" in found.stderr
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert result.stderr.startswith(f"error: KERAS_BACKEND={backend}: ") and "torch" in result.stderr
 
 
 def test_json_has_no_numbers_that_json_lacks(tmp_path):

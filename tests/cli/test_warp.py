@@ -123,14 +123,14 @@ def test_slicers_points_keep_their_coordinates(case, tmp_path):
     assert main(["--points", str(tmp_path / "p.mrk.json"), *arguments]) == 0
     markup = json.loads((tmp_path / "q.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert markup["coordinateSystem"] == "LPS"
-    found = np.array([point["position"] for point in markup["controlPoints"]]) * (-1, -1, 1)
-    np.testing.assert_allclose(found, LANDMARKS + FIXED, atol=0.1)
+    actual = np.array([point["position"] for point in markup["controlPoints"]]) * (-1, -1, 1)
+    np.testing.assert_allclose(actual, LANDMARKS + FIXED, atol=0.1)
 
     rows = "".join(f"{n},{x},{y},{z},0,0,0,1,1,1,0,F,,\n" for n, (x, y, z) in enumerate(on_moving * (-1, -1, 1)))
     (tmp_path / "p.fcsv").write_text(f"# CoordinateSystem = LPS\n{rows}")
     assert main(["--points", str(tmp_path / "p.fcsv"), *arguments[:-1], str(tmp_path / "q.fcsv")]) == 0
-    found = np.genfromtxt(tmp_path / "q.fcsv", delimiter=",", usecols=(1, 2, 3)) * (-1, -1, 1)
-    np.testing.assert_allclose(found, LANDMARKS + FIXED, atol=0.1)
+    actual = np.genfromtxt(tmp_path / "q.fcsv", delimiter=",", usecols=(1, 2, 3)) * (-1, -1, 1)
+    np.testing.assert_allclose(actual, LANDMARKS + FIXED, atol=0.1)
 
 
 def test_csv_in_lps(case, tmp_path):
@@ -181,9 +181,9 @@ def test_images_and_labels_as_register_moved_them(case, tmp_path, ending):
     assert np.abs(moved.data - case.result.moved.data).max() < 1e-3 * np.ptp(case.moving[0].data)
     assert moved.grid.isclose(case.fixed[0].grid)
     assert main(["--label", case.files["moving_seg"], *warp, "--out", str(out)]) == 0
-    found = np.asarray(nib.load(out).dataobj)
-    assert set(np.unique(found)) == {0, NUMBER - 1, NUMBER}  # every label of the map, not the registered one alone
-    assert np.mean((found == NUMBER) == (case.result.moved_seg.data == NUMBER)) > 0.9995
+    actual = np.asarray(nib.load(out).dataobj)
+    assert set(np.unique(actual)) == {0, NUMBER - 1, NUMBER}  # every label of the map, not the registered one alone
+    assert np.mean((actual == NUMBER) == (case.result.moved_seg.data == NUMBER)) > 0.9995
     assert main(["--image", case.files["moving_seg"], *warp, "--interp", "nearest", "--out", str(out)]) == 0
     assert set(np.unique(nib.load(out).dataobj)) == {0, NUMBER - 1, NUMBER}
 
@@ -310,9 +310,9 @@ def test_the_help_says_which_way_and_nothing_heavy_is_imported():
         "import sys; from acsgreg_tf.cli.warp import main\n"
         f"try: main(['--help'])\nfinally: print([name for name in {heavy} if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert found.returncode == 0 and found.stdout.endswith("[]\n")
-    words = " ".join(found.stdout.split())
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.endswith("[]\n")
+    words = " ".join(result.stdout.split())
     assert (
         "a landmark marked on the moving vertebra comes out where the same landmark lies on the fixed vertebra" in words
     )

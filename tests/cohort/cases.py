@@ -13,7 +13,7 @@ SMALL_SHAPE = (32, 32, 16)  # of `generator`
 
 
 def write_crops(folder):
-    """Six crops whose single value tells which they are, three of one level and three of another.
+    """Six crops whose single value identifies them, three of one level and three of another.
 
     Returns:
         (images, labels, levels): two lists of paths and a list of words.

@@ -31,23 +31,23 @@ def middle_of(label):
 
 def test_nothing_changes_nothing():
     image, label = body()
-    found, mask = Augment(**STILL)(image, label, rng())
-    assert found.dtype == np.float32 and mask.dtype == bool
+    result, mask = Augment(**STILL)(image, label, rng())
+    assert result.dtype == np.float32 and mask.dtype == bool
     np.testing.assert_array_equal(mask, label)
-    np.testing.assert_allclose(found, image, atol=1e-3)
+    np.testing.assert_allclose(result, image, atol=1e-3)
 
 
 def test_a_shift_moves_image_and_mask_alike():
     image, label = body()
     moves = []
     for seed in range(20):
-        found, mask = Augment(**STILL | {"translation": 2.0})(image, label, rng(seed))
+        result, mask = Augment(**STILL | {"translation": 2.0})(image, label, rng(seed))
         move = middle_of(mask) - middle_of(label)
         moves.append(move)
         assert mask.sum() == pytest.approx(label.sum(), rel=0.05)
         # What stood in the middle stands in the moved middle.
         x, y, z = np.rint(middle_of(mask)).astype(int)
-        assert found[x, y, z] == pytest.approx(0.5, abs=0.03)
+        assert result[x, y, z] == pytest.approx(0.5, abs=0.03)
     assert 1.0 < np.std(moves) < 2.5 and np.abs(moves).max() < 4.6
 
 
@@ -82,12 +82,12 @@ def test_a_deformation_moves_by_what_it_says_and_folds_nothing():
 def test_intensities_change_inside_only():
     image, label = body()
     for change in ({"gain": 0.2}, {"gamma": 0.3}, {"offset": 0.1}, {"noise": 0.1}):
-        found, mask = Augment(**STILL | change)(image, label, rng(3))
+        result, mask = Augment(**STILL | change)(image, label, rng(3))
         np.testing.assert_array_equal(mask, label)
-        assert not found[~label].any() and found.min() >= 0 and found.max() <= 1
-        assert np.abs(found - image)[label].mean() > 0.005, change
-    found, _ = Augment(**STILL | {"gain": 0.2})(image, label, rng(3))
-    ratio = found[label] / image[label].astype(float)
+        assert not result[~label].any() and result.min() >= 0 and result.max() <= 1
+        assert np.abs(result - image)[label].mean() > 0.005, change
+    result, _ = Augment(**STILL | {"gain": 0.2})(image, label, rng(3))
+    ratio = result[label] / image[label].astype(float)
     assert ratio.std() < 0.002
 
 
@@ -95,16 +95,16 @@ def test_the_rim_is_bone_not_background():
     """Bone of 0.8 everywhere stays 0.8 up to its rim, however it is moved."""
     _, label = body()
     augment = Augment(**STILL | {"rotation": 8.0, "translation": 3.0, "scale": 0.1, "deformation": 1.0})
-    found, mask = augment((0.8 * label).astype(np.float16), label, rng(1))
-    np.testing.assert_allclose(found[mask], 0.8, atol=2e-3)
+    result, mask = augment((0.8 * label).astype(np.float16), label, rng(1))
+    np.testing.assert_allclose(result[mask], 0.8, atol=2e-3)
 
 
 def test_without_a_label_the_image_is_its_own_mask():
     image, label = body()
-    found, mask = Augment()(image, None, rng(5))
+    result, mask = Augment()(image, None, rng(5))
     expected, _ = Augment()(image, label, rng(5))
     assert mask is None
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(result, expected)
     assert not Augment()(np.zeros(SHAPE, np.float16), None, rng())[0].any()
 
 
@@ -117,10 +117,10 @@ def test_without_a_label_the_image_is_its_own_mask():
 def test_a_vertebra_stays_in_its_box(seed, half, strength):
     image, label = body(half=half)
     strong = Augment(rotation=4 * strength, translation=5 * strength, scale=0.05 * strength, deformation=strength)
-    found, mask = strong(image, label, rng(seed))
+    result, mask = strong(image, label, rng(seed))
     again, _ = strong(image, label, rng(seed))
-    np.testing.assert_array_equal(found, again)
-    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1 and not found[~mask].any()
+    np.testing.assert_array_equal(result, again)
+    assert np.isfinite(result).all() and result.min() >= 0 and result.max() <= 1 and not result[~mask].any()
     assert 0.25 < mask.sum() / label.sum() < 4
     for axis in range(3):
         if half[axis] < SHAPE[axis] / 2 - 1:  # not the one that fills its box

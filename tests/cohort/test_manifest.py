@@ -1,4 +1,4 @@
-"""Manifests, splits and pairs: the paper's counts, who is kept apart, and files that come back as they went."""
+"""Manifests, splits and pairs: the paper's counts, people on one side of a split only, and round trips of the files."""
 
 import csv
 import json
@@ -49,23 +49,23 @@ def test_the_papers_counts():
 
 def test_ordered_pairs_are_of_two_people_at_one_level():
     samples = cohort({"L1": 3, "L2": 2})
-    found = ordered_pairs(samples)
-    assert len(set(found)) == len(found) == 3 * 2 + 2
-    assert all(f.level == m.level and f.person != m.person for f, m in found)
+    result = ordered_pairs(samples)
+    assert len(set(result)) == len(result) == 3 * 2 + 2
+    assert all(f.level == m.level and f.person != m.person for f, m in result)
     twice = [*samples, Sample("p000", "L1", "c/again.nii.gz", "c/again_seg.nii.gz")]
     assert len(ordered_pairs(twice)) == 4 * 3 - 2 + 2, "two scans of one person are no pair"
 
 
 def test_mixed_pairs_take_each_sample_ten_times_as_fixed():
     samples = cohort({"L1": 15, "L2": 12, "L3": 4})
-    found = mixed_pairs(samples, seed=3)
-    assert Counter(f.image for f, _ in found) == {s.image: 3 if s.level == "L3" else 10 for s in samples}
-    assert len(set(found)) == len(found)
-    assert all(f.level == m.level and f.person != m.person for f, m in found)
-    assert found == mixed_pairs(samples[::-1], seed=3), "the order of the manifest does not matter"
-    assert found != mixed_pairs(samples, seed=4)
+    result = mixed_pairs(samples, seed=3)
+    assert Counter(f.image for f, _ in result) == {s.image: 3 if s.level == "L3" else 10 for s in samples}
+    assert len(set(result)) == len(result)
+    assert all(f.level == m.level and f.person != m.person for f, m in result)
+    assert result == mixed_pairs(samples[::-1], seed=3), "the order of the manifest does not matter"
+    assert result != mixed_pairs(samples, seed=4)
     # A level's pairs do not change with the other levels.
-    assert [p for p in found if p[0].level == "L2"] == mixed_pairs([s for s in samples if s.level == "L2"], seed=3)
+    assert [p for p in result if p[0].level == "L2"] == mixed_pairs([s for s in samples if s.level == "L2"], seed=3)
 
 
 def test_a_split_by_level_draws_each_level_by_itself():
@@ -141,14 +141,14 @@ def test_people_who_take_too_much_with_them_are_reported():
     """q fill L1 and t fill L3; whoever is then drawn for L2 leaves one of these without training samples."""
     has = {"q0": "1", "q1": "1", "t0": "3", "t1": "3", "p0": "12", "p1": "12", "r0": "23", "r1": "23"}
     samples = [Sample(name, f"L{n}", f"{name}-L{n}", "x") for name, levels in has.items() for n in levels]
-    said = []
+    faults = []
     for seed in range(100):
         try:
             make_split(samples, by="person", test_per_level=2, seed=seed)
         except InputError as error:
-            said.append(str(error))
-    assert 0 < len(said) < 100
-    assert all("its people cannot be split so (train " in text and "hold out fewer" in text for text in said)
+            faults.append(str(error))
+    assert 0 < len(faults) < 100
+    assert all("its people cannot be split so (train " in text and "hold out fewer" in text for text in faults)
 
 
 def test_a_manifest_comes_back_as_it_went(tmp_path):
@@ -173,10 +173,10 @@ def test_a_manifest_comes_back_as_it_went(tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [*COLUMNS, "id"]
     assert rows[0]["image"] == "crops/p000-L1.nii.gz" and rows[3]["volume_ml"] == "61.25"
-    found = read_manifest(tmp_path / "manifest.csv")
-    assert found[:3] == samples[:3] and found[3].notes == "reaches the edge" and found[4] == samples[4]
-    assert [s.person for s in usable(found)] == ["p000", "p001", "p000"]
-    assert [s.person for s in usable(found, cut=True)] == ["p000", "p001", "p000", "q"]
+    result = read_manifest(tmp_path / "manifest.csv")
+    assert result[:3] == samples[:3] and result[3].notes == "reaches the edge" and result[4] == samples[4]
+    assert [s.person for s in usable(result)] == ["p000", "p001", "p000"]
+    assert [s.person for s in usable(result, cut=True)] == ["p000", "p001", "p000", "q"]
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,10 @@ def test_a_split_comes_back_as_it_went_and_evaluation_reads_it(files):
     write_split(folder / "splits" / "s.json", split, folder / "manifest.csv")
     text = json.loads((folder / "splits" / "s.json").read_text())
     assert text["manifest"] == "../manifest.csv" and text["test"][0].startswith("crops/p00")
-    found = read_split(folder / "splits" / "s.json", folder / "manifest.csv")
-    assert found == split
-    found = read_split(folder / "splits" / "s.json")
-    assert [(s.person, s.level) for s in found.test] == [(s.person, s.level) for s in split.test]
+    result = read_split(folder / "splits" / "s.json", folder / "manifest.csv")
+    assert result == split
+    result = read_split(folder / "splits" / "s.json")
+    assert [(s.person, s.level) for s in result.test] == [(s.person, s.level) for s in split.test]
     pairs = evaluation.split_pairs(folder / "splits" / "s.json")
     assert Counter(pair["level"] for pair in pairs) == {"L1": 6, "L2": 6}
 
@@ -238,8 +238,10 @@ def test_pairs_are_written_as_evaluation_reads_them(files):
     samples, folder = files
     pairs = ordered_pairs(samples)
     write_pairs(folder / "pairs.csv", pairs)
-    found = evaluation.read_pairs(folder / "pairs.csv")
-    assert [(p["fixed"], p["moving_seg"], p["level"]) for p in found] == [(f.image, m.label, f.level) for f, m in pairs]
+    result = evaluation.read_pairs(folder / "pairs.csv")
+    assert [(p["fixed"], p["moving_seg"], p["level"]) for p in result] == [
+        (f.image, m.label, f.level) for f, m in pairs
+    ]
     assert "crops/p000-L1.nii.gz,crops/p000-L1_seg.nii.gz" in (folder / "pairs.csv").read_text()
 
 

@@ -78,9 +78,9 @@ def test_crops_are_centred_masked_and_on_one_grid(cohort):
         values, inside = image.get_fdata(), label.get_fdata() > 0
         assert values.min() >= 0 and values.max() <= 1 and not values[~inside].any()
         # The ball's middle comes to lie in the box's middle, and still is where it was in the world.
-        found = np.argwhere(inside).mean(axis=0)
-        np.testing.assert_allclose(found, (np.array(SHAPE) - 1) / 2, atol=0.5)
-        world = image.affine[:3, :3] @ found + image.affine[:3, 3]
+        result = np.argwhere(inside).mean(axis=0)
+        np.testing.assert_allclose(result, (np.array(SHAPE) - 1) / 2, atol=0.5)
+        world = image.affine[:3, :3] @ result + image.affine[:3, 3]
         np.testing.assert_allclose(world, middles[sample.person][sample.level], atol=0.35)
         radius = 5 + int(sample.person[-1]) / 4
         assert sample.volume_ml == pytest.approx(4 / 3 * np.pi * radius**3 / 1000, rel=0.08)
@@ -93,8 +93,8 @@ def test_labels_are_resampled_as_probabilities(tmp_path):
     affine = AFFINE @ np.diag([1.5, 1, 1.6, 1])
     ball_scan(tmp_path, "sub-a", levels=("L1",), affine=affine)
     assert prepare(tmp_path, tmp_path / "out") == 0
-    found = nib.load(read_manifest(tmp_path / "out" / "manifest.csv")[0].label)
-    inside, grid = np.asarray(found.dataobj) > 0, Grid(found.shape, found.affine)
+    result = nib.load(read_manifest(tmp_path / "out" / "manifest.csv")[0].label)
+    inside, grid = np.asarray(result.dataobj) > 0, Grid(result.shape, result.affine)
     scan = nib.load(tmp_path / "sub-a_seg-vert_msk.nii.gz")
     mask, its_grid = np.asarray(scan.dataobj) > 0, Grid(scan.shape, scan.affine)
     np.testing.assert_array_equal(inside, resample(mask, its_grid, grid) > 0.5)
@@ -203,9 +203,9 @@ def test_every_fault_is_a_line_and_stops_nothing(tmp_path, capsys):
     (data / "sub-text_ct.nii.gz").write_text("no image")
     (data / "sub-text_seg-vert_msk.nii.gz").write_text("none")
     assert prepare(data, tmp_path / "out", "--processes", 2) == 0
-    said = capsys.readouterr()
-    found = {(row["person"][4:], row["level"]): row for row in rows(tmp_path / "out")}
-    faults = {key[0]: row["notes"] for key, row in found.items() if not row["image"]}
+    printed = capsys.readouterr()
+    result = {(row["person"][4:], row["level"]): row for row in rows(tmp_path / "out")}
+    faults = {key[0]: row["notes"] for key, row in result.items() if not row["image"]}
     assert faults.keys() == {"nolabel", "noct", "shifted", "smaller", "short", "thoracic", "text"}
     for name, words in {
         "nolabel": "sub-nolabel_ct.nii.gz: has no label map",
@@ -217,8 +217,8 @@ def test_every_fault_is_a_line_and_stops_nothing(tmp_path, capsys):
         "text": "sub-text_seg-vert_msk.nii.gz: ",
     }.items():
         assert words in faults[name]
-        assert faults[name] in said.err
-    whole = {key: row["whole"] for key, row in found.items() if row["image"]}
+        assert faults[name] in printed.err
+    whole = {key: row["whole"] for key, row in result.items() if row["image"]}
     assert whole == {
         ("good", "L1"): "yes",
         ("good", "L2"): "yes",
@@ -226,8 +226,8 @@ def test_every_fault_is_a_line_and_stops_nothing(tmp_path, capsys):
         ("cut", "L2"): "yes",
         ("big", "L4"): "cut",
     }
-    assert "reaches the edge" in found["cut", "L1"]["notes"] and "does not fit" in found["big", "L4"]["notes"]
-    assert "5 vertebrae of 10 scans, 2 of them cut; 7 faults" in said.out
+    assert "reaches the edge" in result["cut", "L1"]["notes"] and "does not fit" in result["big", "L4"]["notes"]
+    assert "5 vertebrae of 10 scans, 2 of them cut; 7 faults" in printed.out
     assert str(tmp_path) not in (tmp_path / "out" / "manifest.csv").read_text(encoding="utf-8"), "a manifest travels"
 
 
@@ -291,8 +291,8 @@ def test_a_mask_in_pieces_is_noted(tmp_path):
 def test_what_a_user_gets_wrong_is_one_line_and_exit_code_2(cohort, capsys, more, words):
     data, out, _ = cohort
     assert prepare(data, out, *more) == 2
-    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: sub-")]
-    assert len(said) == 1 and said[0].startswith("error: ") and words in said[0]
+    errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: sub-")]
+    assert len(errors) == 1 and errors[0].startswith("error: ") and words in errors[0]
 
 
 def test_damaged_records_are_done_again_and_damaged_settings_refused(tmp_path, capsys):
@@ -315,12 +315,12 @@ def test_the_real_scans(tmp_path):
             (tmp_path / "data" / path.name).symlink_to(path.resolve())
     command = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--without-ct", "simulate"]
     assert main(command) == 0
-    found = {(row["person"], row["level"]): row["whole"] for row in rows(tmp_path / "out")}
+    result = {(row["person"], row["level"]): row["whole"] for row in rows(tmp_path / "out")}
     for person in ("sub-verse004", "sub-verse005", "sub-verse010"):
-        assert {level: found.pop((person, level)) for level in ("L1", "L2", "L3", "L4", "L5")} == dict.fromkeys(
+        assert {level: result.pop((person, level)) for level in ("L1", "L2", "L3", "L4", "L5")} == dict.fromkeys(
             ("L1", "L2", "L3", "L4", "L5"), "yes"
         )
-    assert found == {
+    assert result == {
         ("sub-verse012", "L1"): "yes",
         ("sub-verse012", "L2"): "cut",
         ("sub-verse012", "L3"): "cut",

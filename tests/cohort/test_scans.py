@@ -35,8 +35,8 @@ def test_verse_rawdata_and_derivatives(tmp_path):
         "derivatives/sub-gl003/.sub-gl003_dir-ax_seg-vert_msk.nii.gz",
         "notes.nii.gz",
     )
-    found = shown(find_scans(tmp_path), tmp_path)
-    assert found == {
+    result = shown(find_scans(tmp_path), tmp_path)
+    assert result == {
         "sub-gl003_dir-ax": (
             "sub-gl003",
             "rawdata/sub-gl003/sub-gl003_dir-ax_ct.nii.gz",

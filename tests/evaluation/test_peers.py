@@ -49,9 +49,9 @@ def overlaps(pair, answer):
 
 def installed(name):
     """The peer; skips the test where its tool is not installed."""
-    found = peer(name)
-    pytest.importorskip(found.module, reason=f"{found.package} (extra: peers) is not installed")
-    return found
+    tool = peer(name)
+    pytest.importorskip(tool.module, reason=f"{tool.package} (extra: peers) is not installed")
+    return tool
 
 
 @pytest.mark.slow

@@ -32,9 +32,9 @@ def test_from_probability_is_exact_for_a_plane():
     np.testing.assert_allclose(distance.from_probability(probability), expected, atol=1e-4)
     x, y, z = np.indices((24, 24, 24))
     slanted = (x + 2 * y + 2 * z - 57.5) / 3
-    found = distance.from_probability(np.clip(0.5 - slanted / 5, 0, 1).astype(np.float32))
+    result = distance.from_probability(np.clip(0.5 - slanted / 5, 0, 1).astype(np.float32))
     near = np.abs(slanted[8:-8, 8:-8, 8:-8]) < 4
-    np.testing.assert_allclose(found[8:-8, 8:-8, 8:-8][near], slanted[8:-8, 8:-8, 8:-8][near], atol=0.25)
+    np.testing.assert_allclose(result[8:-8, 8:-8, 8:-8][near], slanted[8:-8, 8:-8, 8:-8][near], atol=0.25)
 
 
 def test_a_sphere_mesh_gives_the_sphere():
@@ -154,12 +154,12 @@ def test_coarser_keeps_the_middle_and_the_distances():
 def test_the_distance_of_a_crop_lies_where_the_mask_lies():
     middle = (3.3, -4.2, 1.6)
     truth = ball(14, middle)
-    found = distance.from_crop(truth <= 0)
+    result = distance.from_crop(truth <= 0)
     near = np.abs(truth) < 4
-    assert found.shape == SMALL and found.dtype == np.float32
-    assert np.abs(found - truth)[near].mean() < 0.2 and np.abs(found - truth)[near].max() < 0.8
+    assert result.shape == SMALL and result.dtype == np.float32
+    assert np.abs(result - truth)[near].mean() < 0.2 and np.abs(result - truth)[near].max() < 0.8
     np.testing.assert_allclose(
-        np.argwhere(found < 0).mean(axis=0), np.array(middle) + (np.array(SMALL) - 1) / 2, atol=0.1
+        np.argwhere(result < 0).mean(axis=0), np.array(middle) + (np.array(SMALL) - 1) / 2, atol=0.1
     )
     # Cut by the grid's edge it stays open there: no surface between the last voxel and nothing.
     cut = distance.from_crop(ball(14, (-30, 0, 0)) <= 0)

@@ -28,8 +28,8 @@ def placed(affine):
     return ellipsoid(about_centre(COARSE) @ affine[:, :3].T + affine[:, 3])
 
 
-def miss(found, truth, inside):
-    change = found - truth
+def miss(result, truth, inside):
+    change = result - truth
     return np.linalg.norm(about_centre(COARSE)[inside] @ change[:, :3].T + change[:, 3], axis=-1).max()
 
 
@@ -45,10 +45,10 @@ def test_an_object_on_itself_stays():
 def test_a_known_affine_is_recovered(start):
     """From nothing and from the identity, to a tenth of a voxel at most."""
     fixed = placed(TRUTH)
-    found = fit_affine(fixed, MOVING, start)
-    assert found.shape == (3, 4)
+    result = fit_affine(fixed, MOVING, start)
+    assert result.shape == (3, 4)
     assert miss(IDENTITY, TRUTH, fixed < 0) > 3
-    assert miss(found, TRUTH, fixed < 0) < 0.1
+    assert miss(result, TRUTH, fixed < 0) < 0.1
 
 
 @settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
@@ -64,8 +64,8 @@ def test_any_affine_is_recovered_from_nothing(angles, scale, shift):
 def test_masks_will_do():
     """Voxels' steps are averaged away."""
     fixed = placed(TRUTH)
-    found = fit_affine(from_crop(fixed < 0), from_crop(MOVING < 0))
-    assert miss(found, TRUTH, fixed < 0) < 0.25
+    result = fit_affine(from_crop(fixed < 0), from_crop(MOVING < 0))
+    assert miss(result, TRUTH, fixed < 0) < 0.25
 
 
 def test_what_only_one_of_the_two_has_sways_it_less_than_squares_would(monkeypatch):
@@ -111,8 +111,8 @@ def test_it_never_mirrors(start):
     thin, thick = (np.zeros(COARSE, bool) for _ in range(2))
     thin[10:40, 10:40, 12] = thick[10:40, 10:40, 7:19] = True
     for pair in ((thick, thin), (thin, thick)):
-        found = fit_affine(*map(from_crop, pair), start)
-        assert np.isfinite(found).all() and np.linalg.det(found[:, :3]) > 0
+        result = fit_affine(*map(from_crop, pair), start)
+        assert np.isfinite(result).all() and np.linalg.det(result[:, :3]) > 0
 
 
 def test_a_single_voxel_has_no_surface():

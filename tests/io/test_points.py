@@ -85,11 +85,11 @@ def test_everything_else_in_markups_stays_but_measurements(tmp_path):
     held = read_points(path)
     assert held.points.shape == (2, 3)
     held.write(path, RAS + 1)
-    found = json.loads(path.read_text(encoding="utf-8"))
+    result = json.loads(path.read_text(encoding="utf-8"))
     for point, expected in zip(content["markups"][0]["controlPoints"], (RAS + 1) * (-1, -1, 1), strict=False):
         point["position"] = list(expected)
     del content["markups"][0]["measurements"]
-    assert found == content
+    assert result == content
 
 
 def test_several_markups_with_systems_of_their_own(tmp_path):

@@ -95,8 +95,8 @@ def test_colours_of_ply_stay(tmp_path, channels):
     mesh.export(tmp_path / "a.ply")
     surface = read_surface(tmp_path / "a.ply")
     surface.write(tmp_path / "b.ply", surface.points)
-    found = trimesh.load(tmp_path / "b.ply", process=False)
-    np.testing.assert_array_equal(found.visual.vertex_colors[:, :channels], colours)
+    result = trimesh.load(tmp_path / "b.ply", process=False)
+    np.testing.assert_array_equal(result.visual.vertex_colors[:, :channels], colours)
 
 
 @pytest.mark.parametrize("ending", [".stl", ".ply", ".vtk"])

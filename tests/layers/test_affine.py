@@ -29,8 +29,8 @@ def test_it_starts_near_the_identity_however_many_features_there_are(features):
 
 
 def test_without_scale_it_starts_at_the_identity():
-    found = np.array(AffineMatrix(SHAPE, initial_scale=0.0)(noise((2, 50))))
-    np.testing.assert_array_equal(found, np.broadcast_to(np.eye(3, 4), found.shape))
+    result = np.array(AffineMatrix(SHAPE, initial_scale=0.0)(noise((2, 50))))
+    np.testing.assert_array_equal(result, np.broadcast_to(np.eye(3, 4), result.shape))
 
 
 def test_no_offsets_are_the_identity_in_2d_and_3d():

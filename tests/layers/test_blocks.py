@@ -25,9 +25,9 @@ def test_strides_divide_each_side(strides, shape):
 def test_without_normalization_it_is_a_convolution_and_a_leaky_relu():
     x = noise((1, *SHAPE, 2))
     block = ConvBlock(3, normalization="none", slope=0.25)
-    found = np.array(block(x))
+    result = np.array(block(x))
     straight = np.array(keras.ops.conv(x, *block.conv.weights[:1], padding="same") + block.conv.bias)
-    np.testing.assert_allclose(found, np.where(straight > 0, straight, 0.25 * straight), atol=1e-5)
+    np.testing.assert_allclose(result, np.where(straight > 0, straight, 0.25 * straight), atol=1e-5)
 
 
 def test_batch_normalization_uses_the_batch_in_training_only():

@@ -46,8 +46,8 @@ def test_open_gates_and_no_noise_give_the_plain_sum():
 
 def test_both_velocities_and_the_gates_get_a_gradient():
     layer = GatedFusion()
-    _, found = gradients(lambda a, b: layer([a, b])[0], *pair())
-    assert all(np.abs(g).max() > 0.1 for g in found)
+    _, result = gradients(lambda a, b: layer([a, b])[0], *pair())
+    assert all(np.abs(g).max() > 0.1 for g in result)
 
 
 def test_the_first_kernel_adds_the_halves_channel_by_channel():

@@ -22,16 +22,16 @@ def drawn(initializer, shape):
 @pytest.mark.parametrize("ours, theirs", PAIRS, ids=lambda i: type(i).__name__)
 def test_they_are_spread_as_keras_own(ours, theirs):
     keras.utils.set_random_seed(0)
-    found, expected = (drawn(i, SHAPE) for i in (ours, theirs))
-    assert found.shape == SHAPE and found.dtype == np.float32
+    result, expected = (drawn(i, SHAPE) for i in (ours, theirs))
+    assert result.shape == SHAPE and result.dtype == np.float32
     places = np.linspace(0.02, 0.98, 13)
-    np.testing.assert_allclose(np.quantile(found, places), np.quantile(expected, places), atol=0.1 * expected.std())
-    np.testing.assert_allclose(np.abs(found).max(), np.abs(expected).max(), rtol=0.25)
+    np.testing.assert_allclose(np.quantile(result, places), np.quantile(expected, places), atol=0.1 * expected.std())
+    np.testing.assert_allclose(np.abs(result).max(), np.abs(expected).max(), rtol=0.25)
 
 
 def test_a_kernel_of_two_axes_has_the_same_rule():
-    found, expected = (drawn(i, (400, 50)) for i in (GlorotUniform(), keras.initializers.GlorotUniform()))
-    assert found.std() == pytest.approx(expected.std(), rel=0.03)
+    result, expected = (drawn(i, (400, 50)) for i in (GlorotUniform(), keras.initializers.GlorotUniform()))
+    assert result.std() == pytest.approx(expected.std(), rel=0.03)
 
 
 def test_one_seed_gives_one_start_on_every_backend():

@@ -13,5 +13,5 @@ def test_it_is_a_good_layer():
 
 
 def test_a_displacement_comes_in_the_new_voxels():
-    found = ResizeDisplacement((9, 9, 5))(np.ones((1, 5, 5, 3, 3), "float32"))
-    np.testing.assert_allclose(found, np.full((1, 9, 9, 5, 3), 2.0), atol=1e-6)
+    result = ResizeDisplacement((9, 9, 5))(np.ones((1, 5, 5, 3, 3), "float32"))
+    np.testing.assert_allclose(result, np.full((1, 9, 9, 5, 3), 2.0), atol=1e-6)

@@ -46,10 +46,10 @@ def affines(rank, batch=2, scale=0.2):
 
 def assert_same(ours, theirs, *inputs):
     """Same value, and the same gradient of every input (of the squared output)."""
-    value, found = gradients(lambda *t: ours(list(t) if len(t) > 1 else t[0]), *inputs)
+    value, result = gradients(lambda *t: ours(list(t) if len(t) > 1 else t[0]), *inputs)
     wanted, expected = gradients(lambda *t: theirs(list(t) if len(t) > 1 else t[0]), *inputs)
     np.testing.assert_allclose(value, wanted, **TOLERANCE)
-    for got, want in zip(found, expected, strict=True):
+    for got, want in zip(result, expected, strict=True):
         got, want = (np.zeros(1) if g is None else g for g in (got, want))
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * max(1, np.abs(want).max()))
 
@@ -134,8 +134,8 @@ def test_they_are_subclasses_that_take_voxelmorphs_arguments(ours, theirs):
     theirs = getattr(voxelmorph.layers, theirs)
     assert issubclass(ours, theirs)
     config = theirs().get_config()
-    found = ours.from_config(config).get_config()
-    assert {key: found[key] for key in config} == config
+    result = ours.from_config(config).get_config()
+    assert {key: result[key] for key in config} == config
     assert list(inspect.signature(ours.__init__).parameters)[: len(arguments(theirs))] == arguments(theirs)
 
 
@@ -150,9 +150,9 @@ def test_an_image_of_labels_keeps_its_dtype_when_nearest_and_is_not_cut_down_whe
 def test_a_constant_image_gets_no_gradient_and_the_transform_the_same():
     image, matrix = noise((2, *SMALL, 1)), affines(3)
     _, (_, expected) = gradients(lambda i, t: SpatialTransformer()([i, t]), image, matrix)
-    _, (none, found) = gradients(lambda i, t: SpatialTransformer(constant_image=True)([i, t]), image, matrix)
+    _, (none, result) = gradients(lambda i, t: SpatialTransformer(constant_image=True)([i, t]), image, matrix)
     assert is_no_gradient(none)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_ode_uses_the_given_integrator():
@@ -252,8 +252,8 @@ def test_joint_transformer_samples_once_through_phi_and_the_affine(shape):
     layer = check_layer(JointTransformer, [image, matrix, phi], field=True)
     expected = fields.warp(image, after_displacement(matrix, phi))
     np.testing.assert_allclose(layer([image, matrix, phi]), expected, atol=1e-4)
-    _, found = gradients(lambda *t: layer(list(t)), image, matrix, phi)
-    assert is_no_gradient(found[0]) and np.any(found[1]) and np.any(found[2])
+    _, result = gradients(lambda *t: layer(list(t)), image, matrix, phi)
+    assert is_no_gradient(result[0]) and np.any(result[1]) and np.any(result[2])
 
 
 def test_joint_transformer_is_the_two_transformers_where_those_blur_nothing():

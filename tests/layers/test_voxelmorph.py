@@ -33,8 +33,8 @@ def settings():
 before, set_before = look(), settings()
 import acsgreg_tf.layers._voxelmorph
 after = look()
-changed = {name: [k for k in {**before[name], **found} if before[name].get(k) != found.get(k)]
-           for name, found in after.items()}
+changed = {name: [k for k in {**before[name], **now} if before[name].get(k) != now.get(k)]
+           for name, now in after.items()}
 losses = tensorflow.keras.losses
 print(json.dumps({
     "changed": changed,
@@ -61,15 +61,15 @@ def python(code, *arguments, **environment):
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_importing_adds_the_two_missing_names_and_changes_nothing_else():
-    found = json.loads(python(WATCH).splitlines()[-1])
-    changed = found["changed"]
+    result = json.loads(python(WATCH).splitlines()[-1])
+    changed = result["changed"]
     assert set(changed.pop("inspect")) <= {"getargspec"}
     assert set(changed.pop("tf.keras.losses")) <= {"mean_absolute_error", "mean_squared_error"}
     assert not any(changed.values()), changed
-    assert found["settings"]
+    assert result["settings"]
     # The supplied names do what the old ones did.
-    assert found["argspec"] == [["a", "b", "c"], "d", "e", [1]]
-    assert found["squared"] == 2 and found["absolute"] == 1
+    assert result["argspec"] == [["a", "b", "c"], "d", "e", [1]]
+    assert result["squared"] == 2 and result["absolute"] == 1
 
 
 @pytest.mark.tensorflow

@@ -41,12 +41,12 @@ def test_the_default_is_the_papers_size():
 
 
 def test_two_self_attentions_and_one_cross_attention_on_the_stacked_tokens(network):
-    found = encoders(network)
-    assert sorted(found) == ["cam", "sam_fixed", "sam_moving"]
+    result = encoders(network)
+    assert sorted(result) == ["cam", "sam_fixed", "sam_moving"]
     tokens = 2 * 2 * 2
-    assert found["sam_fixed"].input.shape == found["sam_moving"].input.shape == (None, tokens, 12)
-    assert found["cam"].input.shape == (None, 2 * tokens, 12)
-    kernels = [keras.ops.convert_to_numpy(e.stacks[2]) for e in found.values()]
+    assert result["sam_fixed"].input.shape == result["sam_moving"].input.shape == (None, tokens, 12)
+    assert result["cam"].input.shape == (None, 2 * tokens, 12)
+    kernels = [keras.ops.convert_to_numpy(e.stacks[2]) for e in result.values()]
     assert all(np.abs(a - b).max() > 0 for a, b in [(kernels[0], kernels[1]), (kernels[1], kernels[2])])
 
 
@@ -84,20 +84,20 @@ def test_skips_carry_both_images_features(network):
 
 def test_study_gives_the_inner_fields_with_the_same_weights(network):
     study = network.with_study()
-    found, plain = outputs_of(study), outputs_of(network)
-    assert set(found) == set(plain) | {"v_s", "v_c", "w_s", "w_c"}
+    result, plain = outputs_of(study), outputs_of(network)
+    assert set(result) == set(plain) | {"v_s", "v_c", "w_s", "w_c"}
     for name in plain:
-        np.testing.assert_array_equal(found[name], plain[name])
-    assert all(found[name].shape == (1, *HALF, 3) for name in ("v_s", "v_c", "w_s", "w_c"))
-    assert all(0 <= found[gate].min() and found[gate].max() <= 1 for gate in ("w_s", "w_c"))
+        np.testing.assert_array_equal(result[name], plain[name])
+    assert all(result[name].shape == (1, *HALF, 3) for name in ("v_s", "v_c", "w_s", "w_c"))
+    assert all(0 <= result[gate].min() and result[gate].max() <= 1 for gate in ("w_s", "w_c"))
     assert study.count_params() == network.count_params()
 
 
 def test_velocity_is_the_gated_fusion_of_both_branches(network):
-    found = outputs_of(network.with_study())
-    expected = network.get_layer("gfm")([found["v_s"], found["v_c"]])
+    result = outputs_of(network.with_study())
+    expected = network.get_layer("gfm")([result["v_s"], result["v_c"]])
     for name, value in zip(("velocity", "w_s", "w_c"), expected, strict=True):
-        np.testing.assert_allclose(found[name], value, atol=1e-5)
+        np.testing.assert_allclose(result[name], value, atol=1e-5)
 
 
 # === arguments ===
@@ -107,9 +107,9 @@ def test_a_single_branch_has_no_fusion():
     for branch, v, others in (("self", "v_s", {"cam"}), ("cross", "v_c", {"sam_fixed", "sam_moving"})):
         network = randomise(make("acsgregnet", attention=(branch,)))
         assert not names(network) & (others | {"gfm"})
-        found = outputs_of(network.with_study())
-        assert {"v_s", "v_c", "w_s", "w_c"} & set(found) == {v}
-        np.testing.assert_array_equal(found["velocity"], found[v])
+        result = outputs_of(network.with_study())
+        assert {"v_s", "v_c", "w_s", "w_c"} & set(result) == {v}
+        np.testing.assert_array_equal(result["velocity"], result[v])
 
 
 def test_one_branch_may_be_given_as_a_list():
@@ -119,21 +119,21 @@ def test_one_branch_may_be_given_as_a_list():
 def test_sum_instead_of_gates():
     network = randomise(make("acsgregnet", fusion="sum"))
     assert not layers_of(network, GatedFusion)
-    found = outputs_of(network.with_study())
-    assert not {"w_s", "w_c"} & set(found)
-    np.testing.assert_allclose(found["velocity"], found["v_s"] + found["v_c"], atol=1e-6)
+    result = outputs_of(network.with_study())
+    assert not {"w_s", "w_c"} & set(result)
+    np.testing.assert_allclose(result["velocity"], result["v_s"] + result["v_c"], atol=1e-6)
 
 
 def test_full_resolution():
     network = randomise(make("acsgregnet", int_downsize=1))
-    found = outputs_of(network)
-    assert found["velocity"].shape == found["phi"].shape == (1, *SHAPE, 3)
+    result = outputs_of(network)
+    assert result["velocity"].shape == result["phi"].shape == (1, *SHAPE, 3)
 
 
 def test_without_integration_steps_phi_is_the_velocity():
-    found = outputs_of(randomise(make("acsgregnet", int_downsize=1, int_steps=0)))
-    np.testing.assert_array_equal(found["phi"], found["velocity"])
-    assert np.abs(found["phi"]).max() > 0
+    result = outputs_of(randomise(make("acsgregnet", int_downsize=1, int_steps=0)))
+    np.testing.assert_array_equal(result["phi"], result["velocity"])
+    assert np.abs(result["phi"]).max() > 0
 
 
 def test_more_steps_integrate_further():
@@ -188,8 +188,8 @@ def test_the_decoder_mirrors_the_encoder_by_default():
 
 def test_another_shape():
     network = make("acsgregnet", inshape=(16, 8, 24), layers=1)
-    found = outputs_of(network, pair(shape=(16, 8, 24)))
-    assert found["m_d"].shape == (1, 16, 8, 24, 1) and found["velocity"].shape == (1, 8, 4, 12, 3)
+    result = outputs_of(network, pair(shape=(16, 8, 24)))
+    assert result["m_d"].shape == (1, 16, 8, 24, 1) and result["velocity"].shape == (1, 8, 4, 12, 3)
 
 
 # === refusals ===

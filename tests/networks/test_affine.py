@@ -14,9 +14,9 @@ def test_each_step_is_one_block_of_stride_2_and_two_of_stride_1():
 
 
 def test_it_gives_an_affine_near_the_identity():
-    found = np.array(make("affine_net")(pair(batch=2)))
-    assert found.shape == (2, 3, 4) and found.dtype == np.float32
-    np.testing.assert_allclose(found[:, :, :3], np.broadcast_to(np.eye(3), (2, 3, 3)), atol=0.2)
+    result = np.array(make("affine_net")(pair(batch=2)))
+    assert result.shape == (2, 3, 4) and result.dtype == np.float32
+    np.testing.assert_allclose(result[:, :, :3], np.broadcast_to(np.eye(3), (2, 3, 3)), atol=0.2)
 
 
 def test_the_paper_has_five_steps():

@@ -30,13 +30,13 @@ def test_full_resolution_takes_the_finest_skip_too():
     network = randomise(make("avoxelmorph", int_downsize=1))
     # encoder (4, 5), decoder (6, 5) with skips 5 and 4, final (4, 3)
     assert unet_channels(network) == [(2, 4), (4, 5), (5, 6), (6 + 5, 5), (5 + 4, 4), (4, 3)]
-    found = outputs_of(network)
-    assert found["velocity"].shape == found["phi"].shape == (1, *SHAPE, 3)
+    result = outputs_of(network)
+    assert result["velocity"].shape == result["phi"].shape == (1, *SHAPE, 3)
 
 
 def test_without_integration_steps_phi_is_the_velocity():
-    found = outputs_of(randomise(make("avoxelmorph", int_downsize=1, int_steps=0)))
-    np.testing.assert_array_equal(found["phi"], found["velocity"])
+    result = outputs_of(randomise(make("avoxelmorph", int_downsize=1, int_steps=0)))
+    np.testing.assert_array_equal(result["phi"], result["velocity"])
 
 
 def test_only_the_affine_network_is_normalized():

@@ -35,43 +35,45 @@ def moved(network):
     """The same network with weights that move something, and its outputs for a batch of two."""
     again = type(network).from_config(network.get_config())
     again.set_weights(network.get_weights())
-    found = outputs_of(randomise(again), smooth_pair())
-    assert all(0.3 < np.ptp(found[name]) < 2 for name in ("m_a", "m_d"))  # images still
-    assert all(0.05 < np.abs(found[name]).max() < 8 for name in ("velocity", "phi"))
-    return again, found
+    result = outputs_of(randomise(again), smooth_pair())
+    assert all(0.3 < np.ptp(result[name]) < 2 for name in ("m_a", "m_d"))  # images still
+    assert all(0.05 < np.abs(result[name]).max() < 8 for name in ("velocity", "phi"))
+    return again, result
 
 
 def test_outputs_by_name_shape_and_dtype(moved):
     shapes = {"m_a": (*SHAPE, 1), "m_d": (*SHAPE, 1), "affine": (3, 4), "velocity": (*HALF, 3), "phi": (*SHAPE, 3)}
-    found = moved[1]
-    assert {name: value.shape for name, value in found.items()} == {n: (2, *s) for n, s in shapes.items()}
-    assert {value.dtype for value in found.values()} == {np.dtype("float32")}
+    result = moved[1]
+    assert {name: value.shape for name, value in result.items()} == {n: (2, *s) for n, s in shapes.items()}
+    assert {value.dtype for value in result.values()} == {np.dtype("float32")}
     assert {name: tuple(t.shape[1:]) for name, t in moved[0].output.items()} == shapes
     assert sorted(moved[0].input) == ["fixed", "moving"] and moved[0].inshape == SHAPE
 
 
 def test_it_starts_near_the_identity(network):
     inputs = pair()
-    found = outputs_of(network, inputs)
-    assert np.abs(found["phi"]).max() < 1e-2 and np.abs(found["velocity"]).max() < 1e-2
-    assert np.abs(np.array(to_displacement(found["affine"], SHAPE))).max() < 2
-    np.testing.assert_allclose(found["m_d"], found["m_a"], atol=1e-2)
-    assert np.abs(found["m_d"] - inputs["moving"]).mean() < 0.1 * np.abs(inputs["moving"]).mean() + 0.02
+    result = outputs_of(network, inputs)
+    assert np.abs(result["phi"]).max() < 1e-2 and np.abs(result["velocity"]).max() < 1e-2
+    assert np.abs(np.array(to_displacement(result["affine"], SHAPE))).max() < 2
+    np.testing.assert_allclose(result["m_d"], result["m_a"], atol=1e-2)
+    assert np.abs(result["m_d"] - inputs["moving"]).mean() < 0.1 * np.abs(inputs["moving"]).mean() + 0.02
 
 
 def test_outputs_belong_together(moved):
-    found, inputs = moved[1], smooth_pair()
-    np.testing.assert_allclose(warp(inputs["moving"], to_displacement(found["affine"], SHAPE)), found["m_a"], atol=1e-4)
-    np.testing.assert_allclose(resize_displacement(integrate(found["velocity"]), SHAPE), found["phi"], atol=1e-4)
-    np.testing.assert_allclose(warp(found["m_a"], found["phi"]), found["m_d"], atol=1e-4)
+    result, inputs = moved[1], smooth_pair()
+    np.testing.assert_allclose(
+        warp(inputs["moving"], to_displacement(result["affine"], SHAPE)), result["m_a"], atol=1e-4
+    )
+    np.testing.assert_allclose(resize_displacement(integrate(result["velocity"]), SHAPE), result["phi"], atol=1e-4)
+    np.testing.assert_allclose(warp(result["m_a"], result["phi"]), result["m_d"], atol=1e-4)
 
 
 def test_the_deformable_net_goes_on_from_another_affine(moved):
     """From its own affine: its velocity; from the identity: that of a network whose AffineNet returns the identity."""
-    network, found = moved
+    network, result = moved
     images = smooth_pair()
-    own = network.deformable_net([images["fixed"], found["m_a"]])
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(own), found["velocity"], atol=1e-5)
+    own = network.deformable_net([images["fixed"], result["m_a"]])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(own), result["velocity"], atol=1e-5)
     identity = np.tile(np.eye(3, 4, dtype="float32"), (2, 1, 1))
     other = keras.ops.convert_to_numpy(network.deformable_net([images["fixed"], images["moving"]]))
     still = type(network).from_config(network.get_config())
@@ -81,28 +83,28 @@ def test_the_deformable_net_goes_on_from_another_affine(moved):
     expected = outputs_of(still, smooth_pair())
     np.testing.assert_array_equal(expected["affine"], identity)
     np.testing.assert_allclose(other, expected["velocity"], atol=1e-5)
-    assert np.abs(other - found["velocity"]).max() > 1e-3
+    assert np.abs(other - result["velocity"]).max() > 1e-3
 
 
 def test_samples_of_a_batch_do_not_mix(moved):
-    network, found = moved
+    network, result = moved
     alone = outputs_of(network, {name: image[1:] for name, image in smooth_pair().items()})
     for name, value in alone.items():
-        np.testing.assert_allclose(value, found[name][1:], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(value, result[name][1:], atol=1e-4, err_msg=name)
 
 
 def test_in_a_graph_it_gives_the_same(moved):
-    network, found = moved
+    network, result = moved
     for name, value in in_graph(network)(smooth_pair()).items():
-        np.testing.assert_allclose(value, found[name], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(value, result[name], atol=1e-4, err_msg=name)
 
 
 def test_fixed_and_moving_both_matter(moved):
-    network, found = moved
+    network, result = moved
     for name in ("fixed", "moving"):
         changed = smooth_pair()
         changed[name] = changed[name][:, ::-1]
-        assert np.abs(outputs_of(network, changed)["velocity"] - found["velocity"]).max() > 1e-4, name
+        assert np.abs(outputs_of(network, changed)["velocity"] - result["velocity"]).max() > 1e-4, name
 
 
 def losses_of(outputs, fixed):
@@ -120,8 +122,8 @@ def test_a_gradient_reaches_every_weight(which):
     network, inputs = make(which, normalization="none"), pair()
     # The heads start at nearly nothing; where they do something, all that is behind them must get its share.
     randomise(network, 0.02)
-    found = weight_slopes(network, inputs, lambda outputs: losses_of(outputs, inputs["fixed"]))
-    for weight, slope in zip(network.trainable_weights, found, strict=True):
+    result = weight_slopes(network, inputs, lambda outputs: losses_of(outputs, inputs["fixed"]))
+    for weight, slope in zip(network.trainable_weights, result, strict=True):
         assert slope is not None, weight.path
         assert np.isfinite(slope).all() and np.abs(slope).max() > 0, weight.path
 

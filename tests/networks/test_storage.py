@@ -83,11 +83,11 @@ def test_half_precision_halves_the_file_and_stays_close(tmp_path):
 
 def test_the_file_carries_the_constructors_arguments(saved):
     with h5py.File(saved / "acsgregnet.h5") as file:
-        found = json.loads(file.attrs["model_config"])
+        result = json.loads(file.attrs["model_config"])
     expected = make("acsgregnet", layers=1).get_config()
-    assert found["class_name"] == "ACSGRegNet"
-    assert found["config"] == json.loads(json.dumps(expected))
-    assert found["config"]["heads"] == 3 and found["config"]["inshape"] == [16, 16, 16]
+    assert result["class_name"] == "ACSGRegNet"
+    assert result["config"] == json.loads(json.dumps(expected))
+    assert result["config"]["heads"] == 3 and result["config"]["inshape"] == [16, 16, 16]
 
 
 def test_loading_by_the_file_alone_finds_the_class(saved):

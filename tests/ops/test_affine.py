@@ -19,8 +19,8 @@ def test_centre_lies_half_way_between_the_first_and_the_last_voxel():
 
 @pytest.mark.parametrize("shape", [(7, 5), SMALL])
 def test_identity_does_not_move(shape):
-    found = affine.to_displacement(np.eye(len(shape), len(shape) + 1, dtype="float32")[None], shape)
-    np.testing.assert_array_equal(found, np.zeros((1, *shape, len(shape))))
+    result = affine.to_displacement(np.eye(len(shape), len(shape) + 1, dtype="float32")[None], shape)
+    np.testing.assert_array_equal(result, np.zeros((1, *shape, len(shape))))
 
 
 def test_translation_is_in_voxels():
@@ -32,9 +32,9 @@ def test_translation_is_in_voxels():
 
 def test_scaling_is_about_the_centre():
     matrix = np.concatenate([2 * IDENTITY[:, :, :3], np.zeros((1, 3, 1), "float32")], -1)
-    found = np.array(affine.to_displacement(matrix, (5, 5, 3)))[0]
-    np.testing.assert_array_equal(found[2, 2, 1], [0, 0, 0])
-    np.testing.assert_array_equal(found[0, 4, 1], [-2, 2, 0])
+    result = np.array(affine.to_displacement(matrix, (5, 5, 3)))[0]
+    np.testing.assert_array_equal(result[2, 2, 1], [0, 0, 0])
+    np.testing.assert_array_equal(result[0, 4, 1], [-2, 2, 0])
     about_zero = np.array(affine.to_displacement(matrix, (5, 5, 3), shift_center=False))[0]
     np.testing.assert_array_equal(about_zero[3, 0, 2], [3, 0, 2])
 
@@ -52,10 +52,10 @@ def test_agrees_with_matrix_arithmetic(seed):
     matrix = (np.eye(3, 4) + noise((2, 3, 4), 0.3, seed)).astype("float32")
     centre = (np.array(SMALL) - 1) / 2
     points = np.moveaxis(np.indices(SMALL), 0, -1)
-    found = np.array(affine.to_displacement(matrix, SMALL))
+    result = np.array(affine.to_displacement(matrix, SMALL))
     for b in range(2):
         expected = (points - centre) @ matrix[b, :, :3].T + matrix[b, :, 3] + centre - points
-        np.testing.assert_allclose(found[b], expected, atol=1e-4)
+        np.testing.assert_allclose(result[b], expected, atol=1e-4)
 
 
 CLAMP, FILL = {"fill_value": None, "shift_center": True}, {"fill_value": 0.5, "shift_center": False}
@@ -66,19 +66,19 @@ def test_a_constant_image_is_warped_the_same_and_the_affine_gets_the_same_gradie
     rank = len(shape)
     image, matrix = noise((2, *shape, 1)), (np.eye(rank, rank + 1) + noise((2, rank, rank + 1), 0.1)).astype("float32")
     plain, (_, expected) = gradients(lambda i, a: affine.warp_affine(i, a, **options), image, matrix)
-    value, (none, found) = gradients(lambda i, a: affine.warp_affine(i, a, constant=True, **options), image, matrix)
+    value, (none, result) = gradients(lambda i, a: affine.warp_affine(i, a, constant=True, **options), image, matrix)
     assert is_no_gradient(none)
     # Noise is steep: a last digit of the place is the fifth digit of the value.
     np.testing.assert_allclose(value, plain, atol=2e-4)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=2e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("constant", [False, True])
 def test_warping_by_a_translation_shifts_the_image(constant):
     image, matrix = noise((1, *SMALL, 1)), IDENTITY.copy()
     matrix[0, :, 3] = [2, 0, -1]
-    found = np.array(affine.warp_affine(image, matrix, constant=constant))
-    np.testing.assert_allclose(found[:, :-2, :, 1:], image[:, 2:, :, :-1], atol=1e-5)
+    result = np.array(affine.warp_affine(image, matrix, constant=constant))
+    np.testing.assert_allclose(result[:, :-2, :, 1:], image[:, 2:, :, :-1], atol=1e-5)
     nearest = affine.warp_affine(image, matrix, "nearest", constant=constant)
     np.testing.assert_array_equal(np.array(nearest)[:, :-2, :, 1:], image[:, 2:, :, :-1])
 
@@ -135,10 +135,10 @@ def test_the_displacement_may_have_another_grid_than_the_volume():
     volume, shape = noise((2, 14, 12, 10, 1)), (5, 4, 6)
     phi, matrix = noise((2, *shape, 3), 0.3), np.repeat(IDENTITY, 2, axis=0)
     matrix[:, :, 3] = [4, 3, 2]
-    found = np.array(affine.warp_jointly(volume, matrix, phi))
-    assert found.shape == (2, *shape, 1)
+    result = np.array(affine.warp_jointly(volume, matrix, phi))
+    assert result.shape == (2, *shape, 1)
     expected = sampling.sample(volume, identity_grid(shape) + phi + np.float32([4, 3, 2]))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
 
     def in_two_steps(a, u):
         about = affine.center(shape)
@@ -146,9 +146,9 @@ def test_the_displacement_may_have_another_grid_than_the_volume():
 
     matrix = matrix + noise((2, 3, 4), 0.05)
     expected, slopes = gradients(in_two_steps, matrix, phi)
-    value, found = gradients(lambda a, u: affine.warp_jointly(volume, a, u), matrix, phi)
+    value, result = gradients(lambda a, u: affine.warp_jointly(volume, a, u), matrix, phi)
     np.testing.assert_allclose(value, expected, atol=1e-4)
-    for got, want in zip(found, slopes, strict=True):
+    for got, want in zip(result, slopes, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-3)
 
 

@@ -31,9 +31,9 @@ def weights_of_a_layer(hidden=16):
 
 def test_layer_norm_has_mean_0_and_variance_1():
     scale, bias = np.ones(64, "float32"), np.zeros(64, "float32")
-    found = np.array(attention.layer_norm(noise((2, TOKENS, 64), 3.0) + 5, scale, bias))
-    np.testing.assert_allclose(found.mean(-1), 0, atol=1e-5)
-    np.testing.assert_allclose(found.std(-1), 1, atol=1e-4)
+    result = np.array(attention.layer_norm(noise((2, TOKENS, 64), 3.0) + 5, scale, bias))
+    np.testing.assert_allclose(result.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(result.std(-1), 1, atol=1e-4)
 
 
 def test_layer_norm_agrees_with_keras():
@@ -61,8 +61,8 @@ def test_without_queries_each_token_gets_the_mean_of_the_values():
     qkv = np.zeros((WIDTH, 3 * WIDTH), "float32")
     qkv[:, 2 * WIDTH :] = np.eye(WIDTH)  # values are the tokens; queries and keys are 0
     no_bias, same = np.zeros(3 * WIDTH, "float32"), np.eye(WIDTH, dtype="float32")
-    found = attention.self_attention(x, qkv, no_bias, same, no_bias[:WIDTH], HEADS)
-    np.testing.assert_allclose(found, np.broadcast_to(x.mean(1, keepdims=True), x.shape), atol=1e-6)
+    result = attention.self_attention(x, qkv, no_bias, same, no_bias[:WIDTH], HEADS)
+    np.testing.assert_allclose(result, np.broadcast_to(x.mean(1, keepdims=True), x.shape), atol=1e-6)
 
 
 def test_a_layer_without_output_weights_hands_its_tokens_on():
@@ -75,16 +75,16 @@ def test_a_layer_without_output_weights_hands_its_tokens_on():
 def test_the_order_of_tokens_does_not_matter_to_the_layer():
     x, weights = noise((1, TOKENS, WIDTH)), weights_of_a_layer()
     order = [3, 0, 4, 1, 2]
-    found = np.array(attention.encoder_layer(x, *weights, heads=HEADS))
-    np.testing.assert_allclose(attention.encoder_layer(x[:, order], *weights, heads=HEADS), found[:, order], atol=1e-5)
+    result = np.array(attention.encoder_layer(x, *weights, heads=HEADS))
+    np.testing.assert_allclose(attention.encoder_layer(x[:, order], *weights, heads=HEADS), result[:, order], atol=1e-5)
 
 
 def test_the_shared_trace_gives_the_plain_functions_gradients():
     x, weights = noise((2, TOKENS, WIDTH)), weights_of_a_layer()
-    value, found = gradients(lambda *a: attention.encoder_layer(*a, heads=HEADS), x, *weights)
+    value, result = gradients(lambda *a: attention.encoder_layer(*a, heads=HEADS), x, *weights)
     plain, expected = gradients(lambda *a: attention.encoder_layer.__wrapped__(*a, heads=HEADS), x, *weights)
     np.testing.assert_allclose(value, plain, atol=1e-5)
-    for got, want in zip(found, expected, strict=True):
+    for got, want in zip(result, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
@@ -92,7 +92,7 @@ def test_the_shared_trace_gives_the_plain_functions_gradients():
 def test_half_precision_stays_half_and_close(dtype):
     x, weights = noise((1, TOKENS, WIDTH)), weights_of_a_layer()
     half = [ops.cast(w, dtype) for w in (x, *weights)]
-    found = attention.encoder_layer(*half, heads=HEADS)
-    assert dtype_of(found) == dtype
+    result = attention.encoder_layer(*half, heads=HEADS)
+    assert dtype_of(result) == dtype
     expected = attention.encoder_layer(x, *weights, heads=HEADS)
-    np.testing.assert_allclose(ops.cast(found, "float32"), expected, atol=0.15)
+    np.testing.assert_allclose(ops.cast(result, "float32"), expected, atol=0.15)

@@ -65,9 +65,9 @@ def test_arrays_are_as_good_as_tensors(make):
 @pytest.mark.trains
 def test_without_gradients_the_value_is_the_same_and_bare():
     weight = keras.Variable(np.float32([2.0]))
-    found = without_gradients(lambda x: x * weight)(ops.convert_to_tensor(TOO_SMALL))
-    np.testing.assert_array_equal(found, 2 * TOO_SMALL)
-    assert not getattr(found, "requires_grad", False)
+    result = without_gradients(lambda x: x * weight)(ops.convert_to_tensor(TOO_SMALL))
+    np.testing.assert_array_equal(result, 2 * TOO_SMALL)
+    assert not getattr(result, "requires_grad", False)
 
 
 @pytest.mark.tensorflow

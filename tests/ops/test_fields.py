@@ -61,8 +61,8 @@ def test_composition_with_no_displacement_changes_nothing():
 def test_linear_maps_compose_to_their_product():
     outer, inner = noise((3, 3), 0.05, 1), noise((3, 3), 0.05, 2)
     product = (np.eye(3) + outer) @ (np.eye(3) + inner) - np.eye(3)
-    found = np.array(fields.compose(linear_field(outer, SMALL), linear_field(inner, SMALL)))
-    np.testing.assert_allclose(found[INSIDE], linear_field(product, SMALL)[INSIDE], atol=1e-4)
+    result = np.array(fields.compose(linear_field(outer, SMALL), linear_field(inner, SMALL)))
+    np.testing.assert_allclose(result[INSIDE], linear_field(product, SMALL)[INSIDE], atol=1e-4)
 
 
 def test_warping_twice_is_warping_by_the_composition():
@@ -92,10 +92,10 @@ def test_a_linear_velocity_integrates_to_the_matrix_exponential(rank):
     shape, generator = (24,) * rank, np.zeros((rank, rank))
     generator[0, 1], generator[1, 0] = -0.2, 0.2  # turns 0.2 rad
     generator[0, 0] = 0.05
-    found = np.array(fields.integrate(linear_field(generator, shape), steps=10))[0]
+    result = np.array(fields.integrate(linear_field(generator, shape), steps=10))[0]
     expected = linear_field(expm(generator) - np.eye(rank), shape)[0]
     middle = (slice(8, 16),) * rank  # whose paths stay away from the clamped border
-    np.testing.assert_allclose(found[middle], expected[middle], atol=2e-3)
+    np.testing.assert_allclose(result[middle], expected[middle], atol=2e-3)
 
 
 def test_a_field_and_its_negative_undo_each_other():
@@ -131,9 +131,9 @@ def test_the_gradient_of_integration_is_that_of_automatic_differentiation(shape)
         return field
 
     expected, (by_velocity,) = gradients(plain, velocity)
-    value, (found,) = gradients(lambda v: fields.integrate(v, steps=3), velocity)
+    value, (result,) = gradients(lambda v: fields.integrate(v, steps=3), velocity)
     np.testing.assert_allclose(value, expected, atol=1e-5)
-    np.testing.assert_allclose(found, by_velocity, atol=1e-4)
+    np.testing.assert_allclose(result, by_velocity, atol=1e-4)
 
 
 # === resizing ===
@@ -141,11 +141,11 @@ def test_the_gradient_of_integration_is_that_of_automatic_differentiation(shape)
 
 def test_resizing_keeps_the_corner_voxels():
     values = noise((1, 4, 5, 6, 2))
-    found = np.array(fields.resize(values, (9, 10, 3)))
-    assert found.shape == (1, 9, 10, 3, 2)
+    result = np.array(fields.resize(values, (9, 10, 3)))
+    assert result.shape == (1, 9, 10, 3, 2)
     for corner in np.ndindex(2, 2, 2):
         at = (0, *(-bit for bit in corner))
-        np.testing.assert_allclose(found[at], values[at], atol=1e-6)
+        np.testing.assert_allclose(result[at], values[at], atol=1e-6)
 
 
 def test_resizing_to_the_same_shape_changes_nothing():
@@ -159,14 +159,14 @@ def test_a_ramp_stays_a_ramp():
 
 
 def test_one_voxel_spreads_to_all():
-    found = fields.resize(np.full((1, 1, 2, 1), 3.0, "float32"), (4, 2))
-    np.testing.assert_array_equal(found, np.full((1, 4, 2, 1), 3.0))
+    result = fields.resize(np.full((1, 1, 2, 1), 3.0, "float32"), (4, 2))
+    np.testing.assert_array_equal(result, np.full((1, 4, 2, 1), 3.0))
 
 
 def test_resizing_agrees_with_scipy():
     values = noise((1, *SMALL, 2))
-    found = np.array(fields.resize(values, tuple(2 * side for side in SMALL)))
-    np.testing.assert_allclose(found, ndimage.zoom(values, (1, 2, 2, 2, 1), order=1), atol=1e-5)
+    result = np.array(fields.resize(values, tuple(2 * side for side in SMALL)))
+    np.testing.assert_allclose(result, ndimage.zoom(values, (1, 2, 2, 2, 1), order=1), atol=1e-5)
 
 
 @pytest.mark.tensorflow
@@ -174,24 +174,24 @@ def test_resizing_agrees_with_neurite(tf):
     import neurite
 
     values = noise((1, *SMALL, 2))
-    found = fields.resize(values, tuple(2 * side for side in SMALL))
-    np.testing.assert_allclose(found[0], neurite.utils.resize(tf.constant(values[0]), 2.0), atol=1e-5)
+    result = fields.resize(values, tuple(2 * side for side in SMALL))
+    np.testing.assert_allclose(result[0], neurite.utils.resize(tf.constant(values[0]), 2.0), atol=1e-5)
 
 
 def test_a_resized_displacement_is_in_the_new_voxels():
-    found = fields.resize_displacement(np.full((1, 5, 5, 3, 3), [1, 2, -1], "float32"), (9, 17, 3))
-    np.testing.assert_allclose(found, np.full((1, 9, 17, 3, 3), [2, 8, -1]), atol=1e-5)
+    result = fields.resize_displacement(np.full((1, 5, 5, 3, 3), [1, 2, -1], "float32"), (9, 17, 3))
+    np.testing.assert_allclose(result, np.full((1, 9, 17, 3, 3), [2, 8, -1]), atol=1e-5)
 
 
 def test_a_linear_map_is_the_same_on_both_grids():
     stretch = np.diag([0.1, -0.2, 0.3])
-    found = fields.resize_displacement(linear_field(stretch, (6, 6, 5)), (12, 10, 15))
-    np.testing.assert_allclose(found, linear_field(stretch, (12, 10, 15)), atol=1e-5)
+    result = fields.resize_displacement(linear_field(stretch, (6, 6, 5)), (12, 10, 15))
+    np.testing.assert_allclose(result, linear_field(stretch, (12, 10, 15)), atol=1e-5)
 
 
 def test_a_displacement_of_a_single_slice_keeps_its_unit_there():
-    found = np.array(fields.resize_displacement(np.ones((1, 3, 1, 3, 3), "float32"), (5, 1, 5)))
-    np.testing.assert_allclose(found[0, 0, 0, 0], [2, 1, 2])
+    result = np.array(fields.resize_displacement(np.ones((1, 3, 1, 3, 3), "float32"), (5, 1, 5)))
+    np.testing.assert_allclose(result[0, 0, 0, 0], [2, 1, 2])
 
 
 def test_a_field_and_its_negative_undo_each_other_after_resizing():
@@ -287,9 +287,9 @@ def test_the_inverse_of_a_field_that_folds_stays_where_it_was():
     mirror = linear_field(np.diag([-2, 0, 0]), SMALL)
     np.testing.assert_array_equal(fields.correct_inverse(0 * mirror, mirror), 0 * mirror)
     phi, guess = noise((1, *SMALL, 3), 2.0), noise((1, *SMALL, 3), 0.5, seed=1)
-    found = np.array(fields.correct_inverse(guess, phi))
-    assert np.linalg.norm(found - guess, axis=-1).max() < 3 + 1e-4  # a voxel a step
-    assert np.all(misses(phi, found) <= misses(phi, guess) + 1e-5)
+    result = np.array(fields.correct_inverse(guess, phi))
+    assert np.linalg.norm(result - guess, axis=-1).max() < 3 + 1e-4  # a voxel a step
+    assert np.all(misses(phi, result) <= misses(phi, guess) + 1e-5)
 
 
 def test_resizing_by_matrices_is_resizing():

@@ -56,9 +56,9 @@ def test_another_shape_is_traced_apart_and_the_same_one_is_not(tf):
         return ops.sum(variables[0] * constants[0]), variables[0]
 
     differentiated = value_and_gradients(function)
-    told = []
+    warned = []
     handler = logging.Handler()
-    handler.emit = lambda record: told.append(record.getMessage())
+    handler.emit = lambda record: warned.append(record.getMessage())
     tf.get_logger().addHandler(handler)
     try:
         for size in (*range(2, 12), *range(2, 12)):
@@ -67,7 +67,7 @@ def test_another_shape_is_traced_apart_and_the_same_one_is_not(tf):
     finally:
         tf.get_logger().removeHandler(handler)
     assert len(traced) == 10
-    assert not told, "TensorFlow warns of a function that is traced for many shapes"
+    assert not warned, "TensorFlow warns of a function that is traced for many shapes"
 
 
 def test_a_gradient_written_by_hand_is_used():

@@ -29,8 +29,8 @@ def test_the_voxels_own_places_give_the_volume(shape, method):
 @pytest.mark.parametrize("method", ["linear", "nearest"])
 def test_whole_voxel_shift(method):
     volume = noise((1, *SMALL, 1))
-    found = np.array(sample(volume, identity_grid(SMALL) + np.float32([2, -1, 3]), method))
-    np.testing.assert_array_equal(found[:, :-2, 1:, :-3], volume[:, 2:, :-1, 3:])
+    result = np.array(sample(volume, identity_grid(SMALL) + np.float32([2, -1, 3]), method))
+    np.testing.assert_array_equal(result[:, :-2, 1:, :-3], volume[:, 2:, :-1, 3:])
 
 
 def test_half_way_is_the_mean():
@@ -73,7 +73,7 @@ def test_an_axis_of_one_voxel():
 @pytest.mark.parametrize("shape", [(12, 9), (10, 10, 8)])
 def test_agrees_with_scipy(shape, method, order, fill, mode):
     volume, points = noise((2, *shape, 2)), everywhere(shape, batch=2)
-    found = np.array(sample(volume, points, method, fill))
+    result = np.array(sample(volume, points, method, fill))
     for b in range(2):
         for c in range(2):
             at = points[b].T.astype(float)
@@ -81,14 +81,14 @@ def test_agrees_with_scipy(shape, method, order, fill, mode):
             if fill is not None:  # scipy takes an edge voxel's outer half for inside when it looks for the nearest
                 outside = ((at < 0) | (at > np.array(shape)[:, None] - 1)).any(0)
                 expected[outside] = fill
-            np.testing.assert_allclose(found[b, :, c], expected, atol=1e-5)
+            np.testing.assert_allclose(result[b, :, c], expected, atol=1e-5)
 
 
 def test_labels_keep_their_dtype_and_values():
     labels = np.random.default_rng(0).integers(0, 25, (1, *SMALL, 1)).astype("int32")
-    found = sample(labels, everywhere(SMALL), "nearest", fill_value=0)
-    assert dtype_of(found) == "int32"
-    assert set(np.unique(found)) <= set(np.unique(labels)) | {0}
+    result = sample(labels, everywhere(SMALL), "nearest", fill_value=0)
+    assert dtype_of(result) == "int32"
+    assert set(np.unique(result)) <= set(np.unique(labels)) | {0}
 
 
 @given(st.integers(0, 2**16), st.floats(-20, 20), st.floats(-20, 20), st.floats(-20, 20))
@@ -117,8 +117,8 @@ def test_a_linear_image_is_sampled_exactly(coefficients, seed):
 def test_gradients_are_those_of_automatic_differentiation(shape, fill):
     volume, points = noise((2, *shape, 1)), everywhere(shape, 500, batch=2)
     expected, (by_volume, by_points) = gradients(lambda v, p: sampling.linear(v, p, fill_value=fill), volume, points)
-    found, (volume_gradient, points_gradient) = gradients(lambda v, p: sample(v, p, fill_value=fill), volume, points)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    result, (volume_gradient, points_gradient) = gradients(lambda v, p: sample(v, p, fill_value=fill), volume, points)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
     np.testing.assert_allclose(volume_gradient, by_volume, atol=2e-5)
     np.testing.assert_allclose(points_gradient, by_points, atol=2e-5)
     outside = ((points < 0) | (points > np.array(shape) - 1)).any(-1)
@@ -128,8 +128,8 @@ def test_gradients_are_those_of_automatic_differentiation(shape, fill):
 def test_gradients_with_many_channels_and_both_axes_of_scatter():
     volume, points = noise((1, *SMALL, 3)), everywhere(SMALL, 400)
     _, expected = gradients(lambda v, p: sampling.linear(v, p, fill_value=None), volume, points)
-    _, found = gradients(sample, volume, points)
-    for got, want in zip(found, expected, strict=True):
+    _, result = gradients(sample, volume, points)
+    for got, want in zip(result, expected, strict=True):
         np.testing.assert_allclose(got, want, atol=2e-5)
 
 

@@ -45,8 +45,8 @@ def test_gradient_is_that_of_automatic_differentiation(shape):
         return x
 
     _, (expected,) = gradients(plain, values)
-    _, (found,) = gradients(lambda x: box_sum(x, 5), values)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-2)
+    _, (result,) = gradients(lambda x: box_sum(x, 5), values)
+    np.testing.assert_allclose(result, expected, rtol=1e-4, atol=2e-2)
 
 
 @pytest.mark.parametrize("window", [0, 2, -3])

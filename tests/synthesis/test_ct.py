@@ -130,14 +130,14 @@ def test_a_coarser_grid_shows_the_average_of_the_finer_one():
     points = np.moveaxis(np.indices((28, 28, 24)), 0, -1) * 2 - np.array([27.0, 27.0, 23.0])
     coarse = (np.linalg.norm(points, axis=-1) - 18).astype(np.float32)
     options = {"shell": (1.0, 1.0), "shell_hu": (900.0, 900.0), "core_hu": (150.0, 150.0), "noise": (60.0, 60.0)}
-    found = []
+    result = []
     for seed in range(6):
         fine, _ = simulate(seed, **options)
         blocks = fine.reshape(28, 2, 28, 2, 24, 2).mean(axis=(1, 3, 5))
         other, label = simulate_ct(coarse, np.random.default_rng(seed), spacing=2.0, **options)
         np.testing.assert_array_equal(label, coarse <= 0)
         deep, rim = coarse < -6, np.abs(coarse + 1) < 1
-        found.append([[hu[deep].mean(), hu[rim].mean(), hu[deep].std()] for hu in (blocks, other)])
-    fine, other = np.mean(found, axis=0)
+        result.append([[hu[deep].mean(), hu[rim].mean(), hu[deep].std()] for hu in (blocks, other)])
+    fine, other = np.mean(result, axis=0)
     np.testing.assert_allclose(other[:2], fine[:2], rtol=0.3)
     assert 0.6 < other[2] / fine[2] < 1.6

@@ -42,13 +42,13 @@ def points(*rows):
 def test_sweep_of_equal_radii_is_a_capsule():
     at = points((0, 0, 0), (5, 0, 3), (14, 0, 0), (-1, 0, 4))
     radii = (2, 2, 2)
-    found = sweep(at, (0, 0, 0), (10, 0, 0), radii, radii, np.eye(3))
-    np.testing.assert_allclose(found, [-2, 1, 2, np.sqrt(17) - 2], atol=5e-3)
+    result = sweep(at, (0, 0, 0), (10, 0, 0), radii, radii, np.eye(3))
+    np.testing.assert_allclose(result, [-2, 1, 2, np.sqrt(17) - 2], atol=5e-3)
 
 
 def test_sweep_without_a_way_is_an_ellipsoid_along_its_axes():
     quarter = np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1]])  # its first axis is y
-    found = sweep(
+    result = sweep(
         points((0, 5, 0), (3, 0, 0), (0, 0, 2), (0, 6, 0)),
         (0, 0, 0),
         (0, 0, 0),
@@ -56,16 +56,16 @@ def test_sweep_without_a_way_is_an_ellipsoid_along_its_axes():
         (5, 3, 2),
         quarter,
     )
-    np.testing.assert_allclose(found, [0, 0, 0, 1], atol=1e-3)
+    np.testing.assert_allclose(result, [0, 0, 0, 1], atol=1e-3)
 
 
 def test_plate_of_a_rectangle_is_a_rounded_box():
     rectangle = [(-10, -4), (10, -4), (10, 4), (-10, 4)]
     at = points((0, 0, 0), (5, 0, 0), (0, 12, 0), (0, 0, -7), (2.9, 9.9, 0))
-    found = polygon_plate(at, rectangle, 3, 1)
-    np.testing.assert_allclose(found[:4], [-3, 2, 2, 3], atol=1e-5)
-    assert 0 < found[4] < 0.5  # outside: the edge is rounded off
-    np.testing.assert_allclose(polygon_plate(at, rectangle[::-1], 3, 1), found, atol=1e-5)
+    result = polygon_plate(at, rectangle, 3, 1)
+    np.testing.assert_allclose(result[:4], [-3, 2, 2, 3], atol=1e-5)
+    assert 0 < result[4] < 0.5  # outside: the edge is rounded off
+    np.testing.assert_allclose(polygon_plate(at, rectangle[::-1], 3, 1), result, atol=1e-5)
 
 
 def test_smooth_joins_round_the_seam_only():
@@ -121,8 +121,8 @@ def test_one_number_gives_one_vertebra():
     assert np.abs(field - vertebra(8, "L3", **SMALL)).max() > 3
     # What other machines find. A change here changes every cohort that was made with a seed.
     p = parameters(7, "L3")
-    found = [p.upper_width, p.canal_depth, p.spinous_length, *p.pedicle_width, p.roughness]
-    np.testing.assert_allclose(found, GOLDEN_SIZES, rtol=1e-6)
+    result = [p.upper_width, p.canal_depth, p.spinous_length, *p.pedicle_width, p.roughness]
+    np.testing.assert_allclose(result, GOLDEN_SIZES, rtol=1e-6)
     np.testing.assert_allclose(field[20:44:8, 20:44:8, 16], GOLDEN_FIELD, atol=2e-3)
 
 

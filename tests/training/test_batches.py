@@ -76,9 +76,9 @@ def test_flip_mirrors_both_images_of_a_pair(files):
 
 def test_tf_dataset_gives_the_same_batches(files):
     batches = PairBatches(Vertebrae(*files), 2, 4)
-    found = list(batches.as_tf_dataset())
-    assert len(found) == 4
-    for i, (inputs, targets) in enumerate(found):
+    result = list(batches.as_tf_dataset())
+    assert len(result) == 4
+    for i, (inputs, targets) in enumerate(result):
         for name, volume in batches[i][0].items():
             np.testing.assert_array_equal(inputs[name], volume)
         for name, volume in batches[i][1].items():
@@ -107,16 +107,16 @@ def test_augmented_batches_follow_from_the_seed_and_the_step(files):
 
 def test_labels_as_distances(files):
     vertebrae = Vertebrae(*files)
-    plain, found = (PairBatches(vertebrae, 4, distances=given).volumes(0) for given in (False, True))
-    np.testing.assert_array_equal(found["fixed"], plain["fixed"])
+    plain, result = (PairBatches(vertebrae, 4, distances=given).volumes(0) for given in (False, True))
+    np.testing.assert_array_equal(result["fixed"], plain["fixed"])
     for name in ("fixed_seg", "moving_seg"):
-        assert found[name].shape == plain[name].shape and found[name].dtype == np.float32
-        np.testing.assert_array_equal(found[name] < 0, plain[name] > 0)
-        assert -3 < found[name].min() < -0.3 and 2 < found[name].max() <= PairBatches.REACH
+        assert result[name].shape == plain[name].shape and result[name].dtype == np.float32
+        np.testing.assert_array_equal(result[name] < 0, plain[name] > 0)
+        assert -3 < result[name].min() < -0.3 and 2 < result[name].max() <= PairBatches.REACH
         expected = np.clip(from_crop(plain[name][0, ..., 0] > 0), -PairBatches.REACH, PairBatches.REACH)
-        np.testing.assert_allclose(found[name][0, ..., 0], expected, atol=5e-3)  # kept in half precision
+        np.testing.assert_allclose(result[name][0, ..., 0], expected, atol=5e-3)  # stored in half precision
     targets = PairBatches(vertebrae, 4, distances=True)[0][1]
-    np.testing.assert_array_equal(targets["m_d_seg"], found["fixed_seg"])
+    np.testing.assert_array_equal(targets["m_d_seg"], result["fixed_seg"])
     assert set(PairBatches(Vertebrae(files[0]), 2, distances=True).volumes(0)) == {"fixed", "moving"}
 
 
@@ -128,10 +128,10 @@ def test_distances_are_mirrored_and_follow_the_augmentation(files):
     np.testing.assert_array_equal(mirrored["moving_seg"] < 0, masks["moving_seg"] > 0)
     options = {"batch_size": 2, "steps": 2, "seed": 1, "augment": True}
     for step in (0, 1):  # a vertebra is another every time
-        found = PairBatches(vertebrae, **options, distances=True).volumes(step)
+        result = PairBatches(vertebrae, **options, distances=True).volumes(step)
         masks = PairBatches(vertebrae, **options).volumes(step)
         # Rounding the mask's corners may take a voxel off.
-        assert np.mean((found["fixed_seg"] < 0) != (masks["fixed_seg"] > 0)) < 0.05
+        assert np.mean((result["fixed_seg"] < 0) != (masks["fixed_seg"] > 0)) < 0.05
 
 
 def test_a_mask_without_a_surface_has_no_distances(files, tmp_path):
@@ -143,7 +143,7 @@ def test_a_mask_without_a_surface_has_no_distances(files, tmp_path):
 
 
 class Announced(Vertebrae):
-    """Remembers the orders that it was told."""
+    """Records the orders that it is given."""
 
     def __init__(self, *lists):
         super().__init__(*lists)
@@ -169,12 +169,12 @@ def test_the_order_of_use_is_announced_once(files):
 
 
 def test_batches_of_generated_pairs_are_the_same_with_and_without_workers():
-    found = []
+    result = []
     for processes in (0, 2):
         vertebrae = GeneratedVertebrae(generator(), 10, processes)
-        found.append([PairBatches(vertebrae, 2, 4, seed=2, augment=True).volumes(i) for i in range(2)])
+        result.append([PairBatches(vertebrae, 2, 4, seed=2, augment=True).volumes(i) for i in range(2)])
         vertebrae.close()
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*result, strict=True):
         assert set(one) == {"fixed", "moving", "fixed_seg", "moving_seg"}
         for name in one:
             np.testing.assert_array_equal(one[name], other[name])

@@ -46,9 +46,9 @@ def images(batch=1):
 
 
 def outputs_of(net):
-    found = net({name: images()[name] for name in ("fixed", "moving")}, training=False)
-    assert {keras.backend.standardize_dtype(value.dtype) for value in found.values()} == {"float32"}
-    return {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+    result = net({name: images()[name] for name in ("fixed", "moving")}, training=False)
+    assert {keras.backend.standardize_dtype(value.dtype) for value in result.values()} == {"float32"}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in result.items()}
 
 
 @pytest.fixture(scope="module")
@@ -71,16 +71,16 @@ def test_a_mixed_networks_field_is_that_of_its_float32_twin(single, dtype):
         half.set_weights(single[0].get_weights())
         assert half.get_layer("encoder_0").conv.compute_dtype == dtype
         assert half.get_layer("cam").compute_dtype == dtype
-        found = outputs_of(half)
+        result = outputs_of(half)
     expected = single[1]
     assert np.abs(expected["phi"]).max() > 2
-    apart = np.abs(found["phi"] - expected["phi"]).max()
+    apart = np.abs(result["phi"] - expected["phi"]).max()
     assert 0 < apart < APART[dtype]
     # The warps take the images as they are, not rounded: exactly what the same transforms give in float32.
     moving = images()["moving"]
-    m_a = keras.ops.convert_to_numpy(warp_affine(moving, found["affine"]))
-    np.testing.assert_allclose(found["m_a"], m_a, atol=1e-5)
-    np.testing.assert_allclose(found["m_d"], keras.ops.convert_to_numpy(warp(m_a, found["phi"])), atol=1e-5)
+    m_a = keras.ops.convert_to_numpy(warp_affine(moving, result["affine"]))
+    np.testing.assert_allclose(result["m_a"], m_a, atol=1e-5)
+    np.testing.assert_allclose(result["m_d"], keras.ops.convert_to_numpy(warp(m_a, result["phi"])), atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", APART)
@@ -95,13 +95,13 @@ def test_steps_lower_the_loss_and_the_file_is_float32(tmp_path, dtype):
         inputs, targets = batch_of(images(2), model.output_names)
         losses = losses_of_steps(model, inputs, targets, 12)
         net.save(tmp_path / "net.h5")
-        found = outputs_of(net)
+        result = outputs_of(net)
     # A float16 step or two may go into finding the scale.
     assert np.isfinite(losses).all() and losses[-1] < losses[0] - 0.02
     again = load(tmp_path / "net.h5")
     assert {weight.dtype for weight in again.weights} == {"float32"}
     assert again.get_layer("encoder_0").conv.compute_dtype == "float32"
-    assert np.abs(outputs_of(again)["phi"] - found["phi"]).max() < APART[dtype]
+    assert np.abs(outputs_of(again)["phi"] - result["phi"]).max() < APART[dtype]
 
 
 def test_a_resumed_run_keeps_its_precision(tmp_path):

@@ -73,11 +73,11 @@ def test_total_is_the_weighted_sum_of_the_paper(vertebrae):
     training.compile_for(model, RECIPE, 1e-3, 10)
     made = len(model.metrics_variables)
     inputs, targets = PairBatches(vertebrae, 2)[0]
-    found = model.evaluate(inputs, targets, verbose=0, return_dict=True)
+    result = model.evaluate(inputs, targets, verbose=0, return_dict=True)
     assert len(model.metrics_variables) == made  # one that the first step makes would have it traced twice
     names = ("m_a", "m_d", "phi", "m_a_seg", "m_d_seg")
-    parts = [found[f"{name}_loss"] for name in names]
-    assert found["loss"] == pytest.approx(np.dot(parts, RECIPE.lambdas), abs=1e-5)
+    parts = [result[f"{name}_loss"] for name in names]
+    assert result["loss"] == pytest.approx(np.dot(parts, RECIPE.lambdas), abs=1e-5)
     # At the start phi is zero, so both stages score the same, and nothing is rough.
     assert parts[0] == pytest.approx(parts[1], abs=1e-3) and parts[0] < 0
     assert parts[2] == pytest.approx(0, abs=1e-6)
@@ -244,12 +244,12 @@ def test_warped_once_the_moved_pair_is_sampled_as_register_samples_it(vertebrae)
     inputs, _ = PairBatches(vertebrae, 2)[0]
     net.set_weights([weight + noise(weight.shape, 0.05, seed) for seed, weight in enumerate(net.get_weights())])
     pair = {k: inputs[k] for k in ("fixed", "moving")}
-    found, other, answer = (
+    result, other, answer = (
         {name: ops.convert_to_numpy(value) for name, value in part(given).items()}
         for part, given in ((model, inputs), (twice, inputs), (net, pair))
     )
     for name, given in (("m_d", "moving"), ("m_d_seg", "moving_seg")):
         expected = ops.convert_to_numpy(warp_jointly(inputs[given], answer["affine"], answer["phi"]))
-        np.testing.assert_allclose(found[name], expected, atol=1e-5)
-        assert np.abs(found[name] - other[name]).max() > 1e-3  # sampled once, not twice
-    np.testing.assert_array_equal(found["m_a"], other["m_a"])
+        np.testing.assert_allclose(result[name], expected, atol=1e-5)
+        assert np.abs(result[name] - other[name]).max() > 1e-3  # sampled once, not twice
+    np.testing.assert_array_equal(result["m_a"], other["m_a"])

@@ -175,7 +175,7 @@ def test_what_ants_writes_is_read(tmp_path):
         write_image(tmp_path / f"{name}.nii.gz", smooth_image(grid.shape, seed), grid)
     fixed, moving = (ants.image_read(str(tmp_path / f"{n}.nii.gz")) for n in "fm")
     prefix = str(tmp_path / "out")
-    found = ants.registration(
+    result = ants.registration(
         fixed,
         moving,
         "SyN",
@@ -185,7 +185,7 @@ def test_what_ants_writes_is_read(tmp_path):
         aff_smoothing_sigmas=(0,),
         reg_iterations=(5,),
     )
-    warp = next(path for path in found["fwdtransforms"] if path.endswith("Warp.nii.gz"))
+    warp = next(path for path in result["fwdtransforms"] if path.endswith("Warp.nii.gz"))
     ours = resample(smooth_image(grid.shape, 1), grid, grid, read_transform(warp))
     theirs = ants.apply_transforms(fixed, moving, [warp], interpolator="linear").numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
