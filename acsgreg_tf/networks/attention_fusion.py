@@ -1,5 +1,6 @@
 """AttentionFusionNet: ACSGRegNet's deformable stage, attention within and between the two images (section 2.1)."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import keras
@@ -49,27 +50,12 @@ class AttentionFusionNet(DeformableNet):
         attention = check_fusion(attention, fusion)
         decoder_features = check_decoder(encoder_features, decoder_features)
         bottleneck = tuple(side // 2 ** len(encoder_features) for side in inshape)
-        tokens = bottleneck[0] * bottleneck[1] * bottleneck[2]
-
-        # === Layers ===
-        encoder = [
-            (
-                ConvBlock(filters, 2, normalization, name=f"encoder_{level}_down"),
-                ConvBlock(filters, 1, normalization, name=f"encoder_{level}"),
-            )
-            for level, filters in enumerate(encoder_features)
-        ]
-        flatten = [keras.layers.Reshape((tokens, encoder_features[-1]), name=f"{image}_sequence") for image in IMAGES]
-        project = keras.layers.Dense(width, kernel_initializer=GlorotUniform(), name="projection")
-        positions = [PositionEmbedding(name=f"{image}_position") for image in IMAGES]
 
         # === Functional model ===
         inputs = deformable_inputs(inshape)
-        features = [_encode(image, encoder) for image in inputs]  # by image, fine to coarse
-        embedded = [
-            position(project(sequence(levels[-1])))
-            for levels, sequence, position in zip(features, flatten, positions, strict=True)
-        ]
+        features = _encode(inputs, encoder_features, normalization)
+        sequences = _embed([levels[-1] for levels in features], width)
+        # Of the decoders, coarse to fine: label, filters, the features of both images that skip to it.
         steps: list[tuple] = list(
             zip(range(1, len(decoder_features)), decoder_features[1:], reversed(list(zip(*features))[:-1]))
         )
@@ -84,24 +70,11 @@ class AttentionFusionNet(DeformableNet):
 
         study = {}
         if "self" in attention:
-            sams = [TransformerEncoder(layers, heads, mlp_ratio, name=f"sam_{image}") for image in IMAGES]
-            own = [sam(sequence) for sam, sequence in zip(sams, embedded, strict=True)]
-            study["v_s"] = decode(keras.layers.Concatenate(name="sam_pair")(own), "decoder_s")
+            study["v_s"] = decode(_attend_within(sequences, layers, heads, mlp_ratio), "decoder_s")
         if "cross" in attention:
-            stacked = keras.layers.Concatenate(axis=1, name="stacked")(embedded)
-            both = TransformerEncoder(layers, heads, mlp_ratio, name="cam")(stacked)
-            parts = [
-                keras.layers.Cropping1D((0, tokens), name="cam_fixed")(both),
-                keras.layers.Cropping1D((tokens, 0), name="cam_moving")(both),
-            ]
-            study["v_c"] = decode(keras.layers.Concatenate(name="cam_pair")(parts), "decoder_c")
-        velocities = list(study.values())
-        if len(velocities) == 1:
-            (velocity,) = velocities
-        elif fusion == "sum":
-            velocity = keras.layers.Add(name="velocity", dtype="float32")(velocities)
-        else:
-            velocity, study["w_s"], study["w_c"] = GatedFusion(name="gfm", dtype="float32")(velocities)
+            study["v_c"] = decode(_attend_across(sequences, layers, heads, mlp_ratio), "decoder_c")
+        velocity, gates = _fuse(list(study.values()), fusion)
+        study |= gates
         super().__init__(inputs=inputs, outputs=velocity, study_outputs=study, name=name)
 
         # === Config ===
@@ -120,13 +93,55 @@ class AttentionFusionNet(DeformableNet):
         }
 
 
-def _encode(image: Tensor, encoder: Iterable[tuple[ConvBlock, ConvBlock]]) -> list[Tensor]:
-    """Features of one image at every level, fine to coarse."""
+def _encode(images: Iterable[Tensor], channels: Sequence[int], normalization: str) -> list[list[Tensor]]:
+    """Features of each image at every level, fine to coarse; the images share the blocks."""
+    blocks = [
+        (
+            ConvBlock(filters, 2, normalization, name=f"encoder_{level}_down"),
+            ConvBlock(filters, 1, normalization, name=f"encoder_{level}"),
+        )
+        for level, filters in enumerate(channels)
+    ]
     features = []
-    for down, block in encoder:
-        image = block(down(image))
-        features.append(image)
+    for x in images:
+        levels = []
+        for down, block in blocks:
+            x = block(down(x))
+            levels.append(x)
+        features.append(levels)
     return features
+
+
+def _embed(maps: Sequence[Tensor], width: int) -> list[Tensor]:
+    """The coarsest map [B, x, y, z, C] of each image as tokens with their positions, [B, T, width]."""
+    *sides, channels = maps[0].shape[1:]
+    flatten = [keras.layers.Reshape((math.prod(sides), channels), name=f"{image}_sequence") for image in IMAGES]
+    project = keras.layers.Dense(width, kernel_initializer=GlorotUniform(), name="projection")
+    positions = [PositionEmbedding(name=f"{image}_position") for image in IMAGES]
+    return [
+        position(project(sequence(features)))
+        for features, sequence, position in zip(maps, flatten, positions, strict=True)
+    ]
+
+
+def _attend_within(sequences: Sequence[Tensor], layers: int, heads: int, mlp_ratio: int) -> Tensor:
+    """Self-attention in each image by a SAM of its own: two [B, T, k] -> [B, T, 2k]."""
+    sams = [TransformerEncoder(layers, heads, mlp_ratio, name=f"sam_{image}") for image in IMAGES]
+    return keras.layers.Concatenate(name="sam_pair")(
+        [sam(sequence) for sam, sequence in zip(sams, sequences, strict=True)]
+    )
+
+
+def _attend_across(sequences: Sequence[Tensor], layers: int, heads: int, mlp_ratio: int) -> Tensor:
+    """Attention over the tokens of both images by the CAM: two [B, T, k] -> [B, T, 2k]."""
+    tokens = sequences[0].shape[1]
+    stacked = keras.layers.Concatenate(axis=1, name="stacked")(sequences)
+    both = TransformerEncoder(layers, heads, mlp_ratio, name="cam")(stacked)
+    parts = [
+        keras.layers.Cropping1D((0, tokens), name="cam_fixed")(both),
+        keras.layers.Cropping1D((tokens, 0), name="cam_moving")(both),
+    ]
+    return keras.layers.Concatenate(name="cam_pair")(parts)
 
 
 def _upsample(x: Tensor, steps: Iterable[tuple], normalization: str, name: str) -> Tensor:
@@ -136,6 +151,16 @@ def _upsample(x: Tensor, steps: Iterable[tuple], normalization: str, name: str) 
         x = keras.layers.Concatenate(name=f"{name}_skip_{label}")([x, *skips])
         x = ConvBlock(filters, 1, normalization, name=f"{name}_{label}")(x)
     return x
+
+
+def _fuse(velocities: list[Tensor], fusion: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """The velocity of one or both branches, and the gates by name where there are any."""
+    if len(velocities) == 1:
+        return velocities[0], {}
+    if fusion == "sum":
+        return keras.layers.Add(name="velocity", dtype="float32")(velocities), {}
+    velocity, w_s, w_c = GatedFusion(name="gfm", dtype="float32")(velocities)
+    return velocity, {"w_s": w_s, "w_c": w_c}
 
 
 def check_fusion(attention: Sequence[str], fusion: str) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ pytest.importorskip("vtkmodules", reason="surfaces need the vtk package")
 
 import trimesh  # noqa: E402
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy  # noqa: E402
+from vtkmodules.vtkIOGeometry import vtkSTLReader  # noqa: E402
 from vtkmodules.vtkIOLegacy import vtkPolyDataReader, vtkPolyDataWriter  # noqa: E402
 
 from acsgreg_tf.errors import InputError  # noqa: E402
-from acsgreg_tf.io.surfaces import _READERS, read_surface, surface_ending  # noqa: E402
+from acsgreg_tf.io.surfaces import read_surface, surface_ending  # noqa: E402
 
 SPHERE = trimesh.creation.icosphere(subdivisions=1, radius=20)
 SPHERE.apply_translation((30, -20, 10))
@@ -23,7 +24,7 @@ def make(folder, ending, header=None, scalars=False):
     if ending != ".vtk":
         SPHERE.export(path)
         return path
-    reader = _READERS[".stl"]()
+    reader = vtkSTLReader()
     reader.SetFileName(str(plain))
     reader.Update()
     plain.unlink()
