@@ -63,14 +63,14 @@ def local_correlation(
     Args:
         fixed: [B, X, Y, Z, 1].
         warped: [B, X, Y, Z, 1].
-        window: side n of the cube, odd.
-        signed: keep the correlation's sign, so that an inverted window scores -1 rather than 1.
-        epsilon: added to the product of the variances (sums over the window, squared); a window that is constant in
+        window: Side n of the cube, odd.
+        signed: Keep the correlation's sign, so that an inverted window scores -1 rather than 1.
+        epsilon: Added to the product of the variances (sums over the window, squared); a window that is constant in
             either image scores 0, where voxelmorph's scores 1.
         sums: `fixed_sums(fixed, window)` if known; None computes it.
 
     Raises:
-        ValueError: images of more than one channel, or an even window.
+        ValueError: Images of more than one channel, or an even window.
     """
     if fixed.shape[-1] != 1 or warped.shape[-1] != 1:
         raise ValueError(f"LNCC takes images of one channel, got {fixed.shape[-1]} and {warped.shape[-1]}")
@@ -118,10 +118,10 @@ class LNCC(keras.losses.Loss):
     """Minus the local normalised cross-correlation (Eqs. 5 and 6): -1 where images match up to local scale and shift.
 
     Args:
-        window: side of the cubic window, odd.
-        foreground: average only over the windows that hold some of the fixed image (its non-zero voxels). Masked
+        window: Side of the cubic window, odd.
+        foreground: Average only over the windows that hold some of the fixed image (its non-zero voxels). Masked
             vertebrae are mostly empty, and empty windows would dominate the mean.
-        signed: see `local_correlation`. Unsigned is Eq. 5; the gradient of an anti-correlated window is never cut off.
+        signed: See `local_correlation`. Unsigned is Eq. 5; the gradient of an anti-correlated window is never cut off.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ def parse_table(text: str) -> dict[str, int]:
         A dict level -> label number, e.g. {"L1": 20, ...}.
 
     Raises:
-        InputError: neither a known name nor such a list; a level or a number occurs twice; a number is not
+        InputError: Neither a known name nor such a list; a level or a number occurs twice; a number is not
             positive.
     """
     name = text.strip().lower()
@@ -64,11 +64,11 @@ def label_of(level: str, table: Mapping[str, int]) -> int:
     """The label number of a level.
 
     Args:
-        level: its name, in upper or lower case, e.g. "L3".
-        table: a dict from `parse_table`.
+        level: Its name, in upper or lower case, e.g. "L3".
+        table: A dict from `parse_table`.
 
     Raises:
-        InputError: the table has no such level; the message lists what it has.
+        InputError: The table has no such level; the message lists what it has.
     """
     name = _find(level, table)
     if name is None:
@@ -80,8 +80,8 @@ def levels_in(label: np.ndarray, table: Mapping[str, int]) -> list[str]:
     """The levels of `table` that a label map holds, in the table's order.
 
     Args:
-        label: integers (X, Y, Z).
-        table: a dict from `parse_table`.
+        label: Integers (X, Y, Z).
+        table: A dict from `parse_table`.
 
     Returns:
         A list of names, e.g. ["T12", "L1"].

@@ -32,10 +32,10 @@ class Vertebra:
         label: (X, Y, Z) bool, or None where the image came without a label.
         share: (X, Y, Z) float32, how much of a voxel is vertebra: its mask, interpolated linearly. Where the label's
             voxels lie between those of the grid, it holds the surface more exactly than the mask cut at 0.5.
-        grid: where it lies, a network Grid (1 mm, RAS).
-        number: its number in the label map, or None.
-        cut: whether it is not all there: it touches the scan's edge, or is larger than the grid.
-        notes: warnings about it for the user, lines of text that name the file.
+        grid: Where it lies, a network Grid (1 mm, RAS).
+        number: Its number in the label map, or None.
+        cut: Whether it is not all there: it touches the scan's edge, or is larger than the grid.
+        notes: Warnings about it for the user, lines of text that name the file.
     """
 
     image: np.ndarray
@@ -51,11 +51,11 @@ def pick_label(label: Image, number: int | None = None) -> int:
     """The number of the vertebra meant in a label map.
 
     Args:
-        label: label Image.
-        number: the requested one; None takes the only one that the map holds.
+        label: Label Image.
+        number: The requested one; None takes the only one that the map holds.
 
     Raises:
-        InputError: the map is empty, lacks the number, or holds several and none was asked for.
+        InputError: The map is empty, lacks the number, or holds several and none was asked for.
     """
     if number is not None and number > 0 and (label.data == number).any():
         return int(number)
@@ -88,16 +88,16 @@ def extract(
     vertebra on an empty background: what is neither 0 nor, in HU, below -200 stands for the label.
 
     Args:
-        image: intensity Image.
-        label: label Image, or None.
-        number: the vertebra's number in the label; None takes the only one.
-        shape: of the network's grid.
+        image: Intensity Image.
+        label: Label Image, or None.
+        number: The vertebra's number in the label; None takes the only one.
+        shape: Of the network's grid.
 
     Returns:
         A Vertebra.
 
     Raises:
-        InputError: naming the file, when the label is empty, lacks the number or holds several, lies outside
+        InputError: Naming the file, when the label is empty, lacks the number or holds several, lies outside
             of the image, is too small to leave a voxel, or marks nothing but background.
     """
     scaled = image.data.min() >= 0 and image.data.max() <= 1

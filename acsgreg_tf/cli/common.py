@@ -40,8 +40,8 @@ def run(
     code 2; a warning one line `warning: ...`; Ctrl-C code 130.
 
     Args:
-        work: what the command does.
-        parser: of its arguments.
+        work: What the command does.
+        parser: Of its arguments.
         arguments: None takes those of the process.
     """
     with warnings.catch_warnings():
@@ -94,10 +94,10 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Iterable[str | os.P
 
     Args:
         outputs: {option: path or None}.
-        inputs: paths or None.
+        inputs: Paths or None.
 
     Raises:
-        InputError: naming the file.
+        InputError: Naming the file.
     """
     read = {Path(path).resolve() for path in inputs if path is not None}
     written: dict[Path, str] = {}
@@ -145,7 +145,7 @@ def start_backend(gpu: str | None = None) -> None:
         gpu: "0", "0,1", "-1" for none, or None to leave it as it is.
 
     Raises:
-        InputError: the backend is unknown or not installed, or sees no such GPU.
+        InputError: The backend is unknown or not installed, or sees no such GPU.
     """
     if gpu is not None:
         if not all(part.isdigit() for part in gpu.split(",")) and gpu != "-1":

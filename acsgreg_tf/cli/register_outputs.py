@@ -46,8 +46,8 @@ def output_paths(options: Namespace, level: str | None) -> dict[str, str | None]
     """{option: path} of what is written.
 
     Args:
-        options: the parsed command line.
-        level: the one of several levels; None for a single one, which leaves the paths as they are.
+        options: The parsed command line.
+        level: The one of several levels; None for a single one, which leaves the paths as they are.
     """
     return {_option(name): _of_level(getattr(options, name), level) for name in _ENDINGS}
 
@@ -65,9 +65,9 @@ def write_outputs(result: Result, paths: dict[str, str | None], moving_grid: Gri
     """Write what is asked for of a registration.
 
     Args:
-        result: the registration.
-        paths: from `output_paths`.
-        moving_grid: the moving image's, on which an inverse displacement lies.
+        result: The registration.
+        paths: From `output_paths`.
+        moving_grid: The moving image's, on which an inverse displacement lies.
     """
     grid = result.moved.grid
     if (path := paths["--moved"]) is not None:

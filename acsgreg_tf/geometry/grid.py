@@ -14,12 +14,12 @@ class Grid:
     """Shape and voxel-to-world affine of a volume (X, Y, Z).
 
     Attributes:
-        shape: three positive integers.
+        shape: Three positive integers.
         affine: 4x4, voxel index -> RAS mm, as nibabel's `image.affine`. Rotations, shears and flips are
             welcome.
 
     Raises:
-        InputError: the shape is not three positive integers, or the affine is not 4x4, holds a NaN or is
+        InputError: The shape is not three positive integers, or the affine is not 4x4, holds a NaN or is
             singular.
     """
 
@@ -90,8 +90,8 @@ class Grid:
         """Whether `other` has this shape and every voxel at this place.
 
         Args:
-            other: a Grid.
-            tolerance: the largest distance allowed, in sides of the smallest voxel. Headers hold float32 and
+            other: A Grid.
+            tolerance: The largest distance allowed, in sides of the smallest voxel. Headers hold float32 and
                 quaternions, so grids that are meant to be equal differ in the last digits.
         """
         if self.shape != other.shape:
@@ -110,7 +110,7 @@ def check_affine(matrix: ArrayLike, name: str = "the affine") -> np.ndarray:
     """`matrix` as a read-only float64 4x4 array.
 
     Raises:
-        InputError: naming `name`, when it is not 4x4 with last row 0 0 0 1, not finite, or singular.
+        InputError: Naming `name`, when it is not 4x4 with last row 0 0 0 1, not finite, or singular.
     """
     matrix = np.array(matrix, dtype=np.float64)
     if matrix.shape != (4, 4):

@@ -20,8 +20,8 @@ def network_grid(
 
     Args:
         center: RAS mm (3,) of the index (shape - 1) / 2.
-        shape: voxels along x, y, z.
-        spacing: mm, one number or three.
+        shape: Voxels along x, y, z.
+        spacing: Mm, one number or three.
 
     Returns:
         A Grid.
@@ -36,11 +36,11 @@ def affine_from_network(matrix: ArrayLike, grid_fixed: Grid, grid_moving: Grid) 
 
     Args:
         matrix: (3, 4), fixed network index -> moving network index about the centre, voxels.
-        grid_fixed: the fixed vertebra's network grid.
-        grid_moving: the moving one's, of the same shape.
+        grid_fixed: The fixed vertebra's network grid.
+        grid_moving: The moving one's, of the same shape.
 
     Raises:
-        InputError: the matrix is not (3, 4), not finite or singular, or the grids differ in shape.
+        InputError: The matrix is not (3, 4), not finite or singular, or the grids differ in shape.
     """
     matrix = np.asarray(matrix, dtype=float)
     if matrix.shape != (3, 4):
@@ -54,7 +54,7 @@ def affine_to_network(affine: Affine, grid_fixed: Grid, grid_moving: Grid) -> np
     """The reverse of `affine_from_network`: (3, 4) float64.
 
     Raises:
-        InputError: the grids differ in shape.
+        InputError: The grids differ in shape.
     """
     to_centre, from_centre = _centring(grid_fixed, grid_moving)
     index_map = np.linalg.inv(grid_moving.affine) @ affine.matrix @ grid_fixed.affine
@@ -66,11 +66,11 @@ def field_from_network(displacement: ArrayLike, grid: Grid, inverse: ArrayLike |
 
     Args:
         displacement: (X, Y, Z, 3), voxels of `grid`, pull.
-        grid: the fixed vertebra's network grid.
-        inverse: the displacement of exp(-v), likewise, if the field shall have an inverse.
+        grid: The fixed vertebra's network grid.
+        inverse: The displacement of exp(-v), likewise, if the field shall have an inverse.
 
     Raises:
-        InputError: a field does not fit the grid or is not finite.
+        InputError: A field does not fit the grid or is not finite.
     """
     linear = grid.affine[:3, :3].T
     return DenseField(_turn(displacement, linear), grid, None if inverse is None else _turn(inverse, linear))

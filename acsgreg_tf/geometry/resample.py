@@ -30,17 +30,17 @@ def resample(
 
     Args:
         image: (X, Y, Z), any plain number type.
-        image_grid: its Grid.
-        reference_grid: the Grid of the result.
-        transform: a Transform from reference (fixed) to image (moving) RAS mm; None is the identity.
+        image_grid: Its Grid.
+        reference_grid: The Grid of the result.
+        transform: A Transform from reference (fixed) to image (moving) RAS mm; None is the identity.
         order: 1 linear, 0 nearest.
-        fill: the value outside of the image.
+        fill: The value outside of the image.
 
     Returns:
         An array of the reference grid's shape: float32 for order 1, the image's own type for order 0.
 
     Raises:
-        InputError: the image does not fit its grid.
+        InputError: The image does not fit its grid.
         ValueError: `order` is neither 0 nor 1.
     """
     image = np.asarray(image)
@@ -79,15 +79,15 @@ def resample_label(
 
     Args:
         label: (X, Y, Z), boolean or integer; values up to 0 are background.
-        label_grid: its Grid.
-        reference_grid: the Grid of the result.
-        transform: as in `resample`.
+        label_grid: Its Grid.
+        reference_grid: The Grid of the result.
+        transform: As in `resample`.
 
     Returns:
         An array of the reference grid's shape and the label's type.
 
     Raises:
-        InputError: the label does not fit its grid, or is not of a boolean or integer type, or holds a value
+        InputError: The label does not fit its grid, or is not of a boolean or integer type, or holds a value
             above one million.
     """
     label = np.asarray(label)

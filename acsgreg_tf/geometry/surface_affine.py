@@ -23,8 +23,8 @@ def first_guess(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     """Centroids laid on each other and volumes made equal, [3, 4] about the centre of the grid.
 
     Args:
-        fixed: signed distance (X, Y, Z), negative inside, with voxels inside.
-        moving: likewise, of the same shape.
+        fixed: Signed distance (X, Y, Z), negative inside, with voxels inside.
+        moving: Likewise, of the same shape.
     """
     masks = [distance < 0 for distance in (fixed, moving)]
     centre = (np.array(fixed.shape) - 1) / 2
@@ -43,11 +43,11 @@ def fit_affine(
     the start. It never mirrors.
 
     Args:
-        fixed: signed distance (X, Y, Z) in voxels, negative inside, with voxels inside.
-        moving: likewise, of the same shape.
-        affine: where to start, [3, 4], voxels about the grid's centre; None is `first_guess`, which also takes the
+        fixed: Signed distance (X, Y, Z) in voxels, negative inside, with voxels inside.
+        moving: Likewise, of the same shape.
+        affine: Where to start, [3, 4], voxels about the grid's centre; None is `first_guess`, which also takes the
             place of a start that is worse than it.
-        reaches: one fit for each, voxels; None takes `REACHES`, or from a good start the last of them.
+        reaches: One fit for each, voxels; None takes `REACHES`, or from a good start the last of them.
     """
     guess = first_guess(fixed, moving)
     if affine is not None:

@@ -30,7 +30,7 @@ class Transform(ABC):
         """The transform from moving to fixed.
 
         Raises:
-            InputError: a displacement field in it has no inverse field of its own.
+            InputError: A displacement field in it has no inverse field of its own.
         """
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Affine(Transform):
         matrix: 4x4 float64, fixed RAS mm -> moving RAS mm.
 
     Raises:
-        InputError: the matrix is not 4x4, not finite, or singular.
+        InputError: The matrix is not 4x4, not finite, or singular.
     """
 
     def __init__(self, matrix: ArrayLike) -> None:
@@ -87,13 +87,13 @@ class DenseField(Transform):
 
     Attributes:
         displacement: (X, Y, Z, 3) float32, RAS mm.
-        grid: the Grid it lives on.
+        grid: The Grid it lives on.
         inverse_displacement: (X, Y, Z, 3) float32 RAS mm on the same grid, or None. A field has no inverse
             that could be computed exactly; whoever made the field (as exp(v)) must supply the inverse
             (exp(-v)).
 
     Raises:
-        InputError: a field does not fit the grid, or holds a NaN or an infinite number.
+        InputError: A field does not fit the grid, or holds a NaN or an infinite number.
     """
 
     def __init__(self, displacement: ArrayLike, grid: Grid, inverse_displacement: ArrayLike | None = None) -> None:
@@ -135,7 +135,7 @@ class Composite(Transform):
     """Several transforms, the first of the list applied first.
 
     Attributes:
-        parts: the transforms, a tuple; composites among them are unpacked.
+        parts: The transforms, a tuple; composites among them are unpacked.
     """
 
     def __init__(self, parts: Iterable[Transform]) -> None:

@@ -25,8 +25,8 @@ class AffineMatrix(keras.layers.Layer):
     together, and without this one step of usual size throws the image out of the grid.
 
     Args:
-        inshape: spatial shape of the grid.
-        initial_scale: standard deviation of the initial kernel; small, so that training starts at the identity.
+        inshape: Spatial shape of the grid.
+        initial_scale: Standard deviation of the initial kernel; small, so that training starts at the identity.
     """
 
     def __init__(self, inshape: Sequence[int], initial_scale: float = 1e-2, **kwargs: Any) -> None:

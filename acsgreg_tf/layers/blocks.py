@@ -17,10 +17,10 @@ class ConvBlock(keras.layers.Layer):
     """Conv 3x3x3, normalisation, LeakyReLU (section 2.1): [B, X, Y, Z, C] -> [B, X/s, Y/s, Z/s, filters].
 
     Args:
-        filters: output channels.
+        filters: Output channels.
         strides: 1, or 2 to halve each side.
         normalization: "batch" (the paper), "instance" (statistics of one image, for small batches) or "none".
-        slope: of the LeakyReLU for negative values.
+        slope: Of the LeakyReLU for negative values.
     """
 
     def __init__(

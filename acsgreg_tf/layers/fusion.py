@@ -45,7 +45,7 @@ class GatedFusion(keras.layers.Layer):
     Called on [v_s, v_c], each [B, X, Y, Z, N]; returns (v, w_s, w_c), all [B, X, Y, Z, N], gates between 0 and 1.
 
     Args:
-        kernel_size: of both convolutions.
+        kernel_size: Of both convolutions.
     """
 
     def __init__(self, kernel_size: int = 3, **kwargs: Any) -> None:

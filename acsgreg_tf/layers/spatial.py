@@ -50,13 +50,13 @@ class SpatialTransformer(SpatialTransformerBase):
         interp_method: 'linear' or 'nearest'.
         indexing: 'ij' or 'xy': the first two components are flipped, of an affine the first two rows and columns (where
             voxelmorph's own result is of use only if the first two sides are equal).
-        single_transform: use the first transform of the batch for all images.
-        fill_value: value outside the image; None clamps to the edge.
-        shift_center: an affine acts about the centre (shape - 1) / 2 rather than about voxel 0.
+        single_transform: Use the first transform of the batch for all images.
+        fill_value: Value outside the image; None clamps to the edge.
+        shift_center: An affine acts about the centre (shape - 1) / 2 rather than about voxel 0.
         constant_image: True promises that the image needs no gradient, for faster training. (Not in voxelmorph.)
 
     Raises:
-        ValueError: an option or a pair of input shapes that cannot work.
+        ValueError: An option or a pair of input shapes that cannot work.
     """
 
     def __init__(
@@ -149,12 +149,12 @@ class VecInt(VecIntBase):
         indexing: 'ij' or 'xy'. As in voxelmorph, 'xy' flips the first two components, and the result is in 'ij' order.
         method: 'ss' or 'scaling_and_squaring' (2**int_steps steps), 'quadrature' (int_steps Euler steps), or 'ode',
             which needs `odeint_fn`.
-        int_steps: number of squarings or of Euler steps.
-        out_time_pt, ode_args, odeint_fn: for 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from
+        int_steps: Number of squarings or of Euler steps.
+        out_time_pt, ode_args, odeint_fn: For 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from
             time 0 and returns u at each of `times`; the last one, at out_time_pt, is the result.
 
     Raises:
-        ValueError: an unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an
+        ValueError: An unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an
             input whose last axis does not match its spatial axes.
     """
 

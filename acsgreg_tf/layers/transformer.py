@@ -36,9 +36,9 @@ class TransformerEncoder(keras.layers.Layer):
     to update rather than 12 a layer: at the paper's depth that is most of the time that the first training step takes.
 
     Args:
-        layers: number of encoder layers (the paper: 12).
-        heads: number of attention heads; must divide the token width K.
-        mlp_ratio: hidden width of the perceptron over K.
+        layers: Number of encoder layers (the paper: 12).
+        heads: Number of attention heads; must divide the token width K.
+        mlp_ratio: Hidden width of the perceptron over K.
 
     Raises:
         ValueError: K is not divisible by heads.

@@ -29,7 +29,7 @@ def target_registration_error(points_a: ArrayLike, points_b: ArrayLike) -> np.nd
         (N,) float64, one distance a point, for the caller to average; empty for no points.
 
     Raises:
-        InputError: the shapes differ or are not (N, 3).
+        InputError: The shapes differ or are not (N, 3).
     """
     points_a, points_b = np.asarray(points_a, np.float64), np.asarray(points_b, np.float64)
     if points_a.shape != points_b.shape or points_a.ndim != 2 or points_a.shape[1] != 3:
@@ -48,14 +48,14 @@ def inverse_consistency_error(
     Args:
         forward: (X, Y, Z, 3) in voxels.
         backward: (X, Y, Z, 3) in voxels of the same grid.
-        spacing: size of a voxel in mm, three numbers.
-        mask: optional (X, Y, Z) volume; only its nonzero voxels are measured.
+        spacing: Size of a voxel in mm, three numbers.
+        mask: Optional (X, Y, Z) volume; only its nonzero voxels are measured.
 
     Returns:
         `InverseConsistency` (mean, maximum) in mm; both NaN if no point could be measured.
 
     Raises:
-        InputError: the shapes differ, values are not finite, or the spacing is not three positive numbers.
+        InputError: The shapes differ, values are not finite, or the spacing is not three positive numbers.
     """
     spacing = check_spacing(spacing)
     phi = mapped_points(forward, least=1)

@@ -17,7 +17,7 @@ def dice(fixed: ArrayLike, moved: ArrayLike) -> float:
         float in [0, 1]; NaN if both labels are empty, 0 if one is.
 
     Raises:
-        InputError: the shapes differ, or a label holds fractional values.
+        InputError: The shapes differ, or a label holds fractional values.
     """
     overlap, size_fixed, size_moved = _overlap(fixed, moved)
     return _ratio(2 * overlap, size_fixed + size_moved, size_fixed + size_moved)
@@ -36,7 +36,7 @@ def precision(fixed: ArrayLike, moved: ArrayLike) -> float:
         float in [0, 1]; NaN if both labels are empty, 0 if one is.
 
     Raises:
-        InputError: as `dice`.
+        InputError: As `dice`.
     """
     overlap, size_fixed, size_moved = _overlap(fixed, moved)
     return _ratio(overlap, size_moved, size_fixed + size_moved)
@@ -55,7 +55,7 @@ def recall(fixed: ArrayLike, moved: ArrayLike) -> float:
         float in [0, 1]; NaN if both labels are empty, 0 if one is.
 
     Raises:
-        InputError: as `dice`.
+        InputError: As `dice`.
     """
     overlap, size_fixed, size_moved = _overlap(fixed, moved)
     return _ratio(overlap, size_fixed, size_fixed + size_moved)

@@ -26,14 +26,14 @@ def surface_distances(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike)
     Args:
         fixed: (X, Y, Z) target label, nonzero is the object.
         moved: (X, Y, Z) moving label after warping.
-        spacing: size of a voxel in mm, three numbers.
+        spacing: Size of a voxel in mm, three numbers.
 
     Returns:
         (N,) float64, mm: first the fixed border's distances, then the moved border's. Empty if both labels
         are empty; the other border's distances are all infinite if one is.
 
     Raises:
-        InputError: the shapes differ, a label holds fractional values, or the spacing is not three positive
+        InputError: The shapes differ, a label holds fractional values, or the spacing is not three positive
         numbers.
     """
     spacing = check_spacing(spacing)
@@ -53,13 +53,13 @@ def surface_distance(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) 
     Args:
         fixed: (X, Y, Z) target label, nonzero is the object.
         moved: (X, Y, Z) moving label after warping.
-        spacing: size of a voxel in mm, three numbers.
+        spacing: Size of a voxel in mm, three numbers.
 
     Returns:
         (assd, hd95) in mm; both NaN if both labels are empty, infinity if one is.
 
     Raises:
-        InputError: as `surface_distances`.
+        InputError: As `surface_distances`.
     """
     distances = surface_distances(fixed, moved, spacing=spacing)
     if not distances.size:
@@ -78,13 +78,13 @@ def assd(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> float:
     Args:
         fixed: (X, Y, Z) target label, nonzero is the object.
         moved: (X, Y, Z) moving label after warping.
-        spacing: size of a voxel in mm, three numbers.
+        spacing: Size of a voxel in mm, three numbers.
 
     Returns:
         float, mm; NaN if both labels are empty, infinity if one is.
 
     Raises:
-        InputError: as `surface_distances`.
+        InputError: As `surface_distances`.
     """
     return surface_distance(fixed, moved, spacing=spacing).assd
 
@@ -97,13 +97,13 @@ def hd95(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> float:
     Args:
         fixed: (X, Y, Z) target label, nonzero is the object.
         moved: (X, Y, Z) moving label after warping.
-        spacing: size of a voxel in mm, three numbers.
+        spacing: Size of a voxel in mm, three numbers.
 
     Returns:
         float, mm; NaN if both labels are empty, infinity if one is.
 
     Raises:
-        InputError: as `surface_distances`.
+        InputError: As `surface_distances`.
     """
     return surface_distance(fixed, moved, spacing=spacing).hd95
 

@@ -19,22 +19,22 @@ class ACSGRegNet(JointNetwork):
     values, or our reading where it is silent (docs/reference/reading.md).
 
     Args:
-        inshape: spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
-        affine_features: channels of AffineNet's five steps.
-        encoder_features: channels of the encoder's stride-2 steps.
-        decoder_features: channels of the decoder, coarse to fine; None mirrors the encoder.
-        width: token width k.
-        layers, heads, mlp_ratio: depth, heads and perceptron ratio of each transformer encoder.
-        attention: which branches there are, ("self", "cross") or one of them (an ablation, which has no fusion).
+        inshape: Spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
+        affine_features: Channels of AffineNet's five steps.
+        encoder_features: Channels of the encoder's stride-2 steps.
+        decoder_features: Channels of the decoder, coarse to fine; None mirrors the encoder.
+        width: Token width k.
+        layers, heads, mlp_ratio: Depth, heads and perceptron ratio of each transformer encoder.
+        attention: Which branches there are, ("self", "cross") or one of them (an ablation, which has no fusion).
         fusion: "gated" (GFM) or "sum" (an ablation).
-        normalization: of the ConvBlocks: "batch" (the paper), "instance" or "none".
-        affine_normalization: of AffineNet's ConvBlocks; None takes `normalization`. (Without any it hardly learns.)
-        int_steps: squarings of the integration.
+        normalization: Of the ConvBlocks: "batch" (the paper), "instance" or "none".
+        affine_normalization: Of AffineNet's ConvBlocks; None takes `normalization`. (Without any it hardly learns.)
+        int_steps: Squarings of the integration.
         int_downsize: 2 integrates at half resolution, 1 at full.
-        name: name of the model.
+        name: Name of the model.
 
     Raises:
-        ValueError: a side not divisible, a width not divisible by the heads, or an unknown option.
+        ValueError: A side not divisible, a width not divisible by the heads, or an unknown option.
     """
 
     def __init__(

@@ -23,13 +23,13 @@ class AffineNet(Network):
     Each entry of `features` is one stride-2 ConvBlock followed by two of stride 1; a dense layer ends in 12 numbers.
 
     Args:
-        inshape: spatial shape; each side divisible by 2**len(features).
-        features: channels of the ConvBlocks (the paper has five steps).
+        inshape: Spatial shape; each side divisible by 2**len(features).
+        features: Channels of the ConvBlocks (the paper has five steps).
         normalization: "batch" (the paper), "instance" or "none".
-        name: name of the model.
+        name: Name of the model.
 
     Raises:
-        ValueError: a side that the strides do not divide.
+        ValueError: A side that the strides do not divide.
     """
 
     def __init__(

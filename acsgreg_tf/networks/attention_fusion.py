@@ -26,7 +26,7 @@ class AttentionFusionNet(DeformableNet):
     their velocities. Arguments and errors as in ACSGRegNet.
 
     Attributes:
-        study_outputs: the velocities v_s and v_c of the branches that there are, and the gates w_s and w_c, each
+        study_outputs: The velocities v_s and v_c of the branches that there are, and the gates w_s and w_c, each
             [B, x, y, z, 3].
     """
 

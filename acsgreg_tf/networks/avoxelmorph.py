@@ -15,16 +15,16 @@ class AVoxelMorph(JointNetwork):
     """AffineNet, then voxelmorph's U-Net with scaling and squaring; inputs and outputs as in JointNetwork.
 
     Args:
-        inshape: spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
-        affine_features: channels of AffineNet's five steps.
-        encoder_features, decoder_features: channels; the decoder's surplus entries are convolutions at the velocity's
+        inshape: Spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
+        affine_features: Channels of AffineNet's five steps.
+        encoder_features, decoder_features: Channels; the decoder's surplus entries are convolutions at the velocity's
             resolution. Defaults are voxelmorph's.
-        normalization: of AffineNet.
-        int_steps, int_downsize: as in ACSGRegNet.
-        name: name of the model.
+        normalization: Of AffineNet.
+        int_steps, int_downsize: As in ACSGRegNet.
+        name: Name of the model.
 
     Raises:
-        ValueError: a side not divisible, or fewer decoder than encoder entries.
+        ValueError: A side not divisible, or fewer decoder than encoder entries.
     """
 
     def __init__(

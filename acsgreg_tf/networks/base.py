@@ -15,12 +15,12 @@ def check_shape(inshape: Sequence[int], divisor: int, why: str) -> tuple[int, ..
     """Return the spatial shape as a tuple of three integers.
 
     Args:
-        inshape: spatial shape.
-        divisor: what each side must be divisible by.
-        why: the reason, for the message.
+        inshape: Spatial shape.
+        divisor: What each side must be divisible by.
+        why: The reason, for the message.
 
     Raises:
-        ValueError: not three positive integers, or a side that is not divisible.
+        ValueError: Not three positive integers, or a side that is not divisible.
     """
     if len(inshape) != 3 or any(int(side) != side or side < 1 for side in inshape):
         raise ValueError(f"inshape must be three positive integers, got {tuple(inshape)}")
@@ -44,7 +44,7 @@ class Network(keras.Model):
     A subclass calls `super().__init__(inputs=..., outputs=...)` and then sets `self.arguments`.
 
     Attributes:
-        arguments: the constructor's arguments by name, without `name`.
+        arguments: The constructor's arguments by name, without `name`.
     """
 
     arguments: dict[str, Any]
@@ -67,7 +67,7 @@ class Network(keras.Model):
         """Read a network written by `save`; no architecture arguments are needed.
 
         Raises:
-            InputError: the file is missing, damaged, holds weights alone, or another network.
+            InputError: The file is missing, damaged, holds weights alone, or another network.
         """
         name, config = storage.check(path, _names_of(cls))
         try:

@@ -16,7 +16,7 @@ class DeformableNet(Network):
     The velocity is in voxels of its own grid, which is `int_downsize` times coarser than the images'.
 
     Attributes:
-        study_outputs: inner tensors by name, for a look inside; see the subclass for which.
+        study_outputs: Inner tensors by name, for a look inside; see the subclass for which.
     """
 
     study_outputs: dict[str, Tensor]
@@ -45,7 +45,7 @@ def check_downsize(
     """Return the spatial shape, checked against the strides of the networks and the velocity's resolution.
 
     Raises:
-        ValueError: no steps at all, a side that 2**steps does not divide, or an `int_downsize` other than 1 and 2.
+        ValueError: No steps at all, a side that 2**steps does not divide, or an `int_downsize` other than 1 and 2.
     """
     check_steps("affine_features", affine_features)
     check_steps("encoder_features", encoder_features)

@@ -25,10 +25,10 @@ class JointNetwork(Network):
     Args:
         affine_net: {"fixed", "moving"} -> affine.
         deformable_net: [fixed, m_a] -> velocity.
-        int_steps: squarings of the integration.
+        int_steps: Squarings of the integration.
 
     Attributes:
-        inshape: spatial shape (X, Y, Z).
+        inshape: Spatial shape (X, Y, Z).
     """
 
     affine_net: AffineNet

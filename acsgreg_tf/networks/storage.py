@@ -28,12 +28,12 @@ def save(model: keras.Model, path: str | os.PathLike, weights_dtype: str = "floa
     """Write a network with its constructor's arguments to .h5 or .keras, whole or not at all.
 
     Args:
-        model: a network of this package.
-        path: name that ends in .h5, .hdf5 or .keras.
+        model: A network of this package.
+        path: Name that ends in .h5, .hdf5 or .keras.
         weights_dtype: "float16" stores the kernels of an .h5 in half precision (half the file); they load into float32.
 
     Raises:
-        InputError: another ending, float16 in a .keras file, or a folder that does not exist or cannot be written.
+        InputError: Another ending, float16 in a .keras file, or a folder that does not exist or cannot be written.
     """
     if weights_dtype not in ("float32", "float16"):
         raise InputError(f"weights_dtype must be float32 or float16, got {weights_dtype}")
@@ -83,13 +83,13 @@ def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[st
 
     Args:
         path: .h5, .hdf5 or .keras file.
-        classes: names of the networks that are accepted.
+        classes: Names of the networks that are accepted.
 
     Returns:
         (class name, constructor's arguments).
 
     Raises:
-        InputError: missing, not readable, no HDF5, cut short, weights alone, a voxelmorph or other network.
+        InputError: Missing, not readable, no HDF5, cut short, weights alone, a voxelmorph or other network.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such model file")
@@ -146,7 +146,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     """Read the weights of a file written by `save` into a network of the same architecture.
 
     Raises:
-        InputError: the file's weights are damaged or do not fit the network.
+        InputError: The file's weights are damaged or do not fit the network.
     """
     from keras.src.legacy.saving import legacy_h5_format
 

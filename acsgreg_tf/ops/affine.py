@@ -78,13 +78,13 @@ def warp_affine(
     Args:
         image: [B, X, Y, Z, C].
         affine: [B, N, N+1], voxels.
-        method: as in `sampling.sample`.
-        fill_value: as in `sampling.sample`.
-        shift_center: the affine acts about the grid's centre rather than about voxel 0.
-        constant: as in `sampling.sample`; the displacement field is then never in memory.
+        method: As in `sampling.sample`.
+        fill_value: As in `sampling.sample`.
+        shift_center: The affine acts about the grid's centre rather than about voxel 0.
+        constant: As in `sampling.sample`; the displacement field is then never in memory.
 
     Raises:
-        ValueError: an unknown method, or batch sizes that differ.
+        ValueError: An unknown method, or batch sizes that differ.
     """
     check_batches(image, affine)
     if constant and method == "linear":
@@ -128,7 +128,7 @@ def warp_jointly(image: Tensor, affine: Tensor, displacement: Tensor, fill_value
         image: [B, X, Y, Z, C], taken as constant (no gradient).
         affine: [B, N, N+1], voxels about the centre of the displacement's grid.
         displacement: [B, x, y, z, N], voxels.
-        fill_value: value outside the image; None takes the nearest edge voxel.
+        fill_value: Value outside the image; None takes the nearest edge voxel.
 
     Returns:
         [B, x, y, z, C] on the displacement's grid, float32.

@@ -25,12 +25,12 @@ def self_attention(
     Scores are divided by the root of a head's width, as in the vanilla encoder.
 
     Args:
-        x: tokens [B, T, K].
+        x: Tokens [B, T, K].
         qkv_kernel: [K, 3 K], of query, key and value side by side.
         qkv_bias: [3 K].
         out_kernel: [K, K].
         out_bias: [K].
-        heads: number of heads; divides K.
+        heads: Number of heads; divides K.
     """
     tokens, width = x.shape[1], x.shape[2]
     qkv = ops.reshape(ops.matmul(x, qkv_kernel) + qkv_bias, (-1, tokens, 3, heads, width // heads))

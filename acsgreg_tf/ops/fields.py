@@ -56,7 +56,7 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
 
     Args:
         velocity: [B, X, Y, Z, N], stationary, voxels.
-        steps: number of squarings; 0 returns the velocity itself.
+        steps: Number of squarings; 0 returns the velocity itself.
 
     Returns:
         Displacement, same shape and unit. exp(-v) is `integrate(-velocity)`.
@@ -167,7 +167,7 @@ def correct_inverse(inverse: Tensor, displacement: Tensor, steps: int = 3) -> Te
     Args:
         inverse: [B, X, Y, Z, N], voxels, the displacement of exp(-v).
         displacement: [B, X, Y, Z, N], that of exp(v).
-        steps: of Newton's method.
+        steps: Of Newton's method.
 
     Returns:
         [B, X, Y, Z, N].

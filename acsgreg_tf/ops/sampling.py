@@ -84,7 +84,7 @@ def linear(volume: Tensor, locations: Tensor, *, fill_value: float | None) -> Te
     Args:
         volume: [B, X, Y, Z, C], float32.
         locations: [B, ..., N], voxels, float32.
-        fill_value: value outside; None takes the nearest edge voxel.
+        fill_value: Value outside; None takes the nearest edge voxel.
 
     Returns:
         [B, ..., C].
@@ -199,14 +199,14 @@ def sample(
         volume: [B, X, Y, Z, C], or any number N of spatial axes; sides must be known.
         locations: [B, ..., N], voxel coordinates in the order of the volume's axes.
         method: "linear" or "nearest" (which has no gradient for the locations).
-        fill_value: value outside the voxel centres' box; None takes the nearest edge voxel.
+        fill_value: Value outside the voxel centres' box; None takes the nearest edge voxel.
         constant: True promises that no gradient of the volume is wanted, and is three times faster backwards.
 
     Returns:
         [B, ..., C], float32 or the volume's own dtype if the method is "nearest".
 
     Raises:
-        ValueError: an unknown method, or batch sizes that differ.
+        ValueError: An unknown method, or batch sizes that differ.
     """
     check_batches(volume, locations)
     locations = ops.cast(locations, "float32")

@@ -28,7 +28,7 @@ def box_sum(values: Tensor, window: int) -> Tensor:
     [B, X, Y, Z, C] -> the same shape. Sums of shifted slices: the gradient of average pooling is far slower on the CPU.
 
     Raises:
-        ValueError: an even window, or one below 1.
+        ValueError: An even window, or one below 1.
     """
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window must be odd and positive, got {window}")

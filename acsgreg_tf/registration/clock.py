@@ -25,7 +25,7 @@ class Clock:
     """Seconds by step.
 
     Args:
-        progress: called with the name of each step as it begins.
+        progress: Called with the name of each step as it begins.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:

@@ -33,10 +33,10 @@ class PlaneView:
 
     Args:
         shape: (X, Y, Z) of the volume.
-        spacing: size of a voxel in mm, (3,).
-        plane: one of the planes: name, axis that is cut, (horizontal, vertical) axes.
-        middle: the voxel (3,) through which it goes.
-        region: first and last voxel shown, two arrays (3,).
+        spacing: Size of a voxel in mm, (3,).
+        plane: One of the planes: name, axis that is cut, (horizontal, vertical) axes.
+        middle: The voxel (3,) through which it goes.
+        region: First and last voxel shown, two arrays (3,).
     """
 
     def __init__(
@@ -100,9 +100,9 @@ def plane_views(volumes: Sequence[np.ndarray], label: np.ndarray | None, spacing
     """The transversal and the sagittal view of some volumes (X, Y, Z).
 
     Args:
-        volumes: what has to be seen whole, with a margin; where all are constant, everything is shown.
-        label: through its centre of mass the planes go; without one, or with an empty one, through the volume's middle.
-        spacing: size of a voxel in mm, (3,).
+        volumes: What has to be seen whole, with a margin; where all are constant, everything is shown.
+        label: Through its centre of mass the planes go; without one, or with an empty one, through the volume's middle.
+        spacing: Size of a voxel in mm, (3,).
     """
     shape = volumes[0].shape
     middle = np.add(shape, -1) // 2
@@ -128,7 +128,7 @@ def grey_window(images: Iterable[np.ndarray], views: Sequence[PlaneView]) -> tup
     """One grey window for all images that are compared, from what is shown; a few outlying voxels may saturate.
 
     Raises:
-        InputError: no finite value is shown.
+        InputError: No finite value is shown.
     """
     shown = np.concatenate([view.cut(image)[view.inside].ravel() for image in images for view in views])
     shown = shown[np.isfinite(shown)]
@@ -150,10 +150,10 @@ def draw_displacement(
 
     Args:
         axes: (views, 2) Axes.
-        views: a row each.
+        views: A row each.
         displacement: (X, Y, Z, 3), voxels, pull.
-        spacing: size of a voxel in mm, (3,).
-        reach: mm of the fullest colour.
+        spacing: Size of a voxel in mm, (3,).
+        reach: Mm of the fullest colour.
 
     Returns:
         The key to the colours, in words.
@@ -185,7 +185,7 @@ def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
     """Write a matplotlib Figure; the path's ending decides the format (.png, .pdf, .svg).
 
     Raises:
-        InputError: an unknown ending, or a place that cannot be written. No half-written file is left.
+        InputError: An unknown ending, or a place that cannot be written. No half-written file is left.
     """
     ending = Path(path).suffix[1:].lower()
     known = figure.canvas.get_supported_filetypes()

@@ -49,21 +49,21 @@ def registration_figure(
     `metrics.folds`).
 
     Args:
-        fixed: image (X, Y, Z), RAS-oriented.
-        moving: image on the same grid.
-        affine_moved: the moving image after the affine.
-        moved: the moving image after both parts.
-        displacement: optional (X, Y, Z, 3) in voxels of that grid, pull direction: the deformable part.
-        labels: optional mapping with (X, Y, Z) labels "fixed", "moving" and "moved": the overlays then show contours,
+        fixed: Image (X, Y, Z), RAS-oriented.
+        moving: Image on the same grid.
+        affine_moved: The moving image after the affine.
+        moved: The moving image after both parts.
+        displacement: Optional (X, Y, Z, 3) in voxels of that grid, pull direction: the deformable part.
+        labels: Optional mapping with (X, Y, Z) labels "fixed", "moving" and "moved": the overlays then show contours,
             and Dice over the whole volume, instead of two colours blended.
-        spacing: size of a voxel in mm, three numbers.
-        title: optional heading.
+        spacing: Size of a voxel in mm, three numbers.
+        title: Optional heading.
 
     Returns:
         matplotlib Figure; write it with `save_figure`.
 
     Raises:
-        InputError: shapes differ, a label is missing, the spacing is not three positive numbers, or no finite value is
+        InputError: Shapes differ, a label is missing, the spacing is not three positive numbers, or no finite value is
             shown.
     """
     images = _checked_images({"fixed": fixed, "moving": moving, "affine": affine_moved, "deformable": moved})

@@ -33,7 +33,7 @@ def default_model() -> Path:
     """Path of the network that comes with the package (in a clone or an installation).
 
     Raises:
-        InputError: there is none.
+        InputError: There is none.
     """
     package = Path(__file__).resolve().parent.parent
     for folder in (package / "models", package.parent / "models"):
@@ -46,10 +46,10 @@ def load_model(model: str | os.PathLike | RegistrationNetwork | None = None) -> 
     """A network that registers: the one given, or read from its path; None is the package's own.
 
     Args:
-        model: a network, a path or None.
+        model: A network, a path or None.
 
     Raises:
-        InputError: no such file, no such network, or one that does not register (AffineNet alone, another
+        InputError: No such file, no such network, or one that does not register (AffineNet alone, another
             package's).
     """
     if model is None:

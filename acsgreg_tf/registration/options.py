@@ -13,12 +13,12 @@ class Options:
     """How a pair is registered; `pipeline.register` explains each.
 
     Attributes:
-        fit_affine: fit the network's affine to the two surfaces.
-        refine: steps of refinement, 0 for none.
-        smoothness: of the refined deformation; None takes the default.
+        fit_affine: Fit the network's affine to the two surfaces.
+        refine: Steps of refinement, 0 for none.
+        smoothness: Of the refined deformation; None takes the default.
 
     Raises:
-        InputError: a number that is out of range, or a smoothness without refinement.
+        InputError: A number that is out of range, or a smoothness without refinement.
     """
 
     fit_affine: bool = True

@@ -24,10 +24,10 @@ class Selection:
     """Which vertebra is meant: a number, a level, or neither where each label map holds one.
 
     Attributes:
-        label: the vertebra's number in the label maps.
-        level: its name instead, e.g. "L3".
-        table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a mapping.
-        moving_label, moving_table: the same for the moving label map; None is `label`, `table`.
+        label: The vertebra's number in the label maps.
+        level: Its name instead, e.g. "L3".
+        table: Which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a mapping.
+        moving_label, moving_table: The same for the moving label map; None is `label`, `table`.
     """
 
     label: int | None = None
@@ -40,8 +40,8 @@ class Selection:
         """Raise InputError where the attributes contradict each other, or need a label map that is not there.
 
         Args:
-            fixed_labels: whether there is a fixed label map.
-            moving_labels: whether there is a moving one.
+            fixed_labels: Whether there is a fixed label map.
+            moving_labels: Whether there is a moving one.
         """
         if self.moving_label is not None and (not moving_labels or self.level is not None):
             raise InputError(f"moving_label {self.moving_label}: goes with a moving label map, and without a level")
@@ -58,7 +58,7 @@ class Selection:
         """The number asked for in the fixed label map; None is the only one that it holds.
 
         Raises:
-            InputError: the table is none, or lacks the level.
+            InputError: The table is none, or lacks the level.
         """
         return self.label if self.level is None else _number_of(self.level, self.table)
 
@@ -82,9 +82,9 @@ class Scan:
     """One side of a pair as it was read and checked.
 
     Attributes:
-        image: intensities.
-        label_map: its label map, on whatever grid, or None for an image that shows one vertebra alone.
-        number: the chosen vertebra's number in the label map; None before `select`, and without a label map.
+        image: Intensities.
+        label_map: Its label map, on whatever grid, or None for an image that shows one vertebra alone.
+        number: The chosen vertebra's number in the label map; None before `select`, and without a label map.
     """
 
     image: Image
@@ -96,7 +96,7 @@ def read_scan(image: Source | Scan, label_map: Source | None = None) -> Scan:
     """Read and check an image and its label map; a Scan passes unchanged.
 
     Raises:
-        InputError: as `io.images.as_image` and `as_label`.
+        InputError: As `io.images.as_image` and `as_label`.
     """
     if isinstance(image, Scan):
         return image
@@ -107,7 +107,7 @@ def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]
     """The two scans with the number of the vertebra that is meant; a scan with a number passes unchanged.
 
     Raises:
-        InputError: the selection contradicts itself, or a label map does not hold what is meant.
+        InputError: The selection contradicts itself, or a label map does not hold what is meant.
     """
     selection.check(fixed.label_map is not None, moving.label_map is not None)
     return _picked(fixed, selection.fixed_number), _picked(moving, selection.moving_number)
@@ -129,13 +129,13 @@ def shared_levels(wanted: str, fixed: Scan, moving: Scan, selection: Selection) 
     """The levels to register between two scans, named and ordered as in the fixed label map's table.
 
     Args:
-        wanted: names such as "L1,L3", or "all" for those that both label maps hold.
-        fixed: a scan with a label map.
-        moving: likewise.
-        selection: with the tables of the two.
+        wanted: Names such as "L1,L3", or "all" for those that both label maps hold.
+        fixed: A scan with a label map.
+        moving: Likewise.
+        selection: With the tables of the two.
 
     Raises:
-        InputError: a level is not in the table, or, of all, none is in both label maps.
+        InputError: A level is not in the table, or, of all, none is in both label maps.
     """
     table = _table_of(selection.table)
     if wanted.strip().lower() != "all":
@@ -177,11 +177,11 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
     """Cut the vertebra out of both scans, as the network sees it.
 
     Args:
-        fixed: the fixed scan, from `select`.
-        moving: the moving scan, likewise.
+        fixed: The fixed scan, from `select`.
+        moving: The moving scan, likewise.
         shape: (X, Y, Z) of the network's grid.
 
     Raises:
-        InputError: as `anatomy.vertebra.extract`.
+        InputError: As `anatomy.vertebra.extract`.
     """
     return VertebraPair(*(extract(scan.image, scan.label_map, scan.number, shape) for scan in (fixed, moving)))

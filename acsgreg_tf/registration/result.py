@@ -22,20 +22,20 @@ class Result:
     """A registration's outputs. Transforms are in RAS mm and pull: fixed -> moving.
 
     Attributes:
-        moved: the moving image on the fixed image's grid, an Image with float32 data. It is the whole image, not
+        moved: The moving image on the fixed image's grid, an Image with float32 data. It is the whole image, not
             masked, sampled once (linearly) through `transform`; 0 where the moving image does not reach.
-        moved_seg: the moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
+        moved_seg: The moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
         transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The deformable part
             lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
-        inverse: its inverse, moving RAS mm -> fixed RAS mm, from `Deformation.inverse` and the inverse affine.
-        affine: the affine part alone, fixed RAS mm -> moving RAS mm.
+        inverse: Its inverse, moving RAS mm -> fixed RAS mm, from `Deformation.inverse` and the inverse affine.
+        affine: The affine part alone, fixed RAS mm -> moving RAS mm.
         velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, smoothed where it folded.
         displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
-        fixed, moving: each Vertebra as the network saw it.
+        fixed, moving: Each Vertebra as the network saw it.
         images: {"before", "affine", "deformable"}: the moving Vertebra's image (X, Y, Z) on the fixed vertebra's grid,
             centres laid on each other, after the affine, after both.
-        labels: the moving label (X, Y, Z), bool, likewise, or None unless both labels were there.
-        summary: plain numbers and words about it, ready for json; `register` lists them.
+        labels: The moving label (X, Y, Z), bool, likewise, or None unless both labels were there.
+        summary: Plain numbers and words about it, ready for json; `register` lists them.
     """
 
     moved: Image

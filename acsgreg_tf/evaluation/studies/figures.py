@@ -20,13 +20,13 @@ def loss_figure(curves: Mapping[str, Mapping[str, Sequence[float]]], title: str 
 
     Args:
         curves: {network's name: {"affine": values, "deformable": values}}, one value an epoch, from the first.
-        title: optional heading.
+        title: Optional heading.
 
     Returns:
         matplotlib Figure; write it with `registration.drawing.save_figure`.
 
     Raises:
-        InputError: no curve, or one without a value.
+        InputError: No curve, or one without a value.
     """
     if not curves or not all(len(values) for parts in curves.values() for values in parts.values()):
         raise InputError("curves: no loss to show")
@@ -65,19 +65,19 @@ def comparison_figure(
     colours.
 
     Args:
-        fixed: image (X, Y, Z), RAS-oriented.
-        moving: image on the same grid.
+        fixed: Image (X, Y, Z), RAS-oriented.
+        moving: Image on the same grid.
         outputs: {method's name: (m_a, m_d, phi)}, images (X, Y, Z) and a displacement (X, Y, Z, 3) in voxels of that
             grid.
-        spacing: size of a voxel in mm, three numbers.
-        label: optional (X, Y, Z) label of the fixed vertebra, through whose centre of mass the planes then go.
-        title: optional heading.
+        spacing: Size of a voxel in mm, three numbers.
+        label: Optional (X, Y, Z) label of the fixed vertebra, through whose centre of mass the planes then go.
+        title: Optional heading.
 
     Returns:
         matplotlib Figure; write it with `registration.drawing.save_figure`.
 
     Raises:
-        InputError: shapes differ, no method, or no finite value is shown.
+        InputError: Shapes differ, no method, or no finite value is shown.
     """
     fixed, moving = np.asarray(fixed, np.float32), np.asarray(moving, np.float32)
     methods = {name: tuple(np.asarray(part, np.float32) for part in parts) for name, parts in outputs.items()}

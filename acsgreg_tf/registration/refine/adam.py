@@ -7,8 +7,8 @@ class Adam:
     """Adam with a memory short enough for some tens of steps.
 
     Args:
-        rate: length of a step whose gradient does not change.
-        first, second: decay of the running means of the gradient and of its square.
+        rate: Length of a step whose gradient does not change.
+        first, second: Decay of the running means of the gradient and of its square.
     """
 
     def __init__(self, rate: float, first: float = 0.8, second: float = 0.9) -> None:

@@ -17,11 +17,11 @@ class Window:
     """A box on one grid.
 
     Attributes:
-        first, shape: its first voxel and its sides.
+        first, shape: Its first voxel and its sides.
         matrices: [new, old] for each axis, from the box on the lattice to this window, or () where they are the same.
-        scale: a displacement's voxels on this grid in one voxel of the lattice, (3,).
-        step: full voxels in one voxel of this grid, (3,).
-        full: sides of the full grid.
+        scale: A displacement's voxels on this grid in one voxel of the lattice, (3,).
+        step: Full voxels in one voxel of this grid, (3,).
+        full: Sides of the full grid.
     """
 
     first: np.ndarray
@@ -67,9 +67,9 @@ class Box:
 
     Args:
         mask: (X, Y, Z) bool on the full grid; where it is empty the box is all of it.
-        lattice: sides of the velocity's grid.
-        margin: full voxels of surroundings on all sides, where there are so many.
-        quantum: sides on the lattice are multiples of it (or all there is), so that few different shapes are compiled.
+        lattice: Sides of the velocity's grid.
+        margin: Full voxels of surroundings on all sides, where there are so many.
+        quantum: Sides on the lattice are multiples of it (or all there is), so that few different shapes are compiled.
     """
 
     def __init__(self, mask: np.ndarray, lattice: Sequence[int], margin: int = 6, quantum: int = 8) -> None:

@@ -61,11 +61,11 @@ class Subject:
         Args:
             image: (X, Y, Z), masked, in [0, 1].
             mask: (X, Y, Z); None takes where the image is not 0.
-            distance: as the attribute, where a more exact one than the mask's is at hand; a mask without a surface (all
+            distance: As the attribute, where a more exact one than the mask's is at hand; a mask without a surface (all
                 or nothing) has none.
 
         Raises:
-            InputError: the mask has another shape than the image.
+            InputError: The mask has another shape than the image.
         """
         mask = image != 0 if mask is None else np.asarray(mask) != 0
         if mask.shape != image.shape:
@@ -108,12 +108,12 @@ class Objective:
     """The objective on one window.
 
     Args:
-        fixed, moving: the two sides.
-        window: the part of the grid that is compared.
-        smoothness: weight of the mean squared gradient of phi (`losses.Diffusion`).
-        squarings: of the integration.
-        blur: of the images, in full voxels.
-        reach: of the distances, in full voxels.
+        fixed, moving: The two sides.
+        window: The part of the grid that is compared.
+        smoothness: Weight of the mean squared gradient of phi (`losses.Diffusion`).
+        squarings: Of the integration.
+        blur: Of the images, in full voxels.
+        reach: Of the distances, in full voxels.
     """
 
     TERMS = ("lncc", "distance", "roughness", "folds")

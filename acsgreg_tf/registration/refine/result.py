@@ -12,13 +12,13 @@ class Refined:
     """A refined deformation, and how its objective went down.
 
     Attributes:
-        deformation: the best one seen; its phi does not fold.
-        start, end: the objective on the full images, before and after; end <= start unless folds had to be removed. NaN
+        deformation: The best one seen; its phi does not fold.
+        start, end: The objective on the full images, before and after; end <= start unless folds had to be removed. NaN
             without deformable steps, or where it was stopped before the first.
-        terms: the objective's parts at the end, by name.
-        steps: how many steps were taken.
-        smoothness: weight of the displacement's mean squared gradient.
-        stopped: whether Ctrl-C ended it early.
+        terms: The objective's parts at the end, by name.
+        steps: How many steps were taken.
+        smoothness: Weight of the displacement's mean squared gradient.
+        stopped: Whether Ctrl-C ended it early.
     """
 
     deformation: Deformation
