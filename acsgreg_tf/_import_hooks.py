@@ -1,8 +1,8 @@
 """What happens when Keras, neurite or voxelmorph is imported after `import acsgreg_tf`, in whatever order.
 
 Keras takes seconds to import and tools such as warp.py do without it, so the package imports neither Keras nor
-voxelmorph itself. A finder at the front of `sys.meta_path` acts when someone else does, which no other hook of Python
-or Keras allows:
+voxelmorph itself. A finder at the front of `sys.meta_path` acts when other code imports them; neither Python nor Keras
+has a simpler hook:
 
 - After Keras has run, this package's classes are registered, so that `keras.models.load_model` knows them. What is
   registered is a stand-in that imports the class when a file asks for it: Keras may well be imported from inside the
@@ -41,7 +41,7 @@ CLASSES = {
 
 
 class _StandIn:
-    """Has what Keras asks of a registered class when it reads a model: `from_config`."""
+    """Stands for a class in Keras's registry; has `from_config`, the one method that reading a model calls."""
 
     def __init__(self, module: str, name: str) -> None:
         self.module = module

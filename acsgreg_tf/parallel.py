@@ -138,7 +138,7 @@ def _call(item: Any) -> Any:
 
 
 def _follow_parent() -> None:
-    """End this process as soon as its parent is gone: a parent that is killed cannot tell its workers."""
+    """End this process as soon as its parent is gone: a parent that is killed cannot stop its workers."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

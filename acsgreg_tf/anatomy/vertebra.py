@@ -16,8 +16,7 @@ from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 from acsgreg_tf.geometry.resample import resample
 from acsgreg_tf.io.images import Image
 
-__all__ = ["NETWORK_SHAPE", "Vertebra", "extract", "pick_label"]
-
+__all__ = ["Vertebra", "extract", "pick_label"]
 
 # A message lists at most so many labels: all vertebrae and then some, but not an intensity image's values.
 _SHOWN = 40

@@ -1,7 +1,6 @@
 """What all command lines share: one-line errors and warnings, checks of outputs, and the backend's quiet start."""
 
 import argparse
-import json
 import math
 import os
 import re
@@ -16,7 +15,8 @@ from typing import Any, NoReturn, TextIO
 from tqdm import tqdm
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, check_writable, one_line
+from acsgreg_tf.io import files
+from acsgreg_tf.io.files import check_writable, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -115,15 +115,13 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Iterable[str | os.P
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
     """Write a dict to a JSON file; numbers that JSON lacks (NaN, infinity) become null."""
-    text = json.dumps(_plain(content), indent=1, allow_nan=False)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    files.write_json(path, _plain(content))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -134,7 +132,7 @@ def add_gpu(parser: argparse._ActionsContainer) -> None:
         "-g",
         "--gpu",
         metavar="ID",
-        help="use this GPU, or several (0,1), or none (-1); default: as the backend finds",
+        help="use this GPU, or several (0,1), or none (-1); default: all that the backend sees",
     )
 
 

@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="that make vertebrae beside the training (default: 1)",
+        help="worker processes that make the vertebrae of --generate (default: 1)",
     )
     data.add_argument("--img-prefix", metavar="TEXT", help="put before each line of --img-list")
     data.add_argument("--img-suffix", metavar="TEXT", help="put after each line of --img-list")

@@ -1,4 +1,4 @@
-"""Data sets of vertebrae to train on: the face that all of them share, and the one that reads crops from files."""
+"""Data sets of vertebrae to train on: their base class, and the one that reads crops from files."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Generated vertebrae made while training goes: worker processes make them ahead of their use, memory keeps them."""
+"""Generated vertebrae to train on: worker processes make them ahead of their use, and each is made once."""
 
 import os
 import threading
@@ -27,8 +27,7 @@ class GeneratedVertebrae(VertebraDataset):
 
     Each is made once, in the order of `prepare_order`, and stays in memory packed (about 0.4 MB at 128x128x64, with
     8 bits of intensity as in the files of generate.py). The workers slow the training on a small machine until all
-    are made.
-    Worker processes are spawned, so a script that trains needs the usual `if __name__ == "__main__":`.
+    are made. They are spawned, so a script that trains needs the usual `if __name__ == "__main__":`.
 
     Args:
         generator: Makes the vertebrae.

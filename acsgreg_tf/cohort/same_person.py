@@ -1,4 +1,4 @@
-"""Finds a person who stands in two lists under two names, by the shape of the bones.
+"""Finds a person who appears in two lists under two names, by the shape of the bones.
 
 Two vertebrae of one level are laid on each other by rigid ICP (Besl and McKay, IEEE PAMI 1992), mirrored ones too. The
 same scan, resampled, flipped, moved or renamed, comes back to parts of a millimetre; two people stay apart.

@@ -19,7 +19,7 @@ from acsgreg_tf.geometry.grid import Grid, box_corners, check_affine
 
 
 class Transform(ABC):
-    """The face that `Affine`, `DenseField` and `Composite` share."""
+    """The interface of `Affine`, `DenseField` and `Composite`."""
 
     @abstractmethod
     def apply(self, points: ArrayLike) -> np.ndarray:
@@ -35,8 +35,7 @@ class Transform(ABC):
 
     @abstractmethod
     def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """The box (low, high) of fixed points outside which no point lands in the moving box (low, high); RAS
-        mm."""
+        """The box (low, high) of fixed points that holds all that land in the moving box (low, high), RAS mm."""
 
     def compose(self, then: "Transform") -> "Transform":
         """The transform that applies this one first and `then` second."""

@@ -16,7 +16,7 @@ NO_MODEL = "none"
 
 
 class RegistrationNetwork(Protocol):
-    """What a registration asks of a network; `networks.joint.JointNetwork` says what each means."""
+    """What a registration needs of a network; `networks.joint.JointNetwork` says what each means."""
 
     name: str
     inshape: tuple[int, ...]

@@ -23,7 +23,7 @@ class RunOptions:
 
     Args:
         save_every: Steps between saved states (one is saved at each epoch's end and at Ctrl-C besides).
-        tensorboard: Also write TensorBoard logs, which need TensorFlow on any backend; a warning says where it lacks.
+        tensorboard: Also write TensorBoard logs, which need TensorFlow on any backend; without it there is one warning.
         verbose: As in `keras.Model.fit`.
         callbacks: Keras callbacks of the caller, called after the run's own.
     """

@@ -1,3 +1,5 @@
+"""A vertebra out of a scan: the same one on every grid and orientation, whether it is cut, and what is refused."""
+
 import itertools
 from functools import cache
 

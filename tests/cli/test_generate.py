@@ -1,5 +1,4 @@
-"""The cohort generator and its command: same seed, same cohort, whatever the processes; bad input is one
-line."""
+"""The cohort generator and its command: same seed, same cohort, whatever the processes; faults in one line."""
 
 import csv
 import os

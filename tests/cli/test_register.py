@@ -1,3 +1,5 @@
+"""The command line of register.py: its outputs and options, and faults in one line before any work."""
+
 import json
 import os
 import subprocess

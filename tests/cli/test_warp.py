@@ -1,3 +1,5 @@
+"""The command line of warp.py: images, labels, points and surfaces in both directions, and faults in one line."""
+
 import json
 import subprocess
 import sys

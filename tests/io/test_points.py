@@ -1,3 +1,5 @@
+"""Lists of points: each format by known coordinates, and what is refused."""
+
 import json
 
 import numpy as np

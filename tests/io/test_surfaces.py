@@ -1,3 +1,5 @@
+"""Surfaces in and out: faces and coordinates as trimesh and VTK write them, and what is refused."""
+
 import numpy as np
 import pytest
 

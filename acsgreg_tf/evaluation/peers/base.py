@@ -1,4 +1,4 @@
-"""The face of another registration tool: a method on the crops that a network would get."""
+"""The base class of other registration tools: each is a method that gets the crops a network would get."""
 
 import importlib.metadata
 import importlib.util
@@ -46,8 +46,8 @@ class Peer(ABC):
     name: str
     shape: tuple[int, ...] = NETWORK_SHAPE
 
-    module: ClassVar[str]  # that must be importable
-    package: ClassVar[str]  # that brings it
+    module: ClassVar[str]  # what is imported: "ants"
+    package: ClassVar[str]  # what pip installs: "antspyx"
 
     @abstractmethod
     def align_on(self, grid: Grid, fixed: np.ndarray, moving: np.ndarray) -> Alignment:

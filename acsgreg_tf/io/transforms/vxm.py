@@ -58,7 +58,7 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
     vol = arrays.get("vol")
     if vol is None or vol.ndim != 4 or vol.shape[-1] != 3:
         shape = "none" if vol is None else vol.shape
-        raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), found {shape}")
+        raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), got {shape}")
     try:
         if "affine" in arrays:
             grid = Grid(vol.shape[:3], arrays["affine"])
