@@ -108,6 +108,8 @@ def _check(options: Namespace) -> None:
         raise InputError(f"{options.moved_seg}: --moved-seg needs --moving-seg")
     if options.levels is not None and (options.fixed_seg is None or options.moving_seg is None):
         raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
+    if options.model == NO_MODEL and not options.fit_affine:
+        raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
     Options(options.fit_affine, options.refine, options.smoothness).check_model(options.model)

@@ -1,4 +1,4 @@
-"""The command line of register.py: its outputs and options, and faults in one line before any work."""
+"""The command line of register.py: its outputs, options, warnings, and Ctrl-C."""
 
 import json
 import os
@@ -11,51 +11,17 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from acsgreg_tf.cli import common
 from acsgreg_tf.cli.register import main
-from acsgreg_tf.io.images import Image
 from acsgreg_tf.io.transforms import read_transform
-from tests.registration.cases import NUMBER, grid_about, interrupt_refinement, save, save_network, scan
+from tests.cli.cases import FIXED, MOVING, crops, fails, scans, write_cases
+from tests.registration.cases import NUMBER, interrupt_refinement
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "register.py"
-FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
-    """Paths of two oblique scans with their label maps, of masked crops, and of a small network."""
-    folder = tmp_path_factory.mktemp("cases")
-    grids = {
-        "fixed": (FIXED, grid_about(FIXED, (40, 36, 36), (1, 1.2, 1.4), (0.2, -0.1, 0.3), "PIR")),
-        "moving": (MOVING, grid_about(MOVING, (30, 50, 40), (1.5, 0.9, 1.3), (-0.3, 0.2, 0.1), "LSA")),
-    }
-    paths = {"model": save_network(folder / "small.h5")}
-    for name, (place, grid) in grids.items():
-        ct, label = scan(grid, place)
-        paths[name] = save(ct, folder / f"{name}_ct.nii.gz")
-        paths[f"{name}_seg"] = save(label, folder / f"{name}_seg.nii.gz")
-        crop = np.where(label.data == NUMBER, np.clip((ct.data + 200) / 1700, 0, 1), 0)
-        paths[f"{name}_crop"] = save(Image(crop.astype(np.float32), grid), folder / f"{name}_crop.nii.gz")
-    return paths
-
-
-def scans(cases, *options, moved):
-    return [
-        *("--fixed", cases["fixed"], "--fixed-seg", cases["fixed_seg"]),
-        *("--moving", cases["moving"], "--moving-seg", cases["moving_seg"]),
-        *("--model", cases["model"], "--moved", str(moved), *map(str, options)),
-    ]
-
-
-def crops(cases, *options, moved, **others):
-    paths = {
-        name: others.get(name, cases[name if name == "model" else f"{name}_crop"])
-        for name in ("fixed", "moving", "model")
-    }
-    return [
-        *("--fixed", str(paths["fixed"]), "--moving", str(paths["moving"]), "--model", str(paths["model"])),
-        *("--moved", str(moved), *map(str, options)),
-    ]
+    return write_cases(tmp_path_factory.mktemp("cases"))
 
 
 def test_every_output_of_one_level(cases, tmp_path, capsys):
@@ -185,190 +151,6 @@ def test_warnings_are_one_line_and_flagged(cases, tmp_path, capsys):
     assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["cut"] == {"fixed": True, "moving": False}
 
 
-def fails(arguments, capsys):
-    """The one line on stderr of a run that must fail with code 2."""
-    assert main(arguments) == 2
-    shown = capsys.readouterr()
-    assert shown.err.startswith("error: ") and shown.err.count("\n") == 1
-    return shown.err[len("error: ") : -1]
-
-
-def nifti(data, affine=None):
-    image = nib.Nifti1Image(np.asarray(data, np.float32), np.eye(4) if affine is None else affine)
-    return image
-
-
-def with_singular_affine():
-    image = nifti(np.ones((8, 8, 8)))
-    image.header["srow_x"] = (1, 0, 0, 0)
-    image.header["srow_y"] = (1, 0, 0, 0)
-    image.header["srow_z"] = (0, 0, 1, 0)
-    image.header["sform_code"] = 1
-    return image
-
-
-def spoilt(value):
-    data = np.ones((8, 8, 8))
-    data[2, 3, 4] = value
-    return data
-
-
-BAD_IMAGES = {
-    "truncated": (None, "cannot be read"),
-    "text": (b"this is no image", "cannot be read"),
-    "4-D": (nifti(np.ones((8, 8, 8, 2))), "a 3-D volume is needed"),
-    "2-D": (nifti(np.ones((8, 8))), "a 3-D volume is needed"),
-    "NaN": (nifti(spoilt(np.nan)), "1 of 512 voxels are NaN or infinite"),
-    "infinite": (nifti(spoilt(np.inf)), "1 of 512 voxels are NaN or infinite"),
-    "zero": (nifti(np.zeros((8, 8, 8))), "every voxel is zero"),
-    "singular": (with_singular_affine(), "singular"),
-}
-
-
-@pytest.mark.parametrize("which", ["fixed", "moving"])
-@pytest.mark.parametrize("fault", BAD_IMAGES)
-def test_bad_images(cases, tmp_path, capsys, fault, which):
-    image, expected = BAD_IMAGES[fault]
-    path = tmp_path / "bad.nii.gz"
-    if image is None:
-        path.write_bytes(Path(cases["fixed"]).read_bytes()[:5000])
-    elif isinstance(image, bytes):
-        path.write_bytes(image)
-    elif fault == "singular":
-        path = tmp_path / "bad.nii"
-        image.to_filename(path)
-        raw = bytearray(path.read_bytes())
-        raw[252:254] = (0).to_bytes(2, "little")  # no qform to fall back on
-        raw[254:256] = (1).to_bytes(2, "little")
-        raw[280:328] = np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0], "<f4").tobytes()
-        path.write_bytes(raw)
-    else:
-        nib.save(image, path)
-    message = fails(crops(cases, moved=tmp_path / "moved.nii.gz", **{which: path}), capsys)
-    assert message.startswith(f"{path}: ") and expected in message
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_missing_files_and_models(cases, tmp_path, capsys):
-    moved = tmp_path / "moved.nii.gz"
-    for which in ("fixed", "moving", "model"):
-        missing = tmp_path / "none.nii.gz"
-        assert fails(crops(cases, moved=moved, **{which: missing}), capsys) == f"{missing}: no such file"
-    arguments = scans(cases, moved=moved)
-    arguments[arguments.index(cases["moving_seg"])] = str(tmp_path / "seg.nii.gz")
-    assert fails(arguments, capsys) == f"{tmp_path / 'seg.nii.gz'}: no such file"
-    assert not list(tmp_path.iterdir())
-
-
-def test_models_that_do_not_fit(cases, tmp_path, capsys):
-    moved = tmp_path / "moved.nii.gz"
-    model = tmp_path / "model.h5"
-    model.write_text("no model")
-    assert f"{model}: not an HDF5 file" in fails(crops(cases, moved=moved, model=model), capsys)
-    model.write_bytes(Path(cases["model"]).read_bytes()[:20000])
-    assert f"{model}: a damaged or truncated" in fails(crops(cases, moved=moved, model=model), capsys)
-    save_network(model, spoilt=True)
-    assert "holds weights that are NaN" in fails(crops(cases, moved=moved, model=model), capsys)
-    assert list(tmp_path.iterdir()) == [model]
-
-
-def test_labels_and_levels_that_are_not_there(cases, tmp_path, capsys):
-    moved = tmp_path / "moved.nii.gz"
-    seg = cases["fixed_seg"]
-    assert f"{seg}: does not hold label 7" in fails(scans(cases, "--label", 7, moved=moved), capsys)
-    assert f"{seg}: does not hold label 24" in fails(scans(cases, "--level", "L5", moved=moved), capsys)
-    assert fails(scans(cases, "--level", "L9", moved=moved), capsys).startswith("--level 'L9': not in the label table")
-    assert fails(scans(cases, "--level", "L3", "--table", "X", moved=moved), capsys).startswith("label table 'X'")
-    assert fails(scans(cases, moved=moved), capsys).startswith(f"{seg}: holds the labels 21, 22; say which one")
-    assert fails(scans(cases, "--levels", "L3,L4", moved=moved), capsys).startswith(f"{seg}: does not hold label 23")
-    message = fails(scans(cases, "--levels", "all", "--table", "A=1", moved=moved), capsys)
-    assert "no level is in both label maps" in message and seg in message
-    assert fails(scans(cases, "--level", "L3", "--label", 22, moved=moved), capsys).startswith("argument --label")
-    assert "level L3: needs a label map" in fails(crops(cases, "--level", "L3", moved=moved), capsys)
-    assert "needs --fixed-seg and --moving-seg" in fails(crops(cases, "--levels", "all", moved=moved), capsys)
-    empty = tmp_path / "empty.nii.gz"
-    nib.save(nifti(np.zeros((8, 8, 8))), empty)
-    assert f"{empty}: the label map is empty" in fails(crops(cases, "--fixed-seg", empty, moved=moved), capsys)
-    nib.save(nifti(np.full((8, 8, 8), 0.5)), empty)
-    assert "must hold whole numbers" in fails(crops(cases, "--fixed-seg", empty, moved=moved), capsys)
-    assert list(tmp_path.iterdir()) == [empty]
-
-
-def test_a_label_of_another_scan(cases, tmp_path, capsys):
-    arguments = crops(cases, "--fixed-seg", cases["moving_seg"], "--label", NUMBER, moved=tmp_path / "m.nii")
-    assert f"lies outside of the image {cases['fixed_crop']}" in fails(arguments, capsys)
-    assert not list(tmp_path.iterdir())
-
-
-def test_outputs_that_cannot_be_written(cases, tmp_path, capsys):
-    gone = tmp_path / "gone" / "moved.nii.gz"
-    assert f"{gone}: the output folder {gone.parent} does not exist" in fails(crops(cases, moved=gone), capsys)
-    moved = tmp_path / "moved.nii.gz"
-    for option, name in (("--warp", "w.h5"), ("--metrics", "m.json"), ("--figure", "f.png"), ("--affine", "a.npy")):
-        assert "does not exist" in fails(crops(cases, option, gone.parent / name, moved=moved), capsys)
-    assert "does not exist" in fails(
-        scans(cases, "--levels", "all", "--warp", gone.parent / "w.h5", moved=moved), capsys
-    )
-    assert not list(tmp_path.iterdir())
-
-
-def test_folder_without_permission(cases, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("acsgreg_tf.io.files.os.access", lambda *arguments: False)  # root may write anywhere
-    moved = tmp_path / "moved.nii.gz"
-    assert f"the output folder {tmp_path} cannot be written" in fails(crops(cases, moved=moved), capsys)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_disk_that_fills_up_leaves_no_half_output(cases, tmp_path, capsys, monkeypatch):
-    def full(image, path):
-        Path(path).write_bytes(b"half of it")
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr("acsgreg_tf.io.images.nib.save", full)
-    moved = tmp_path / "moved.nii.gz"
-    assert f"{moved}: cannot be written" in fails(crops(cases, moved=moved), capsys)
-    assert not list(tmp_path.iterdir())
-
-
-def test_endings_and_contradictions(cases, tmp_path, capsys):
-    moved = tmp_path / "moved.nii.gz"
-    cases_and_words = (
-        (("--warp", tmp_path / "w.tfm"), "unknown ending"),
-        (("--affine", tmp_path / "a.h5"), "unknown ending"),
-        (("--figure", tmp_path / "f.bmp"), "--figure must end in .png"),
-        (("--metrics", tmp_path / "m.txt"), "--metrics must end in .json"),
-        (("--moved-seg", tmp_path / "s.nii"), "--moved-seg needs --moving-seg"),
-        (("--warp", moved), "is given for both --moved and --warp"),
-        (("--gpu", "one"), "--gpu one: must be a GPU's number"),
-        (("--unknown",), "unrecognized arguments: --unknown"),
-    )
-    for options, words in cases_and_words:
-        assert words in fails(crops(cases, *options, moved=moved), capsys)
-    assert "--moved must end in" in fails(crops(cases, moved=tmp_path / "moved.jpg"), capsys)
-    before = Path(cases["fixed_crop"]).read_bytes()
-    assert "--moved would replace an input" in fails(crops(cases, moved=cases["fixed_crop"]), capsys)
-    assert Path(cases["fixed_crop"]).read_bytes() == before
-    assert "the following arguments are required" in fails([], capsys)
-    assert not list(tmp_path.iterdir())
-
-
-def test_dicom_folder_with_two_series(cases, tmp_path, capsys):
-    folder = tmp_path / "dicom"
-    folder.mkdir()
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    for series in (1, 2):
-        for number in range(2):
-            image = sitk.Image(8, 8, 1, sitk.sitkInt16)
-            image.SetMetaData("0020|000e", f"1.2.3.{series}")
-            image.SetMetaData("0008|0018", f"1.2.3.{series}.{number}")
-            image.SetMetaData("0020|0032", f"0\\0\\{number}")
-            writer.SetFileName(str(folder / f"{series}_{number}.dcm"))
-            writer.Execute(image)
-    message = fails(crops(cases, fixed=folder, moved=tmp_path / "moved.nii.gz"), capsys)
-    assert message.startswith(f"{folder}: holds 2 DICOM series, give a folder with one")
-
-
 def test_sform_and_qform_that_disagree(cases, tmp_path, capsys):
     """The documented choice: the sform counts, and a warning says so."""
     image = nib.load(cases["fixed_crop"])
@@ -449,20 +231,7 @@ def test_the_networks_own_affine(cases, tmp_path, capsys):
     assert result["own"][0]["dice"]["affine"] < result["fitted"][0]["dice"]["affine"] - 0.01
     assert not np.allclose(result["own"][1], result["fitted"][1], atol=1e-2)
     arguments = without_network(cases, "--level", "L3", "--no-fit-affine", moved=tmp_path / "none.nii.gz")
-    assert "--fit-affine False: without a network" in fails(arguments, capsys)
-
-
-def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
-    moved = tmp_path / "moved.nii.gz"
-    for options, words in (
-        (("--refine", -1), "refine -1: must be a whole number"),
-        (("--refine", "some"), "argument --refine: invalid int value: 'some'"),
-        (("--smoothness", 2), "--smoothness 2: goes with refine"),
-        (("--refine", 5, "--smoothness", -2), "smoothness -2: must be a number"),
-        (("--refine", 5, "--smoothness", "nan"), "smoothness nan: must be a number"),
-    ):
-        assert words in fails(crops(cases, *options, moved=moved), capsys)
-    assert not list(tmp_path.iterdir())
+    assert "--no-fit-affine: goes with a network" in fails(arguments, capsys)
 
 
 # as a command
@@ -501,14 +270,6 @@ def test_the_script_from_another_folder_prints_nothing_else(cases, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["moved.nii.gz"]
 
 
-@pytest.mark.tensorflow
-def test_a_gpu_that_is_not_there(monkeypatch, tf):
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # put back afterwards
-    with pytest.raises(ValueError, match="--gpu 3: TensorFlow finds 0 GPUs of that number"):
-        common.start_backend("3")
-
-
 @pytest.mark.parametrize("backend", ["nonesuch", "torch"])
 def test_a_backend_that_is_not_there_is_one_line(cases, tmp_path, backend):
     # An empty place of a module stands for one that is not installed.
@@ -518,8 +279,3 @@ def test_a_backend_that_is_not_there_is_one_line(cases, tmp_path, backend):
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith(f"error: KERAS_BACKEND={backend}: ") and "torch" in result.stderr
-
-
-def test_json_has_no_numbers_that_json_lacks(tmp_path):
-    common.write_json(tmp_path / "m.json", {"a": [float("nan"), 1], "b": {"c": float("inf")}})
-    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8")) == {"a": [None, 1], "b": {"c": None}}
