@@ -10,11 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from acsgreg_tf.ops import Tensor
+from acsgreg_tf.ops import PACKAGE, Tensor
 from acsgreg_tf.ops.backend import compiled, with_gradient
 from acsgreg_tf.ops.windows import box_sum
-
-PACKAGE = "acsgreg_tf"
 
 # lambda_1 ... lambda_5 of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
 PAPER_LAMBDAS = (0.3, 0.7, 0.001, 0.01, 0.1)

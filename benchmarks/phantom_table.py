@@ -119,6 +119,10 @@ def draw(folder):
         axis.set_title(f"person {seed}, L3", fontsize=8)
     save(plt, figure, folder / "phantom_people.png")
 
+    draw_slices(plt, folder / "phantom_slices.png")
+
+
+def draw_slices(plt, path):
     figure, axes = plt.subplots(3, 5, figsize=(11, 6.6))
     for column, level in zip(axes.T, LEVELS, strict=True):
         field = vertebra(1, level)
@@ -131,7 +135,7 @@ def draw(folder):
             axis.contour(plane.T, [0], colors="k", linewidths=0.8)
             axis.set_title(f"{level}, {name}", fontsize=8)
             axis.axis("off")
-    save(plt, figure, folder / "phantom_slices.png")
+    save(plt, figure, path)
 
 
 def save(plt, figure, path):

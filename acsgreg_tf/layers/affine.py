@@ -9,9 +9,7 @@ from keras import ops
 
 from acsgreg_tf.layers.initializers import Normal
 from acsgreg_tf.layers.spatial import POSITIONS
-from acsgreg_tf.ops import Tensor
-
-PACKAGE = "acsgreg_tf"
+from acsgreg_tf.ops import PACKAGE, Tensor
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -6,9 +6,8 @@ import keras
 
 from acsgreg_tf.layers.initializers import HeNormal
 from acsgreg_tf.layers.normalization import InstanceNormalization
-from acsgreg_tf.ops import Tensor
+from acsgreg_tf.ops import PACKAGE, Tensor
 
-PACKAGE = "acsgreg_tf"
 NORMALIZATIONS = ("batch", "instance", "none")
 
 

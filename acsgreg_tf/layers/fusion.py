@@ -8,9 +8,7 @@ import numpy as np
 from keras import ops
 
 from acsgreg_tf.layers.initializers import GlorotUniform
-from acsgreg_tf.ops import Tensor
-
-PACKAGE = "acsgreg_tf"
+from acsgreg_tf.ops import PACKAGE, Tensor
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -13,9 +13,7 @@ import numpy as np
 from keras import ops
 from scipy.special import ndtr, ndtri
 
-from acsgreg_tf.ops import Tensor
-
-PACKAGE = "acsgreg_tf"
+from acsgreg_tf.ops import PACKAGE, Tensor
 
 
 class _Drawn(keras.initializers.Initializer):

@@ -5,9 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from acsgreg_tf.ops import Tensor
-
-PACKAGE = "acsgreg_tf"
+from acsgreg_tf.ops import PACKAGE, Tensor
 
 
 def _mean(values: Tensor) -> Tensor:

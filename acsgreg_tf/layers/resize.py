@@ -6,10 +6,8 @@ from typing import Any
 import keras
 
 from acsgreg_tf.layers.spatial import POSITIONS
-from acsgreg_tf.ops import Tensor
+from acsgreg_tf.ops import PACKAGE, Tensor
 from acsgreg_tf.ops.fields import resize_displacement
-
-PACKAGE = "acsgreg_tf"
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

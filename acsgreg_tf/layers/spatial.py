@@ -7,10 +7,8 @@ import keras
 from keras import ops
 
 from acsgreg_tf.layers._voxelmorph import SpatialTransformerBase, VecIntBase
-from acsgreg_tf.ops import Tensor, fields
+from acsgreg_tf.ops import PACKAGE, Tensor, fields
 from acsgreg_tf.ops import affine as affine_ops
-
-PACKAGE = "acsgreg_tf"
 
 # Half precision places voxel 100 to a sixteenth of a voxel only; mixed policies do not reach layers of positions.
 POSITIONS = "float32"

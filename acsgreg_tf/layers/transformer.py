@@ -7,10 +7,8 @@ import keras
 from keras import ops
 
 from acsgreg_tf.layers.initializers import Normal, Uniform
-from acsgreg_tf.ops import Tensor
+from acsgreg_tf.ops import PACKAGE, Tensor
 from acsgreg_tf.ops.attention import encoder_layer
-
-PACKAGE = "acsgreg_tf"
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

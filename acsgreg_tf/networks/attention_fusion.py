@@ -74,8 +74,7 @@ class AttentionFusionNet(DeformableNet):
         if "cross" in attention:
             study["v_c"] = decode(_attend_across(sequences, layers, heads, mlp_ratio), "decoder_c")
         velocity, gates = _fuse(list(study.values()), fusion)
-        study |= gates
-        super().__init__(inputs=inputs, outputs=velocity, study_outputs=study, name=name)
+        super().__init__(inputs=inputs, outputs=velocity, study_outputs={**study, **gates}, name=name)
 
         # === Config ===
         self.arguments = {

@@ -9,6 +9,7 @@ import keras
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
 from acsgreg_tf.networks import storage
+from acsgreg_tf.ops import PACKAGE
 
 
 def check_shape(inshape: Sequence[int], divisor: int, why: str) -> tuple[int, ...]:
@@ -88,7 +89,7 @@ def _names_of(cls: Any) -> list[str]:
 
 def registered(cls: Any) -> Any:
     """Register a network with keras.models.load_model, by the plain name that an .h5 holds too."""
-    cls = keras.saving.register_keras_serializable("acsgreg_tf")(cls)
+    cls = keras.saving.register_keras_serializable(PACKAGE)(cls)
     keras.saving.get_custom_objects()[cls.__name__] = cls
     return cls
 

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+# Under this name Keras registers the classes of the package.
+PACKAGE = "acsgreg_tf"
+
 # A tensor of whichever backend Keras runs on.
 Tensor = Any
 
-__all__ = ["Tensor"]
+__all__ = ["PACKAGE", "Tensor"]

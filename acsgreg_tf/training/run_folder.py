@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import atomic_path, write_json
 from acsgreg_tf.io.work_folder import changed_entries
 from acsgreg_tf.training.recipe import Recipe
 
@@ -71,8 +71,7 @@ class RunFolder:
         with atomic_path(self.path / weights) as partial:
             model.save_weights(partial)
         state = {**asdict(position), "weights": weights, "recipe": _identity(recipe, model)}
-        with atomic_path(self.path / STATE) as partial:
-            partial.write_text(json.dumps(state), encoding="utf-8")
+        write_json(self.path / STATE, state)
         for old in self.path.glob("state-*.weights.h5"):
             if old.name != weights:
                 old.unlink()

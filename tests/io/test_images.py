@@ -155,74 +155,85 @@ def _raw_header(path, **fields):
     path.write_bytes(content)
 
 
+def _nifti(data, affine=None, ending=".nii.gz", **fields):
+    """A maker of a NIfTI file, its raw header changed by `fields`."""
+
+    def make(folder):
+        path = folder / f"x{ending}"
+        nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
+        if fields:
+            _raw_header(path, **fields)
+        return path
+
+    return make
+
+
+def _written(ending, cut):
+    """A maker of an image of noise, cut to a part of its bytes."""
+
+    def make(folder):
+        path, noise = folder / f"x{ending}", np.random.default_rng(0).normal(size=(20, 20, 20))
+        write_image(path, noise, oblique_grid((20, 20, 20)))
+        _cut(path, cut)
+        return path
+
+    return make
+
+
+def _text(name, content=b"no image at all\n" * 40):
+    """A maker of a file that is no image."""
+
+    def make(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return make
+
+
+def _itk(image):
+    """A maker of a MetaImage."""
+
+    def make(folder):
+        sitk.WriteImage(image, str(folder / "x.mha"))
+        return folder / "x.mha"
+
+    return make
+
+
 def _bad_files():
-    grid, noise = oblique_grid((20, 20, 20)), np.random.default_rng(0).normal(size=(20, 20, 20))
-
-    def nifti(data, affine=None, ending=".nii.gz", **fields):
-        def make(folder):
-            path = folder / f"x{ending}"
-            nib.save(nib.Nifti1Image(data, np.eye(4) if affine is None else affine), path)
-            if fields:
-                _raw_header(path, **fields)
-            return path
-
-        return make
-
-    def written(ending, cut):
-        def make(folder):
-            path = folder / f"x{ending}"
-            write_image(path, noise, grid)
-            _cut(path, cut)
-            return path
-
-        return make
-
-    def text(name, content=b"no image at all\n" * 40):
-        def make(folder):
-            (folder / name).write_bytes(content)
-            return folder / name
-
-        return make
-
-    def itk(image):
-        def make(folder):
-            sitk.WriteImage(image, str(folder / "x.mha"))
-            return folder / "x.mha"
-
-        return make
-
+    """{case: (maker of the file in a folder, fault that the message names)}."""
     nan = volume()
     nan[1, 2, 3], nan[0, 0, 0] = np.nan, np.inf
     rgb = np.zeros((4, 4, 4), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     singular = [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
     return {
         "missing": (lambda folder: folder / "none.nii.gz", "no such file"),
-        "unknown ending": (text("x.jpg"), "unknown ending"),
-        "no ending": (text("scan"), "unknown ending"),
-        "text as nii": (text("x.nii"), "cannot be read"),
-        "text as nii.gz": (text("x.nii.gz"), "cannot be read"),
-        "text inside gz": (text("x.nii.gz", gzip.compress(b"nothing" * 99)), "cannot be read"),
-        "empty nii": (text("x.nii", b""), "cannot be read"),
-        "text as nrrd": (text("x.nrrd"), "cannot be read"),
-        "text as mha": (text("x.mha"), "cannot be read"),
-        "cut nii": (written(".nii", 0.6), "cannot be read"),
-        "cut gzip": (written(".nii.gz", 0.6), "cannot be read"),
-        "cut inside the header": (written(".nii.gz", 0.005), "cannot be read"),
-        "cut nrrd": (written(".nrrd", 0.6), "cannot be read"),
-        "cut mha": (written(".mha", 0.6), "cannot be read"),
-        "4-D": (nifti(np.ones((3, 4, 5, 2))), r"3-D volume is needed, got 4-D, shape \(3, 4, 5, 2\)"),
-        "2-D": (nifti(np.ones((3, 4))), "3-D volume is needed, got 2-D"),
-        "one slice": (nifti(np.ones((3, 4, 1))), "at least 2 voxels"),
-        "2-D mha": (itk(sitk.Image(4, 5, sitk.sitkInt16)), "3-D volume is needed, got 2-D"),
-        "vectors": (itk(sitk.Image([4, 4, 4], sitk.sitkVectorFloat32, 3)), "plain numbers"),
-        "colours": (nifti(rgb), "plain numbers"),
-        "complex": (nifti(np.ones((4, 4, 4), np.complex64)), "plain numbers"),
-        "NaN": (nifti(nan), "2 of 210 voxels are NaN or infinite"),
-        "zeros": (nifti(np.zeros((4, 4, 4))), "every voxel is zero"),
-        "singular": (nifti(volume(), ending=".nii", srow_y=singular[1], sform_code=1), "singular"),
-        "NaN affine": (nifti(volume(), ending=".nii", srow_y=[np.nan] * 4, sform_code=1), "a NaN"),
+        "unknown ending": (_text("x.jpg"), "unknown ending"),
+        "no ending": (_text("scan"), "unknown ending"),
+        "text as nii": (_text("x.nii"), "cannot be read"),
+        "text as nii.gz": (_text("x.nii.gz"), "cannot be read"),
+        "text inside gz": (_text("x.nii.gz", gzip.compress(b"nothing" * 99)), "cannot be read"),
+        "empty nii": (_text("x.nii", b""), "cannot be read"),
+        "text as nrrd": (_text("x.nrrd"), "cannot be read"),
+        "text as mha": (_text("x.mha"), "cannot be read"),
+        "cut nii": (_written(".nii", 0.6), "cannot be read"),
+        "cut gzip": (_written(".nii.gz", 0.6), "cannot be read"),
+        "cut inside the header": (_written(".nii.gz", 0.005), "cannot be read"),
+        "cut nrrd": (_written(".nrrd", 0.6), "cannot be read"),
+        "cut mha": (_written(".mha", 0.6), "cannot be read"),
+        "4-D": (_nifti(np.ones((3, 4, 5, 2))), r"3-D volume is needed, got 4-D, shape \(3, 4, 5, 2\)"),
+        "2-D": (_nifti(np.ones((3, 4))), "3-D volume is needed, got 2-D"),
+        "one slice": (_nifti(np.ones((3, 4, 1))), "at least 2 voxels"),
+        "2-D mha": (_itk(sitk.Image(4, 5, sitk.sitkInt16)), "3-D volume is needed, got 2-D"),
+        "vectors": (_itk(sitk.Image([4, 4, 4], sitk.sitkVectorFloat32, 3)), "plain numbers"),
+        "colours": (_nifti(rgb), "plain numbers"),
+        "complex": (_nifti(np.ones((4, 4, 4), np.complex64)), "plain numbers"),
+        "NaN": (_nifti(nan), "2 of 210 voxels are NaN or infinite"),
+        "zeros": (_nifti(np.zeros((4, 4, 4))), "every voxel is zero"),
+        "singular": (_nifti(volume(), ending=".nii", srow_y=singular[1], sform_code=1), "singular"),
+        "NaN affine": (_nifti(volume(), ending=".nii", srow_y=[np.nan] * 4, sform_code=1), "a NaN"),
         "absurd size": (
-            nifti(volume(), ending=".nii", dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]),
+            _nifti(volume(), ending=".nii", dim=[3, 32767, 32767, 32767, 1, 1, 1, 1]),
             "cannot be read",
         ),
     }

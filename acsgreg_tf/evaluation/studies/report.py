@@ -12,7 +12,7 @@ from acsgreg_tf.evaluation.studies.paper import PAPER
 from acsgreg_tf.evaluation.studies.plan import STUDIES
 from acsgreg_tf.evaluation.studies.report_tables import ablation_table, by_level, fold_table, stage_table
 from acsgreg_tf.evaluation.studies.run import StudyResults
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import write_text
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.registration.drawing import save_figure
 
@@ -53,8 +53,7 @@ def write_report(results: StudyResults) -> Path:
         ]
         parts.append(f"## Ablations (not in the paper)\n\n{ablation_table(out / 'ablations.csv', shown)}")
     path = out / "studies.md"
-    with atomic_path(path) as partial:
-        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
