@@ -18,7 +18,7 @@ from acsgreg_tf.cli import common, split
 from acsgreg_tf.cohort.crops import Preparation
 from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.prepare import MANIFEST, prepare
-from acsgreg_tf.cohort.scans import LAYOUTS, Scan, find_scans
+from acsgreg_tf.cohort.scans import LAYOUTS, ScanFiles, find_scans
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 
@@ -79,7 +79,7 @@ def _prepare(options: argparse.Namespace) -> None:
     scans = find_scans(options.data, options.layout)
     with tqdm(total=len(scans), unit="scan", disable=None) as bar:
 
-        def progress(scan: Scan, samples: list[Sample]) -> None:
+        def progress(scan: ScanFiles, samples: list[Sample]) -> None:
             bar.update()
             for sample in samples:
                 if sample.notes and not sample.notes.startswith("intensities simulated"):
@@ -91,7 +91,7 @@ def _prepare(options: argparse.Namespace) -> None:
     split.write(options, samples, Path(options.out) / MANIFEST)
 
 
-def _report(scans: list[Scan], samples: list[Sample], manifest: Path) -> None:
+def _report(scans: list[ScanFiles], samples: list[Sample], manifest: Path) -> None:
     shown = [s for s in samples if s.image]
     cut = sum(s.whole == "cut" for s in shown)
     faults = len(samples) - len(shown)

@@ -13,7 +13,7 @@ from acsgreg_tf.anatomy.intensity import normalise
 from acsgreg_tf.anatomy.levels import label_of, levels_in
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.cohort.manifest import Sample
-from acsgreg_tf.cohort.scans import Scan
+from acsgreg_tf.cohort.scans import ScanFiles
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_probability
 from acsgreg_tf.geometry.grid import Grid
@@ -52,7 +52,7 @@ class Preparation:
     by_headers: bool = False
 
 
-def crop_scan(scan: Scan, how: Preparation) -> Iterator[tuple[Sample, Vertebra | None]]:
+def crop_scan(scan: ScanFiles, how: Preparation) -> Iterator[tuple[Sample, Vertebra | None]]:
     """Crop the vertebrae of one scan.
 
     Args:
@@ -91,12 +91,12 @@ def crop_scan(scan: Scan, how: Preparation) -> Iterator[tuple[Sample, Vertebra |
         yield replace(sample, volume_ml=round(volume, 2), whole="cut" if vertebra.cut else "yes", notes=notes), vertebra
 
 
-def _source(scan: Scan) -> str:
+def _source(scan: ScanFiles) -> str:
     path = scan.image or scan.label
     return path.name if path else ""
 
 
-def _read(scan: Scan, how: Preparation) -> tuple[Image | None, Image, list[tuple[str, int]]]:
+def _read(scan: ScanFiles, how: Preparation) -> tuple[Image | None, Image, list[tuple[str, int]]]:
     """The CT or None, the label map, and [(level, number)] of a scan; InputError for whatever is wrong with it."""
     if scan.fault:
         raise InputError(f"{scan.name}: {scan.fault}")
@@ -119,7 +119,7 @@ def _read(scan: Scan, how: Preparation) -> tuple[Image | None, Image, list[tuple
     return image, label, wanted
 
 
-def _number_of(scan: Scan, label: Image, how: Preparation) -> int | None:
+def _number_of(scan: ScanFiles, label: Image, how: Preparation) -> int | None:
     """The number of the only level of a scan: a file of one level may number it as the table does, or freely (None)."""
     if scan.number is not None or scan.level is None:
         return scan.number

@@ -13,7 +13,7 @@ from typing import Any
 
 from acsgreg_tf.cohort.crops import Preparation, crop_scan
 from acsgreg_tf.cohort.manifest import Sample, write_manifest
-from acsgreg_tf.cohort.scans import PREPARED, Scan
+from acsgreg_tf.cohort.scans import PREPARED, ScanFiles
 from acsgreg_tf.io.files import remove_unfinished, write_json
 from acsgreg_tf.io.images import write_image
 from acsgreg_tf.io.work_folder import claim, make_folder
@@ -25,11 +25,11 @@ CROPS, RECORDS, MANIFEST = "crops", "records", "manifest.csv"
 
 
 def prepare(
-    scans: Sequence[Scan],
+    scans: Sequence[ScanFiles],
     out: str | os.PathLike,
     how: Preparation,
     processes: int = 1,
-    progress: Callable[[Scan, list[Sample]], Any] | None = None,
+    progress: Callable[[ScanFiles, list[Sample]], Any] | None = None,
 ) -> list[Sample]:
     """Crop every scan's vertebrae into `out` and write its manifest; only what is missing is done.
 
@@ -37,11 +37,11 @@ def prepare(
     a vertebra, and a line for each scan or level that failed.
 
     Args:
-        scans: Scans.
+        scans: As `find_scans` returns them.
         out: Folder, made if missing.
         how: What to look for, and what counts as a fault.
         processes: How many work side by side.
-        progress: Called with (Scan, its Samples) for each finished scan, those of an earlier run first.
+        progress: Called with (ScanFiles, its Samples) for each finished scan, those of an earlier run first.
 
     Returns:
         The manifest's Samples, by scan.
@@ -71,7 +71,7 @@ def prepare(
     return samples
 
 
-def _prepare_one(scan: Scan, out: Path, how: Preparation) -> list[Sample]:
+def _prepare_one(scan: ScanFiles, out: Path, how: Preparation) -> list[Sample]:
     """Write a scan's crops and then its record."""
     files = _fingerprint(scan)
     samples = []
@@ -91,7 +91,7 @@ def _prepare_one(scan: Scan, out: Path, how: Preparation) -> list[Sample]:
     return samples
 
 
-def _read_record(scan: Scan, out: Path) -> list[Sample] | None:
+def _read_record(scan: ScanFiles, out: Path) -> list[Sample] | None:
     """A scan's Samples of an earlier run, or None where anything is missing or its files have changed."""
     try:
         record = json.loads((out / RECORDS / f"{scan.name}.json").read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def _read_record(scan: Scan, out: Path) -> list[Sample] | None:
     return samples if all(Path(p).is_file() for s in samples for p in (s.image, s.label) if p) else None
 
 
-def _fingerprint(scan: Scan) -> list[Any]:
+def _fingerprint(scan: ScanFiles) -> list[Any]:
     """Whatever differs when a scan's files are no longer those that its record is about."""
     marks: list[Any] = [scan.level, scan.number, scan.fault]
     for path in (scan.image, scan.label):

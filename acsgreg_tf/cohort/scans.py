@@ -11,7 +11,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.io.tables import Row, read_table
 
-__all__ = ["LAYOUTS", "PREPARED", "Scan", "find_scans"]
+__all__ = ["LAYOUTS", "PREPARED", "ScanFiles", "find_scans"]
 
 LAYOUTS = ("verse", "nnunet", "csv")
 # The note that `prepare` leaves in a folder of crops, which may lie among the scans.
@@ -25,8 +25,8 @@ _DERIVED = ("seg", "desc", "space", "mod")
 
 
 @dataclass(frozen=True)
-class Scan:
-    """A CT and its label map, or what there is of them.
+class ScanFiles:
+    """The files of one scan: a CT and its label map, or what there is of them.
 
     Attributes:
         name: Unlike any other scan's; names its crops.
@@ -47,8 +47,8 @@ class Scan:
     fault: str = ""
 
 
-def find_scans(data: str | os.PathLike, layout: str | None = None) -> list[Scan]:
-    """Find the Scans that a folder or a list holds, from names alone; no image is read.
+def find_scans(data: str | os.PathLike, layout: str | None = None) -> list[ScanFiles]:
+    """Find the scans in a folder or a list by the names of their files; no image is read.
 
     Folders of crops that `prepare` made are skipped.
 
@@ -64,7 +64,7 @@ def find_scans(data: str | os.PathLike, layout: str | None = None) -> list[Scan]
         layout: One of LAYOUTS; None tells them apart by what is there.
 
     Returns:
-        The Scans, sorted by name.
+        One ScanFiles a scan, sorted by name.
 
     Raises:
         InputError: The path does not exist or holds nothing that fits the layout; naming the line of a list: a line
@@ -104,7 +104,7 @@ def _stem(path: Path) -> str:
     return path.name[: -len(ending_of(path))]
 
 
-def _verse(folder: Path) -> list[Scan]:
+def _verse(folder: Path) -> list[ScanFiles]:
     images: dict[tuple[str, ...], list[Path]] = {}
     labels: dict[tuple[str, ...], dict[str | None, list[Path]]] = {}
     for path in _image_files(folder):
@@ -125,18 +125,20 @@ def _verse(folder: Path) -> list[Scan]:
     ]
 
 
-def _bids_scan(folder: Path, key: tuple[str, ...], level: str | None, images: list[Path], labels: list[Path]) -> Scan:
-    """A Scan of all files that could be its CT and its label map; more than one of a kind is its fault."""
+def _bids_scan(
+    folder: Path, key: tuple[str, ...], level: str | None, images: list[Path], labels: list[Path]
+) -> ScanFiles:
+    """A scan from all files that may be its CT or its label map; more than one of a kind is its fault."""
     fault = "; ".join(
         f"{len(paths)} files could be its {what}: {', '.join(p.relative_to(folder).as_posix() for p in paths)}"
         for what, paths in (("image", images), ("label", labels))
         if len(paths) > 1
     )
     image, label = (paths[0] if paths else None for paths in (images, labels))
-    return Scan("_".join([*key, *([level] if level else [])]), key[0], image, label, level, fault=fault)
+    return ScanFiles("_".join([*key, *([level] if level else [])]), key[0], image, label, level, fault=fault)
 
 
-def _nnunet(folder: Path) -> list[Scan]:
+def _nnunet(folder: Path) -> list[ScanFiles]:
     images, labels = {}, {}
     for path in _image_files(folder / "imagesTr"):
         stem = _stem(path)
@@ -145,24 +147,24 @@ def _nnunet(folder: Path) -> list[Scan]:
             images[stem[: channel.start()] if channel else stem] = path
     for path in _image_files(folder / "labelsTr"):
         labels[_stem(path)] = path
-    return [Scan(case, case, images.get(case), labels.get(case)) for case in {*images, *labels}]
+    return [ScanFiles(case, case, images.get(case), labels.get(case)) for case in {*images, *labels}]
 
 
-def _listed(path: Path) -> list[Scan]:
+def _listed(path: Path) -> list[ScanFiles]:
     return list(_unlike_names(path, read_table(path, ("image", "label"), "a list of scans")))
 
 
-def _unlike_names(path: Path, rows: list[Row]) -> Iterator[Scan]:
-    """The Scans of a list; a name that an earlier line has gets the number of the line."""
+def _unlike_names(path: Path, rows: list[Row]) -> Iterator[ScanFiles]:
+    """The scans of a list; a name that an earlier line has gets the number of the line."""
     taken = set()
     for number, row in enumerate(rows, start=2):
         scan = _scan_of(path.parent, row)
         name = scan.name if scan.name not in taken else f"{scan.name}_{number}"
         taken.add(name)
-        yield Scan(name, scan.person, scan.image, scan.label, scan.level, scan.number)
+        yield ScanFiles(name, scan.person, scan.image, scan.label, scan.level, scan.number)
 
 
-def _scan_of(folder: Path, row: Row) -> Scan:
+def _scan_of(folder: Path, row: Row) -> ScanFiles:
     where, cells = row
     image, label = (folder / cells[what] if cells[what] else None for what in ("image", "label"))
     level, number = cells.get("level") or None, cells.get("number") or None
@@ -175,4 +177,4 @@ def _scan_of(folder: Path, row: Row) -> Scan:
         raise InputError(f"{where}: number {number!r} must be a label's number, and stand beside a level")
     person = cells.get("person") or _stem(path)
     name = re.sub(r"[^\w.-]+", "-", "_".join([person, *([level] if level else [])]))
-    return Scan(name, person, image, label, level, int(number) if number else None)
+    return ScanFiles(name, person, image, label, level, int(number) if number else None)
