@@ -75,7 +75,7 @@ def _prepare(options: argparse.Namespace) -> None:
         raise InputError(f"--seed {options.seed}: must not be negative")
     if min(options.shape) < 2:
         raise InputError(f"--shape {' '.join(map(str, options.shape))}: must be voxels along x, y and z")
-    how = Preparation(levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers)
+    settings = Preparation(levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers)
     scans = find_scans(options.data, options.layout)
     with tqdm(total=len(scans), unit="scan", disable=None) as bar:
 
@@ -86,7 +86,7 @@ def _prepare(options: argparse.Namespace) -> None:
                     what = " ".join(word for word in (scan.name, "" if scan.level else sample.level) if word)
                     tqdm.write(f"warning: {what}: {sample.notes}", file=sys.stderr)
 
-        samples = prepare(scans, options.out, how, options.processes, progress)
+        samples = prepare(scans, options.out, settings, options.processes, progress)
     _report(scans, samples, Path(options.out) / MANIFEST)
     split.write(options, samples, Path(options.out) / MANIFEST)
 

@@ -134,10 +134,12 @@ def _train_network(options: argparse.Namespace) -> None:
     network = _network(options, vertebrae.inshape)
     pairs = len(vertebrae.pairs())
     print(f"{network.name}: {network.count_params():,} parameters; {len(vertebrae)} vertebrae, {pairs} ordered pairs")
-    how = training.RunOptions(save_every=options.save_every, tensorboard=not options.no_tensorboard)
+    settings = training.RunOptions(save_every=options.save_every, tensorboard=not options.no_tensorboard)
     try:
         with sigterm_as_interrupt():
-            training.train(network, vertebrae, recipe, options.model_dir, held_out, resume=options.resume, options=how)
+            training.train(
+                network, vertebrae, recipe, options.model_dir, held_out, resume=options.resume, options=settings
+            )
     except KeyboardInterrupt:
         print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
         raise

@@ -52,12 +52,12 @@ class Preparation:
     by_headers: bool = False
 
 
-def crop_scan(scan: ScanFiles, how: Preparation) -> Iterator[tuple[Sample, Vertebra | None]]:
+def crop_scan(scan: ScanFiles, settings: Preparation) -> Iterator[tuple[Sample, Vertebra | None]]:
     """Crop the vertebrae of one scan.
 
     Args:
         scan: Whose files are read.
-        how: What to look for, and what counts as a fault.
+        settings: What to look for, and what counts as a fault.
 
     Yields:
         (Sample without its files, Vertebra) for each level in the scan; (Sample with the fault in its notes, None) for
@@ -68,7 +68,7 @@ def crop_scan(scan: ScanFiles, how: Preparation) -> Iterator[tuple[Sample, Verte
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
-            image, label, wanted = _read(scan, how)
+            image, label, wanted = _read(scan, settings)
         except InputError as error:
             yield replace(blank, notes=str(error)), None
             return
@@ -78,7 +78,7 @@ def crop_scan(scan: ScanFiles, how: Preparation) -> Iterator[tuple[Sample, Verte
     for level, number in wanted:
         sample = replace(blank, level=level)
         try:
-            vertebra = _extract(image, label, number, how.shape, f"{scan.name} {level}")
+            vertebra = _extract(image, label, number, settings.shape, f"{scan.name} {level}")
         except InputError as error:
             yield replace(sample, notes=str(error)), None
             continue
@@ -96,34 +96,34 @@ def _source(scan: ScanFiles) -> str:
     return path.name if path else ""
 
 
-def _read(scan: ScanFiles, how: Preparation) -> tuple[Image | None, Image, list[tuple[str, int]]]:
+def _read(scan: ScanFiles, settings: Preparation) -> tuple[Image | None, Image, list[tuple[str, int]]]:
     """The CT or None, the label map, and [(level, number)] of a scan; InputError for whatever is wrong with it."""
     if scan.fault:
         raise InputError(f"{scan.name}: {scan.fault}")
     if scan.label is None:
         raise InputError(f"{_source(scan)}: has no label map")
-    if scan.image is None and not how.simulate:
+    if scan.image is None and not settings.simulate:
         raise InputError(f"{scan.label.name}: has no CT")
     label = _named_by_file(read_label, scan.label)
     image = None if scan.image is None else _named_by_file(read_image, scan.image)
-    if image is not None and not how.by_headers and not label.grid.isclose(image.grid, _SAME_GRID):
+    if image is not None and not settings.by_headers and not label.grid.isclose(image.grid, _SAME_GRID):
         difference = _difference(label.grid, image.grid)
         raise InputError(f"{label.name}: its grid is not that of {image.name} ({difference}; see --by-headers)")
     if scan.level is not None:
-        return image, label, [(scan.level, pick_label(label, _number_of(scan, label, how)))]
-    present = levels_in(label.data, how.table)
-    wanted = [(level, how.table[level]) for level in how.levels if level in present]
+        return image, label, [(scan.level, pick_label(label, _number_of(scan, label, settings)))]
+    present = levels_in(label.data, settings.table)
+    wanted = [(level, settings.table[level]) for level in settings.levels if level in present]
     if not wanted:
         numbers = ", ".join(str(n) for n in np.unique(label.data) if n > 0) or "nothing"
-        raise InputError(f"{label.name}: holds none of {', '.join(how.levels)} (its labels: {numbers[:80]})")
+        raise InputError(f"{label.name}: holds none of {', '.join(settings.levels)} (its labels: {numbers[:80]})")
     return image, label, wanted
 
 
-def _number_of(scan: ScanFiles, label: Image, how: Preparation) -> int | None:
+def _number_of(scan: ScanFiles, label: Image, settings: Preparation) -> int | None:
     """The number of the only level of a scan: a file of one level may number it as the table does, or freely (None)."""
     if scan.number is not None or scan.level is None:
         return scan.number
-    number = label_of(scan.level, how.table)
+    number = label_of(scan.level, settings.table)
     return number if (label.data == number).any() else None
 
 

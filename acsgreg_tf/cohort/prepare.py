@@ -27,7 +27,7 @@ CROPS, RECORDS, MANIFEST = "crops", "records", "manifest.csv"
 def prepare(
     scans: Sequence[ScanFiles],
     out: str | os.PathLike,
-    how: Preparation,
+    settings: Preparation,
     processes: int = 1,
     progress: Callable[[ScanFiles, list[Sample]], Any] | None = None,
 ) -> list[Sample]:
@@ -39,7 +39,7 @@ def prepare(
     Args:
         scans: As `find_scans` returns them.
         out: Folder, made if missing.
-        how: What to look for, and what counts as a fault.
+        settings: What to look for, and what counts as a fault.
         processes: How many work side by side.
         progress: Called with (ScanFiles, its Samples) for each finished scan, those of an earlier run first.
 
@@ -50,7 +50,7 @@ def prepare(
         InputError: The folder cannot be written or was made with other settings; a worker process died.
     """
     out = Path(out)
-    claim(out, PREPARED, asdict(how))
+    claim(out, PREPARED, asdict(settings))
     for name in (CROPS, RECORDS):
         remove_unfinished(make_folder(out / name))
     recorded = {scan.name: _read_record(scan, out) for scan in scans}
@@ -61,7 +61,7 @@ def prepare(
             for scan in scans:
                 if scan.name in results:
                     progress(scan, results[scan.name])
-        for scan, samples in run_each(_prepare_one, missing, processes, arguments=(out, how)):
+        for scan, samples in run_each(_prepare_one, missing, processes, arguments=(out, settings)):
             results[scan.name] = samples
             if progress is not None:
                 progress(scan, samples)
@@ -71,11 +71,11 @@ def prepare(
     return samples
 
 
-def _prepare_one(scan: ScanFiles, out: Path, how: Preparation) -> list[Sample]:
+def _prepare_one(scan: ScanFiles, out: Path, settings: Preparation) -> list[Sample]:
     """Write a scan's crops and then its record."""
     files = _fingerprint(scan)
     samples = []
-    for sample, vertebra in crop_scan(scan, how):
+    for sample, vertebra in crop_scan(scan, settings):
         if vertebra is not None and vertebra.label is not None:
             name = scan.name if scan.level == sample.level else f"{scan.name}_{sample.level}"
             image, label = (out / CROPS / f"{name}_{end}.nii.gz" for end in ("ct", "seg"))

@@ -17,7 +17,8 @@ LevelSummary = dict[str, Any]
 # {method: {level: LevelSummary}}
 Summary = dict[str, dict[str, LevelSummary]]
 
-_COMPARED = {
+# Measures that compare methods: heading and digits.
+COMPARED = {
     "dice_before": ("Dice Initial", 3),
     "dice_affine": ("Dice Affine", 3),
     "dice_deformable": ("Dice Final", 3),
@@ -75,7 +76,7 @@ def _method_table(levels: dict[str, LevelSummary]) -> str:
 
 def comparison(summary: Summary, level: str = "all") -> str:
     """One line a method, Markdown: accuracy, folds and seconds over the same pairs."""
-    return _table({method: levels[level] for method, levels in summary.items() if level in levels}, _COMPARED)
+    return _table({method: levels[level] for method, levels in summary.items() if level in levels}, COMPARED)
 
 
 def _table(lines: dict[str, LevelSummary], columns: dict[str, tuple[str, int]]) -> str:

@@ -7,10 +7,18 @@ from typing import Any
 from acsgreg_tf import evaluation
 from acsgreg_tf.evaluation.runner import Row
 from acsgreg_tf.evaluation.studies.paper import ORDER, PAPER_FOLDS
-from acsgreg_tf.evaluation.tables import LevelSummary
+from acsgreg_tf.evaluation.tables import COMPARED, LevelSummary
 from acsgreg_tf.io.tables import write_table
 
 _NETWORKS = ("AVoxelMorph", "ACSGRegNet")
+_OF_ABLATIONS = (
+    "dice_affine",
+    "dice_deformable",
+    "assd_mm_deformable",
+    "hd95_mm_deformable",
+    "folds_percent",
+    "folded_volume_percent",
+)
 
 
 def by_level(rows: Iterable[Row]) -> dict[str, LevelSummary]:
@@ -75,14 +83,7 @@ def ablation_table(path: str | os.PathLike, networks: Iterable[tuple[str, int, L
         path: Of the CSV.
         networks: (title, number of parameters, summary over all levels).
     """
-    columns = {
-        "dice_affine": ("Dice Affine", 3),
-        "dice_deformable": ("Dice Final", 3),
-        "assd_mm_deformable": ("ASSD mm Final", 3),
-        "hd95_mm_deformable": ("HD95 mm Final", 2),
-        "folds_percent": ("folds %", 4),
-        "folded_volume_percent": ("folded volume %", 4),
-    }
+    columns = {name: COMPARED[name] for name in _OF_ABLATIONS}
     lines, table = [], []
     for title, parameters, summary in networks:
         cells = [evaluation.cell(summary[name], digits) for name, (_, digits) in columns.items()]

@@ -18,7 +18,7 @@ class Adam:
         self.count = 0
 
     def step(self, gradient: np.ndarray) -> np.ndarray:
-        """What to subtract from the array whose gradient is given."""
+        """The update to subtract from the array, from its gradient."""
         self.count += 1
         self.mean = self.first * self.mean + (1 - self.first) * gradient
         self.square = self.second * self.square + (1 - self.second) * gradient**2
