@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR as LEVELS
-from acsgreg_tf.geometry.distance import from_mask, load_mesh
+from acsgreg_tf.geometry.distance import from_mask, from_mesh
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.metrics import assd, dice
 from acsgreg_tf.synthesis.phantom import vertebra
@@ -45,7 +45,7 @@ def meshes(pattern, axes):
     masks = {level: [] for level in LEVELS}
     for path in sorted(glob(pattern)):
         with np.load(path) as surface:
-            mask = load_mesh(surface["vertices"], surface["faces"], axes=axes, name=path) < 0
+            mask = from_mesh(surface["vertices"], surface["faces"], axes=axes, name=path) < 0
         masks[Path(path).stem[-2:]].append(mask)
     return masks
 

@@ -17,12 +17,22 @@ from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 def from_mask(
     mask: np.ndarray, affine: np.ndarray, *, shape: Sequence[int] = NETWORK_SHAPE, name: str = "mask"
 ) -> np.ndarray:
-    """The signed distance of a boolean array (any shape) whose voxel-to-RAS affine is `affine` (4 x 4).
+    """The signed distance of a mask on any grid, on a 1 mm grid centred on its bounding box.
 
-    The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a
-    third along the others, interpolated linearly; its surface is where it crosses one half.
+    The mask is resampled as a probability: smoothed by half a voxel along axes coarser than 1.25 mm and by a third
+    along the others, interpolated linearly; its surface is where it crosses one half.
 
-    Raises InputError if the mask is empty or does not fit into `shape` mm.
+    Args:
+        mask: Bool, of any shape.
+        affine: (4, 4), from its voxels to RAS mm.
+        shape: (X, Y, Z) in mm into which it must fit.
+        name: What messages call it.
+
+    Returns:
+        (X, Y, Z) float32, mm, negative inside.
+
+    Raises:
+        InputError: The mask is empty or does not fit into `shape`.
     """
     voxels = np.argwhere(mask)
     if not len(voxels):
@@ -45,7 +55,7 @@ def from_mask(
     )
 
 
-def load_mesh(
+def from_mesh(
     vertices: ArrayLike,
     faces: ArrayLike,
     *,
@@ -53,15 +63,24 @@ def load_mesh(
     shape: Sequence[int] = NETWORK_SHAPE,
     name: str = "mesh",
 ) -> np.ndarray:
-    """The signed distance (X, Y, Z) in mm of a triangle surface.
+    """The signed distance of a triangle surface, on a 1 mm grid centred on its bounding box.
 
-    `vertices` is (V, 3) in mm, `faces` (F, 3) indices into it. `axes` names where each of the mesh's own axes
-    points ('LPS': x to the left, y to the back, z up). The inside is found by counting crossings along lines
-    in three directions and taking the majority, so that unwelded vertices, wrong windings and small holes do
-    no harm.
+    What is inside is decided by counting crossings along lines in three directions and taking the majority, so that
+    unwelded vertices, wrong windings and small holes do no harm.
 
-    Raises InputError for arrays or axes that make no sense, a surface that is too open to have an inside, or
-    one that does not fit into `shape` mm.
+    Args:
+        vertices: (V, 3), mm.
+        faces: (F, 3), indices of vertices.
+        axes: Where each of the mesh's own axes points ("LPS": x to the left, y to the back, z up).
+        shape: (X, Y, Z) in mm into which it must fit.
+        name: What messages call it.
+
+    Returns:
+        (X, Y, Z) float32, mm, negative inside.
+
+    Raises:
+        InputError: Arrays or axes that make no sense, a surface that is too open to have an inside, or one that does
+            not fit into `shape`.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
@@ -88,9 +107,9 @@ def load_mesh(
 def from_probability(probability: np.ndarray) -> np.ndarray:
     """The signed distance (X, Y, Z) in voxels to where a probability map (X, Y, Z) crosses one half.
 
-    Voxels beside the surface take their distance from the crossings on the lines to their neighbours, the
-    others the distance to the point of the surface that belongs to the nearest of these: the surface is
-    exact, distances beside a curved one to a fraction of a voxel.
+    Voxels next to the surface take their distance from the crossings on the lines to their neighbours, the others the
+    distance to the point of the surface that belongs to the nearest of these. The surface is exact; distances to a
+    curved one are, to a fraction of a voxel.
     """
     inside = probability > 0.5 - 1e-5  # voxels right on the surface are bone, however their value is rounded
     nearness = np.zeros((3, *probability.shape), np.float32)  # 1 / way to the surface, along each axis

@@ -37,7 +37,11 @@ def coarse_shape(shape: Sequence[int], step: int) -> tuple[int, ...]:
 def smooth_noise(rng: np.random.Generator, shape: Sequence[int], smoothness: float, step: int = 1) -> np.ndarray:
     """Gaussian noise (X, Y, Z) of mean 0 and standard deviation 1, smooth over `smoothness` voxels.
 
-    `rng` is a numpy Generator. The noise is drawn on a lattice `step` voxels wide and interpolated linearly.
+    Args:
+        rng: The generator that is advanced.
+        shape: (X, Y, Z).
+        smoothness: Standard deviation of the Gaussian, voxels.
+        step: Voxels between the points of the lattice on which it is drawn; between them it is interpolated linearly.
     """
     noise = rng.standard_normal(coarse_shape(shape, step), np.float32)
     noise = ndimage.gaussian_filter(noise, smoothness / step, mode="wrap")

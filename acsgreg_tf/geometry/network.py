@@ -21,7 +21,7 @@ def network_grid(
     Args:
         center: RAS mm (3,) of the index (shape - 1) / 2.
         shape: Voxels along x, y, z.
-        spacing: Mm, one number or three.
+        spacing: Of a voxel in mm, one number or three.
 
     Returns:
         A Grid.

@@ -153,7 +153,7 @@ def draw_displacement(
         views: A row each.
         displacement: (X, Y, Z, 3), voxels, pull.
         spacing: Size of a voxel in mm, (3,).
-        reach: Mm of the fullest colour.
+        reach: The fullest colour, in mm.
 
     Returns:
         The key to the colours, in words.

@@ -24,7 +24,7 @@ class Solid:
     Attributes:
         distance: Signed distance in mm from points in mm, negative inside.
         hull: (N, 3) points that, with `radius` around them, bound it; mm.
-        radius: Mm.
+        radius: In mm.
         blend: Width over which it blends into the others, mm.
         cut: Whether it is taken away from what was joined before it.
     """

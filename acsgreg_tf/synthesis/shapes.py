@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from acsgreg_tf.errors import InputError
+from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.geometry.distance import from_mask
 from acsgreg_tf.geometry.lattice import coarse_shape, on_lattice, sample, smooth_noise
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
@@ -40,14 +40,7 @@ def load_label(
         InputError: The file cannot be read, the label is absent or ambiguous, or does not fit into `shape`.
     """
     image = read_label(path)
-    if label is None:
-        present = np.unique(image.data[image.data != 0])
-        if len(present) != 1:
-            raise InputError(f"{path}: say which label to take, it has {', '.join(map(str, present)) or 'none'}")
-        label = present[0]
-    mask = image.data == label
-    if not mask.any():
-        raise InputError(f"{path}: no voxel has the label {label}")
+    mask = image.data == pick_label(image, label)
     return from_mask(mask, image.grid.affine, shape=shape, name=str(path))
 
 

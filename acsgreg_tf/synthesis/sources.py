@@ -8,7 +8,7 @@ import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.distance import load_mesh
+from acsgreg_tf.geometry.distance import from_mesh
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.io.tables import Row, read_table
 from acsgreg_tf.synthesis.shapes import load_label
@@ -56,7 +56,7 @@ class Source:
                 vertices, faces = arrays["vertices"], arrays["faces"]
         except Exception as error:
             raise InputError(f"{self.path}: not an .npz file with vertices and faces ({error})") from error
-        return load_mesh(vertices, faces, axes=self.axes, shape=shape, name=str(self.path))
+        return from_mesh(vertices, faces, axes=self.axes, shape=shape, name=str(self.path))
 
 
 def read_sources(path: str | os.PathLike) -> list[Source]:

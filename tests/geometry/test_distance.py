@@ -38,7 +38,7 @@ def test_from_probability_is_exact_for_a_plane():
 
 
 def test_a_sphere_mesh_gives_the_sphere():
-    sdf = distance.load_mesh(*sphere_mesh(15), shape=SMALL)
+    sdf = distance.from_mesh(*sphere_mesh(15), shape=SMALL)
     near = np.abs(ball(15)) < 6
     assert sdf.dtype == np.float32
     assert np.abs(sdf - ball(15))[near].max() < 0.9
@@ -47,20 +47,20 @@ def test_a_sphere_mesh_gives_the_sphere():
 
 def test_a_mesh_may_be_unwelded_and_wound_at_random():
     vertices, faces = sphere_mesh(15)
-    whole = distance.load_mesh(vertices, faces, shape=SMALL)
+    whole = distance.from_mesh(vertices, faces, shape=SMALL)
     rng = np.random.default_rng(0)
     soup = vertices[np.array([rng.permutation(face) for face in faces])].reshape(-1, 3)
-    np.testing.assert_array_equal(distance.load_mesh(soup, np.arange(len(soup)).reshape(-1, 3), shape=SMALL), whole)
+    np.testing.assert_array_equal(distance.from_mesh(soup, np.arange(len(soup)).reshape(-1, 3), shape=SMALL), whole)
 
 
 def test_small_holes_in_a_mesh_are_closed_and_large_ones_refused():
     vertices, faces = sphere_mesh(15)
-    whole = distance.load_mesh(vertices, faces, shape=SMALL)
+    whole = distance.from_mesh(vertices, faces, shape=SMALL)
     middles = vertices[faces].mean(axis=1)
     holed = faces[np.linalg.norm(middles - (15, 0, 0), axis=1) > 3]
-    assert dice(distance.load_mesh(vertices, holed, shape=SMALL) <= 0, whole <= 0) > 0.99
+    assert dice(distance.from_mesh(vertices, holed, shape=SMALL) <= 0, whole <= 0) > 0.99
     with pytest.raises(InputError, match="not closed"):
-        distance.load_mesh(vertices, faces[middles[:, 2] < 0], shape=SMALL)
+        distance.from_mesh(vertices, faces[middles[:, 2] < 0], shape=SMALL)
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "ALS", "SRA", "PIL"])
@@ -68,11 +68,11 @@ def test_axes_say_where_a_mesh_points(axes):
     # 8 mm to the left, 16 to the right, 20 to the front and back, 12 up and down.
     vertices, faces = sphere_mesh(1, (8, 20, 12))
     vertices[:, 0] *= np.where(vertices[:, 0] > 0, 2, 1)
-    expected = distance.load_mesh(vertices, faces, shape=SMALL)
+    expected = distance.from_mesh(vertices, faces, shape=SMALL)
     columns = [("RL", "AP", "SI").index(next(pair for pair in ("RL", "AP", "SI") if c in pair)) for c in axes]
     signs = [1 if c in "RAS" else -1 for c in axes]
     np.testing.assert_allclose(
-        distance.load_mesh(vertices[:, columns] * signs, faces, axes=axes, shape=SMALL), expected, atol=0.25
+        distance.from_mesh(vertices[:, columns] * signs, faces, axes=axes, shape=SMALL), expected, atol=0.25
     )
     assert (extent(expected) == (24, 40, 24)).all()
     assert (expected <= 0).sum(axis=(1, 2)).argmax() < 31  # thickest left of the middle: the peak points to the right
@@ -94,7 +94,7 @@ def test_meshes_that_make_no_sense_are_refused(change, message):
     vertices, faces = sphere_mesh(10)
     arguments = {"vertices": vertices, "faces": faces, **change}
     with pytest.raises(InputError, match=message) as caught:
-        distance.load_mesh(**arguments, shape=SMALL, name="thing.npz")
+        distance.from_mesh(**arguments, shape=SMALL, name="thing.npz")
     assert str(caught.value).startswith("thing.npz: ") and "\n" not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_a_ball_in_voxels_of_any_size_is_the_ball(spacing):
 )
 def test_the_three_mesh_sources_come_out_as_vertebrae(name, axes, millilitres):
     with np.load(SHARED / "meshes" / f"{name}.npz") as mesh:
-        inside = distance.load_mesh(mesh["vertices"], mesh["faces"], axes=axes) <= 0
+        inside = distance.from_mesh(mesh["vertices"], mesh["faces"], axes=axes) <= 0
     assert abs(inside.sum() / 1000 - millilitres) < 2
     assert inside[:, 64:].sum() > 1.5 * inside[:, :64].sum()  # the body is in front
     assert dice(inside, inside[::-1]) > 0.8  # x is left to right

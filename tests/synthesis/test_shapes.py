@@ -33,9 +33,9 @@ def test_load_label_reads_the_label_that_is_asked_for(tmp_path):
 
 def test_labels_that_cannot_be_read_are_refused(tmp_path):
     path = save_label(tmp_path / "seg.nii.gz", np.arange(8).reshape(2, 2, 2))
-    with pytest.raises(InputError, match="no voxel has the label 25"):
+    with pytest.raises(InputError, match="does not hold label 25"):
         shapes.load_label(path, 25)
-    with pytest.raises(InputError, match="say which label"):
+    with pytest.raises(InputError, match="say which one"):
         shapes.load_label(path)
     with pytest.raises(InputError, match="no such file"):
         shapes.load_label(tmp_path / "none.nii.gz", 1)
