@@ -33,7 +33,7 @@ class Outcome:
         fixed_label: (X, Y, Z) bool.
         spacing: Sides of a voxel, mm.
         labels: The moving label, (X, Y, Z) bool, at each of `registration.STAGES`.
-        displacement: (X, Y, Z, 3), phi, voxels.
+        displacement: (X, Y, Z, 3), phi, voxels, as far as it is not zero: it may reach beyond the vertebra's grid.
         seconds: Time of the registration itself.
         inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
         network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.

@@ -97,7 +97,7 @@ def outcome_of(result: Result) -> Outcome:
         fixed_label=result.fixed.label,
         spacing=result.fixed.grid.spacing,
         labels=result.labels,
-        displacement=result.displacement,
+        displacement=result.deformation.phi,
         seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
         inverse_error_mm=summary["inverse_error_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),

@@ -146,12 +146,13 @@ def non_diffeomorphic_volume(displacement: ArrayLike, mask: ArrayLike | None = N
     return FoldedVolume(volume, 100 * volume / domain if domain else float("nan"))
 
 
-def folded_cells(displacement: ArrayLike) -> np.ndarray:
+def folded_cells(displacement: ArrayLike, least: float = 0.0) -> np.ndarray:
     """Where a transform folds: the cells of 2 x 2 x 2 voxels in which one of the ten determinants of
     `non_diffeomorphic_volume` is not positive.
 
     Args:
         displacement: (X, Y, Z, 3) in voxels.
+        least: determinants up to this count as folded, for a field that has to stay clear of 0.
 
     Returns:
         bool (X-1, Y-1, Z-1). All False is a digital diffeomorphism, without folds in forward and backward
@@ -163,7 +164,9 @@ def folded_cells(displacement: ArrayLike) -> np.ndarray:
     phi = mapped_points(displacement, least=2)
     # In slabs that stay in the processor's cache it takes half the time.
     slabs = (np.ascontiguousarray(phi[:, x : x + 5]) for x in range(0, phi.shape[1] - 1, 4))
-    return np.concatenate([np.any([determinant <= 0 for determinant, _ in tetrahedra(slab)], axis=0) for slab in slabs])
+    return np.concatenate(
+        [np.any([determinant <= least for determinant, _ in tetrahedra(slab)], axis=0) for slab in slabs]
+    )
 
 
 def _corner(volume: np.ndarray, *offset: int) -> np.ndarray:

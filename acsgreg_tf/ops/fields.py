@@ -70,12 +70,17 @@ def integrate(velocity: Tensor, steps: int = 7) -> Tensor:
 
 def linear_matrix(old: int, new: int) -> np.ndarray:
     """[new, old] weights of linear interpolation between grids whose first and last voxels coincide."""
-    position = np.linspace(0.0, old - 1.0, new)
-    lower = np.clip(np.floor(position), 0, max(old - 2, 0)).astype(int)
-    matrix = np.zeros((new, old), "float32")
-    matrix[np.arange(new), lower] = 1.0 - (position - lower)
-    if old > 1:
-        matrix[np.arange(new), lower + 1] = position - lower
+    return weights_at(np.linspace(0.0, old - 1.0, new), old)
+
+
+def weights_at(position: np.ndarray, size: int) -> np.ndarray:
+    """[len(position), size] weights of linear interpolation at positions (voxels) along an axis of `size` voxels."""
+    rows = np.arange(len(position))
+    lower = np.clip(np.floor(position), 0, max(size - 2, 0)).astype(int)
+    matrix = np.zeros((len(position), size), "float32")
+    matrix[rows, lower] = 1.0 - (position - lower)
+    if size > 1:
+        matrix[rows, lower + 1] = position - lower
     return matrix
 
 

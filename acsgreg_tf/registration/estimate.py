@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.surface_affine import fit_affine as fit_to_surfaces
 from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.clock import StepProgress
 from acsgreg_tf.registration.deformation import INT_STEPS, Deformation
-from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.models import RegistrationNetwork
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import VertebraPair
@@ -25,24 +23,21 @@ class Estimate:
     Attributes:
         deformation: affine and velocity in network space.
         affine_fit_mm: by how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
-        network_folds: folds of the network's own field (forward differences), before they were removed, or None.
         refined: the refinement that ended in this deformation, or None.
     """
 
     deformation: Deformation
     affine_fit_mm: float | None = None
-    network_folds: int | None = None
     refined: Refined | None = None
 
 
-def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bool, remove_folds: bool) -> Estimate:
-    """Affine -> surface fit -> velocity -> fold removal.
+def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bool) -> Estimate:
+    """Affine -> surface fit -> velocity.
 
     Args:
         network: what estimates.
         pair: two vertebrae on grids of the network's shape.
         fit_affine: fit the affine to the two surfaces, where both vertebrae have one; the velocity goes on from there.
-        remove_folds: smooth the velocity where phi folds.
 
     Raises:
         InputError: the network's output is not finite.
@@ -53,10 +48,7 @@ def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bo
     if fixed is not None and moving is not None:
         first, affine = affine, fit_to_surfaces(fixed, moving, affine).astype(np.float32)
         fit_mm = _mean_change(affine - first, fixed < 0)
-    deformation = _deformation(network, inputs, affine)
-    if not remove_folds:
-        return Estimate(deformation, fit_mm)
-    return Estimate(without_folds(deformation), fit_mm, metrics.folds(deformation.phi).count)
+    return Estimate(_deformation(network, inputs, affine), fit_mm)
 
 
 def refined(

@@ -48,7 +48,7 @@ def summarise(
     Args:
         scans: fixed and moving.
         pair: their vertebrae.
-        estimate: the deformation, with its fit, folds and refinement.
+        estimate: the deformation, with its fit and refinement.
         measures: from `measures.measure`.
         model: name or path of the network.
         level: as the user called it, or None.
@@ -56,9 +56,6 @@ def summarise(
     """
     fixed, moving = scans
     refinement = {} if estimate.refined is None else {"refinement": _refinement(estimate.refined)}
-    folds = measures["folds"]
-    if estimate.network_folds is not None:
-        folds = {**folds, "network": estimate.network_folds}
     return {
         "fixed": fixed.image.name,
         "moving": moving.image.name,
@@ -69,7 +66,6 @@ def summarise(
         "cut": {"fixed": pair.fixed.cut, "moving": pair.moving.cut},
         "warnings": pair.notes,
         **measures,
-        "folds": folds,
         "affine_fit_mm": estimate.affine_fit_mm,
         "seconds": seconds,
     }

@@ -67,8 +67,9 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
         }
     folds = metrics.folds(deformation.phi)
     measures["folds"] = {"count": folds.count, "percent": folds.percent}
+    bone = np.pad(fixed.image > 0, [(pad, pad) for pad in deformation.padding])
     measures["inverse_error_mm"] = metrics.inverse_consistency_error(
-        deformation.phi, deformation.inverse, spacing=spacing, mask=fixed.image > 0
+        deformation.phi, deformation.inverse, spacing=spacing, mask=bone
     ).mean
     return measures
 

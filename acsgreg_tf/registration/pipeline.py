@@ -1,13 +1,16 @@
-"""The registration of one pair from end to end: prepare -> estimate -> refine -> deformation -> finish."""
+"""The registration of one pair from end to end: prepare -> estimate -> refine -> margin -> folds -> finish."""
 
 import os
 import warnings
 from collections.abc import Mapping
 
+from acsgreg_tf import metrics
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
 from acsgreg_tf.registration.estimate import Estimate, estimate, refined
 from acsgreg_tf.registration.finish import dice_on_fixed_grid, move, summarise
+from acsgreg_tf.registration.folds import without_folds
+from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
 from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork, load_model
 from acsgreg_tf.registration.options import Options
@@ -91,14 +94,18 @@ def register(
         warnings.warn(note, stacklevel=2)
     result = _estimate(network, pair, options, clock, refine_progress)
     with clock("inverting"):
-        transform = result.deformation.world_transform(pair.fixed.grid, pair.moving.grid)
+        network_folds = None if network is None or options.refine else metrics.folds(result.deformation.phi).count
+        deformation = without_folds(with_margin(result.deformation, pair.fixed.share > 0.5))
+        transform = deformation.world_transform(pair.fixed.grid, pair.moving.grid)
     with clock("moving the image"):
         moved, moved_seg = move(*scans, transform)
     with clock("measuring"):
-        affine = result.deformation.world_affine(pair.fixed.grid, pair.moving.grid)
+        affine = deformation.world_affine(pair.fixed.grid, pair.moving.grid)
         both = None if scans[0].label_map is None else scans[1].label_map
         images, labels = moving_at_stages(pair, stage_transforms(pair, affine, transform), both)
-        measures = measure(pair.fixed, images, labels, result.deformation)
+        measures = measure(pair.fixed, images, labels, deformation)
+        if network_folds is not None:
+            measures["folds"]["network"] = network_folds
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
     name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else getattr(network, "name", NO_MODEL)
@@ -108,8 +115,7 @@ def register(
         transform=transform,
         inverse=transform.inverse(),
         affine=affine,
-        velocity=result.deformation.velocity,
-        displacement=result.deformation.phi,
+        deformation=deformation,
         fixed=pair.fixed,
         moving=pair.moving,
         images=images,
@@ -129,8 +135,7 @@ def _estimate(
     start = None
     with clock("registering"):
         if network is not None:
-            # A refinement removes folds itself, at its end.
-            start = estimate(network, pair, fit_affine=options.fit_affine, remove_folds=not options.refine)
+            start = estimate(network, pair, fit_affine=options.fit_affine)
     if start is not None and not options.refine:
         return start
     with clock("refining"):

@@ -9,6 +9,7 @@ from acsgreg_tf.anatomy.vertebra import Vertebra
 from acsgreg_tf.geometry import Affine, Composite
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration.deformation import Deformation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +27,11 @@ class Result:
             masked, sampled once (linearly) through `transform`; 0 where the moving image does not reach.
         moved_seg: The moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
         transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The deformable part
-            lives in the fixed vertebra's 1 mm box; beyond it there is the affine alone.
+            fades to zero 22 mm from the fixed vertebra; beyond it there is the affine alone.
         inverse: Its inverse, moving RAS mm -> fixed RAS mm, from `Deformation.inverse` and the inverse affine.
         affine: The affine part alone, fixed RAS mm -> moving RAS mm.
-        velocity: (x, y, z, 3) float32, stationary, in voxels of its own grid, smoothed where it folded.
-        displacement: (X, Y, Z, 3) float32, phi = exp(v), in voxels of the fixed vertebra's grid.
+        deformation: Affine and velocity in network space, on a lattice that reaches beyond the box; `deformation.phi`
+            is the whole displacement.
         fixed, moving: Each Vertebra as the network saw it.
         images: {"before", "affine", "deformable"}: the moving Vertebra's image (X, Y, Z) on the fixed vertebra's grid,
             centres laid on each other, after the affine, after both.
@@ -43,13 +44,22 @@ class Result:
     transform: Composite
     inverse: Transform
     affine: Affine
-    velocity: np.ndarray
-    displacement: np.ndarray
+    deformation: Deformation
     fixed: Vertebra
     moving: Vertebra
     images: dict[str, np.ndarray]
     labels: dict[str, np.ndarray] | None
     summary: dict[str, Any]
+
+    @property
+    def velocity(self) -> np.ndarray:
+        """(x, y, z, 3) float32, stationary, in the box, voxels of its own lattice; smoothed where it folded."""
+        return self.deformation.box_velocity
+
+    @property
+    def displacement(self) -> np.ndarray:
+        """(X, Y, Z, 3) float32, phi = exp(v) in the box, voxels of the fixed vertebra's grid."""
+        return self.deformation.in_box(self.deformation.phi)
 
     def figure(self, title: str | None = None) -> "Figure":
         """A matplotlib Figure of the vertebra before and after; write it with `registration.figure.save_figure`."""

@@ -14,7 +14,6 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.surface_affine import fit_affine
 from acsgreg_tf.registration.clock import StepProgress
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS, check_smoothness, check_steps
 from acsgreg_tf.registration.refine.adam import Adam
 from acsgreg_tf.registration.refine.box import Box, Window
@@ -66,8 +65,8 @@ def refine(
         progress: called as progress(done, total, objective) after each step.
 
     Returns:
-        Refined. Never worse than the start, and without folds (`registration.folds`). Ctrl-C ends it early, with the
-        best so far.
+        Refined. Never worse than the start; `registration.folds` removes what folds are left. Ctrl-C ends it early,
+        with the best so far.
 
     Raises:
         InputError: a step count or smoothness below 0, or shapes that do not go together.
@@ -183,16 +182,11 @@ class _Descent:
 
     def result(self, int_steps: int) -> Refined:
         best = self.best or _State(np.nan, np.full(4, np.nan), self.affine, self.velocity)
-        value, terms = best.value, best.terms
-        estimate = Deformation(best.affine.astype("float32"), best.velocity, self.box.full, int_steps)
-        deformation = without_folds(estimate)
-        if deformation is not estimate and self.steps:
-            value, terms, _, _ = self._fine_objective()(best.affine, deformation.velocity[self.box.inside])
         return Refined(
-            deformation=deformation,
-            start=float(value if self.start is None else self.start),
-            end=float(value),
-            terms=dict(zip(Objective.TERMS, map(float, terms), strict=True)),
+            deformation=Deformation(best.affine.astype("float32"), best.velocity, self.box.full, int_steps),
+            start=float(best.value if self.start is None else self.start),
+            end=float(best.value),
+            terms=dict(zip(Objective.TERMS, map(float, best.terms), strict=True)),
             steps=self.taken,
             smoothness=self.smoothness,
             stopped=self.stopped,
