@@ -1,10 +1,10 @@
-"""Whether written transforms hold everywhere: folds, and the inverse's error, on the fixed vertebra's box and beyond it.
+"""Whether written transforms hold everywhere: folds and the inverse's error, on the vertebra's box and beyond it.
 
     python benchmarks/written_transform.py --pairs pairs.csv --refine 0 --out written.csv
 
 Each pair's transform and its inverse are sampled on the box grown by 20 mm a side, with voxels of 1 mm and of 0.5 mm. A
-fold is a cell with a non-positive determinant, of forward differences or of the ten of Liu et al. (IJCV 2024). The inverse's
-error is |inverse(transform(p)) - p| over the voxels within 5 mm of the fixed vertebra.
+fold is a cell with a non-positive determinant, of forward differences or of the ten of Liu et al. (IJCV 2024). The
+inverse's error is |inverse(transform(p)) - p| over the voxels within 5 mm of the fixed vertebra.
 """
 
 import argparse

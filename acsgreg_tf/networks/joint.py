@@ -6,7 +6,6 @@ from acsgreg_tf.layers import ResizeDisplacement, SpatialTransformer, VecInt
 from acsgreg_tf.networks.affine import AffineNet, image_inputs
 from acsgreg_tf.networks.base import Network
 from acsgreg_tf.networks.deformable import DeformableNet
-from acsgreg_tf.ops import Tensor
 
 
 class JointNetwork(Network):
@@ -38,44 +37,45 @@ class JointNetwork(Network):
         # === Layers ===
         inshape = tuple(deformable_net.input[0].shape[1:-1])
         coarse = tuple(deformable_net.output.shape[1:-1]) != inshape
-        self.affine_net = affine_net
-        self.deformable_net = deformable_net
         # Losses go by the names of the outputs, which are those of the layers that make them.
-        self.affine_transformer = SpatialTransformer(constant_image=True, name="m_a", dtype="float32")
-        self.integrate = VecInt(int_steps=int_steps, name="integrate" if coarse else "phi", dtype="float32")
-        self.resize = ResizeDisplacement(inshape, name="phi", dtype="float32") if coarse else None
-        self.transformer = SpatialTransformer(name="m_d", dtype="float32")
+        affine_transformer = SpatialTransformer(constant_image=True, name="m_a", dtype="float32")
+        integrate = VecInt(int_steps=int_steps, name="integrate" if coarse else "phi", dtype="float32")
+        resize = ResizeDisplacement(inshape, name="phi", dtype="float32") if coarse else None
+        transformer = SpatialTransformer(name="m_d", dtype="float32")
 
         # === Functional model ===
         inputs = image_inputs(inshape)
         affine = affine_net(inputs)
-        m_a = self.affine_transformer([inputs["moving"], affine])
+        m_a = affine_transformer([inputs["moving"], affine])
         velocity = deformable_net([inputs["fixed"], m_a])
-        phi, m_d = self._deform(m_a, velocity)
-        outputs = {"m_a": m_a, "m_d": m_d, "affine": affine, "velocity": velocity, "phi": phi}
+        phi = integrate(velocity)
+        phi = phi if resize is None else resize(phi)
+        outputs = {"m_a": m_a, "m_d": transformer([m_a, phi]), "affine": affine, "velocity": velocity, "phi": phi}
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
         # === Config ===
+        # PyTorch takes no layer as an attribute before the model's own `__init__`.
         self.inshape = inshape
-
-    def _deform(self, m_a: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor]:
-        """The displacement phi of a velocity, and m_a warped by it."""
-        phi = self.integrate(velocity)
-        if self.resize is not None:
-            phi = self.resize(phi)
-        return phi, self.transformer([m_a, phi])
+        self.affine_net, self.deformable_net = affine_net, deformable_net
+        self.integrate, self.resize, self.transformer = integrate, resize, transformer
 
     @property
     def layers(self) -> list[keras.layers.Layer]:
         """All layers, with those of the deformable stage one by one: the order in which model files hold weights."""
-        stage = self.deformable_net
-        own = [layer for layer in stage.layers if not isinstance(layer, keras.layers.InputLayer)]
-        return [inner for layer in super().layers for inner in (own if layer is stage else [layer])]
+        flat: list[keras.layers.Layer] = []
+        for layer in super().layers:
+            if isinstance(layer, DeformableNet):
+                flat += [inner for inner in layer.layers if not isinstance(inner, keras.layers.InputLayer)]
+            else:
+                flat.append(layer)
+        return flat
 
     def with_study(self) -> keras.Model:
         """The same network (shared weights) with the deformable stage's `study_outputs` among its outputs."""
         stage, m_a = self.deformable_net, self.output["m_a"]
         study = keras.Model(stage.input, {"velocity": stage.output, **stage.study_outputs})
         inner = study([self.input["fixed"], m_a])
-        phi, m_d = self._deform(m_a, inner["velocity"])
-        return keras.Model(self.input, {**self.output, **inner, "phi": phi, "m_d": m_d}, name=f"{self.name}_study")
+        phi = self.integrate(inner["velocity"])
+        phi = phi if self.resize is None else self.resize(phi)
+        outputs = {**self.output, **inner, "phi": phi, "m_d": self.transformer([m_a, phi])}
+        return keras.Model(self.input, outputs, name=f"{self.name}_study")
