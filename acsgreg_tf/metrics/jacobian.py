@@ -40,7 +40,7 @@ def jacobian_determinant(displacement: ArrayLike, scheme: str = "forward") -> np
         float64 determinants: [0, 0, 0] belongs to voxel (0, 0, 0) for "forward", to (1, 1, 1) for "central".
 
     Raises:
-        InputError: wrong shape, fewer voxels along an axis than the differences need, values that are not
+        InputError: Wrong shape, fewer voxels along an axis than the differences need, values that are not
             finite, or an unknown scheme.
     """
     phi = mapped_points(displacement, least=3 if scheme == "central" else 2)
@@ -66,13 +66,13 @@ def folds(displacement: ArrayLike, scheme: str = "forward", mask: ArrayLike | No
     Args:
         displacement: (X, Y, Z, 3) in voxels.
         scheme: "forward" or "central", as in `jacobian_determinant`.
-        mask: optional (X, Y, Z) volume; only its nonzero voxels are counted, as far as the lattice has them.
+        mask: Optional (X, Y, Z) volume; only its nonzero voxels are counted, as far as the lattice has them.
 
     Returns:
         `Folds` (count, percent); the percentage is NaN if the mask is empty.
 
     Raises:
-        InputError: as `jacobian_determinant`, or the mask has another shape.
+        InputError: As `jacobian_determinant`, or the mask has another shape.
     """
     determinant = _masked_jacobian(displacement, scheme, mask)
     count = int(np.count_nonzero(determinant <= 0))
@@ -88,10 +88,10 @@ def std_log_jacobian(displacement: ArrayLike, scheme: str = "forward", mask: Arr
     Args:
         displacement: (X, Y, Z, 3) in voxels.
         scheme: "forward" or "central", as in `jacobian_determinant`.
-        mask: as in `folds`.
+        mask: As in `folds`.
 
     Raises:
-        InputError: as `folds`.
+        InputError: As `folds`.
 
     Returns:
         float, 0 for one volume change throughout; NaN if no point has a positive determinant.
@@ -120,7 +120,7 @@ def non_diffeomorphic_volume(displacement: ArrayLike, mask: ArrayLike | None = N
 
     Args:
         displacement: (X, Y, Z, 3) in voxels.
-        mask: optional (X, Y, Z) volume: count only tetrahedra that belong to its nonzero voxels. As in the
+        mask: Optional (X, Y, Z) volume: count only tetrahedra that belong to its nonzero voxels. As in the
             authors' code a corner tetrahedron belongs to its corner voxel, J1* to the cell's last voxel, J2*
             to its first.
 
@@ -129,7 +129,7 @@ def non_diffeomorphic_volume(displacement: ArrayLike, mask: ArrayLike | None = N
         mask's voxels; NaN if the mask is empty.
 
     Raises:
-        InputError: wrong shape, an axis with fewer than two voxels, values that are not finite, or a mask of
+        InputError: Wrong shape, an axis with fewer than two voxels, values that are not finite, or a mask of
             another shape.
     """
     phi = mapped_points(displacement, least=2)
@@ -152,14 +152,14 @@ def folded_cells(displacement: ArrayLike, least: float = 0.0) -> np.ndarray:
 
     Args:
         displacement: (X, Y, Z, 3) in voxels.
-        least: determinants up to this count as folded, for a field that has to stay clear of 0.
+        least: Determinants up to this count as folded, for a field that has to stay clear of 0.
 
     Returns:
         bool (X-1, Y-1, Z-1). All False is a digital diffeomorphism, without folds in forward and backward
         differences alike.
 
     Raises:
-        InputError: as `non_diffeomorphic_volume`.
+        InputError: As `non_diffeomorphic_volume`.
     """
     phi = mapped_points(displacement, least=2)
     # In slabs that stay in the processor's cache it takes half the time.

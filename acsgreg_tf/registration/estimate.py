@@ -21,9 +21,9 @@ class Estimate:
     """The estimated deformation, and how it was reached.
 
     Attributes:
-        deformation: affine and velocity in network space.
-        affine_fit_mm: by how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
-        refined: the refinement that ended in this deformation, or None.
+        deformation: Affine and velocity in network space.
+        affine_fit_mm: By how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
+        refined: The refinement that ended in this deformation, or None.
     """
 
     deformation: Deformation
@@ -35,12 +35,12 @@ def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bo
     """Affine -> surface fit -> velocity.
 
     Args:
-        network: what estimates.
-        pair: two vertebrae on grids of the network's shape.
-        fit_affine: fit the affine to the two surfaces, where both vertebrae have one; the velocity goes on from there.
+        network: What estimates.
+        pair: Two vertebrae on grids of the network's shape.
+        fit_affine: Fit the affine to the two surfaces, where both vertebrae have one; the velocity goes on from there.
 
     Raises:
-        InputError: the network's output is not finite.
+        InputError: The network's output is not finite.
     """
     inputs = _inputs(pair.fixed.image, pair.moving.image)
     affine, fit_mm = _affine(network, inputs), None
@@ -57,10 +57,10 @@ def refined(
     """A refinement of an estimate, or of nothing.
 
     Args:
-        pair: the two vertebrae.
-        start: where it goes on from; None fits the affine to the surfaces and starts without a deformable part.
-        options: its number of steps and smoothness.
-        progress: called as progress(done, total, objective) after each step.
+        pair: The two vertebrae.
+        start: Where it goes on from; None fits the affine to the surfaces and starts without a deformable part.
+        options: Its number of steps and smoothness.
+        progress: Called as progress(done, total, objective) after each step.
     """
     from acsgreg_tf.registration.refine import Subject, refine
 
@@ -84,7 +84,7 @@ def run_network(network: RegistrationNetwork, fixed: np.ndarray, moving: np.ndar
     """A network's own estimate on two crops (X, Y, Z) of its shape: nothing fitted, no folds removed.
 
     Raises:
-        InputError: the network's output is not finite.
+        InputError: The network's output is not finite.
     """
     inputs = _inputs(fixed, moving)
     return _deformation(network, inputs, _affine(network, inputs))

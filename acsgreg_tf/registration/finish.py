@@ -46,13 +46,13 @@ def summarise(
     """A Result's summary; `pipeline.register` lists what it holds.
 
     Args:
-        scans: fixed and moving.
-        pair: their vertebrae.
-        estimate: the deformation, with its fit and refinement.
-        measures: from `measures.measure`.
-        model: name or path of the network.
-        level: as the user called it, or None.
-        seconds: by step.
+        scans: Fixed and moving.
+        pair: Their vertebrae.
+        estimate: The deformation, with its fit and refinement.
+        measures: From `measures.measure`.
+        model: Name or path of the network.
+        level: As the user called it, or None.
+        seconds: By step.
     """
     fixed, moving = scans
     refinement = {} if estimate.refined is None else {"refinement": _refinement(estimate.refined)}

@@ -28,9 +28,9 @@ def moving_at_stages(
     """The moving image, and its label where there is a label map, on the fixed vertebra's grid through each transform.
 
     Args:
-        pair: the two vertebrae.
-        transforms: by stage.
-        label_map: the moving scan's; labels are sampled from it, not from the vertebra's own mask, so only once.
+        pair: The two vertebrae.
+        transforms: By stage.
+        label_map: The moving scan's; labels are sampled from it, not from the vertebra's own mask, so only once.
 
     Returns:
         (images by stage, boolean labels by stage or None), each (X, Y, Z).
@@ -47,10 +47,10 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
     """Similarity, overlap, folds and the inverse's error of a registration; `pipeline.register` says what each is.
 
     Args:
-        fixed: the target.
-        images: the moving image by stage, from `moving_at_stages`.
-        labels: its label likewise, or None.
-        deformation: the estimate.
+        fixed: The target.
+        images: The moving image by stage, from `moving_at_stages`.
+        labels: Its label likewise, or None.
+        deformation: The estimate.
     """
     from acsgreg_tf.losses import LNCC
 

@@ -41,25 +41,25 @@ def register(
     Grids, spacings, orientations and scanner frames may differ; image and label are each placed by their own header.
 
     Args:
-        fixed: a path, a nibabel or SimpleITK image, or an Image; or a Scan, which holds its label map. With a label map
+        fixed: A path, a nibabel or SimpleITK image, or an Image; or a Scan, which holds its label map. With a label map
             a whole scan; without one a crop that shows one vertebra on an empty background.
-        moving: likewise.
-        model: a network, or the path of one; None is the network that comes with the package. "none" goes without a
+        moving: Likewise.
+        model: A network, or the path of one; None is the network that comes with the package. "none" goes without a
             network: the affine is fitted from nothing and refinement starts there.
-        fixed_seg: label map of the fixed scan, likewise; optional.
-        moving_seg: label map of the moving scan.
-        label: the vertebra's number in the label maps. Not needed where each map holds one.
-        level: its name instead, e.g. "L3".
-        table: which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
+        fixed_seg: Label map of the fixed scan, likewise; optional.
+        moving_seg: Label map of the moving scan.
+        label: The vertebra's number in the label maps. Not needed where each map holds one.
+        level: Its name instead, e.g. "L3".
+        table: Which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
         moving_label: `label` in the moving label map, where another tool made it; None is `label`.
         moving_table: `table` of the moving label map; None is `table`.
-        fit_affine: fit the network's affine to the two surfaces before its deformable part goes on
+        fit_affine: Fit the network's affine to the two surfaces before its deformable part goes on
             (`geometry.surface_affine`): the affine is more accurate, and the result depends less on where the voxels of
             a scan happen to lie. False takes the affine as the network estimates it.
-        refine: steps of refinement after the network (`registration.refine`), 0 for none.
-        smoothness: how smooth a refined deformation is; None takes the default, larger is smoother.
-        progress: called with the name of each of `STEPS` as it begins.
-        refine_progress: called as refine_progress(done, total, objective) after each step of refinement.
+        refine: Steps of refinement after the network (`registration.refine`), 0 for none.
+        smoothness: How smooth a refined deformation is; None takes the default, larger is smoother.
+        progress: Called with the name of each of `STEPS` as it begins.
+        refine_progress: Called as refine_progress(done, total, objective) after each step of refinement.
 
     Returns:
         A Result. Its summary holds: fixed, moving, model, level, label; cut (fixed and moving: whether the vertebra is
@@ -77,7 +77,7 @@ def register(
         with one line for each vertebra that is cut by its scan's edge or larger than the network's box.
 
     Raises:
-        InputError: in one line that names the file or the value: an image, a label map or a model that cannot be used,
+        InputError: In one line that names the file or the value: an image, a label map or a model that cannot be used,
             or arguments that contradict each other.
     """
     options = Options(fit_affine, refine, smoothness)

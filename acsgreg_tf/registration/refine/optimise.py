@@ -52,24 +52,24 @@ def refine(
     """Lower the objective for one pair, by its affine and its velocity.
 
     Args:
-        fixed: the fixed side.
-        moving: the moving side, of the same shape.
-        affine: where to start, [3, 4], voxels about the grid's centre. None fits it to the surfaces
+        fixed: The fixed side.
+        moving: The moving side, of the same shape.
+        affine: Where to start, [3, 4], voxels about the grid's centre. None fits it to the surfaces
             (`geometry.surface_affine`), or is the identity where a side shows none.
-        velocity: where to start, [x, y, z, 3]; None is zero, at half resolution.
-        steps: a little more than half of them coarse (27 at most); it stops early where it converges. 0 fits the affine
+        velocity: Where to start, [x, y, z, 3]; None is zero, at half resolution.
+        steps: A little more than half of them coarse (27 at most); it stops early where it converges. 0 fits the affine
             only, where there is none.
-        smoothness: weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it
+        smoothness: Weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it
             costs overlap in the last tenths of a millimetre, for gentler Jacobians and a more exact inverse.
-        int_steps: squarings of the result's integration.
-        progress: called as progress(done, total, objective) after each step.
+        int_steps: Squarings of the result's integration.
+        progress: Called as progress(done, total, objective) after each step.
 
     Returns:
         Refined. Never worse than the start; `registration.folds` removes what folds are left. Ctrl-C ends it early,
         with the best so far.
 
     Raises:
-        InputError: a step count or smoothness below 0, or shapes that do not go together.
+        InputError: A step count or smoothness below 0, or shapes that do not go together.
     """
     check_steps(steps)
     check_smoothness(smoothness)
