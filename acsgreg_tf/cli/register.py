@@ -115,7 +115,7 @@ def _check(options: Namespace) -> None:
     Options(options.fit_affine, options.refine, options.smoothness).check_model(options.model)
     if options.model is None:
         options.model = default_model()
-    for path in (*([] if options.model == NO_MODEL else [options.model]), *_inputs(options)):
+    for path in _inputs(options):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")
     if options.levels is None:
@@ -132,7 +132,8 @@ def _read(options: Namespace) -> Scans:
 
 
 def _inputs(options: Namespace) -> list[str | None]:
-    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg]
+    model = None if options.model == NO_MODEL else options.model
+    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg, model]
 
 
 def _parser() -> common.Parser:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import tokenize
 import uuid
 import zipfile
 import zlib
@@ -22,6 +23,8 @@ _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 # What numpy, nibabel and ITK raise on a damaged file.
 READ_FAULTS = (
     *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    # numpy reads a damaged .npy header as Python.
+    *(SyntaxError, tokenize.TokenError),
     *(zipfile.BadZipFile, zlib.error, nib.filebasedimages.ImageFileError),
     *(nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError),
 )

@@ -3,6 +3,7 @@
 NIfTI goes through nibabel; NRRD, MetaImage and DICOM series through SimpleITK.
 """
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
 
 __all__ = ["WRITABLE_ENDINGS", "Image", "as_image", "as_label", "read_image", "read_label", "write_image"]
+
+# What is taken for a scan: edges of a voxel, its first voxel's distance from the origin, its values and its size.
+VOXEL_MM = (0.01, 25.0)
+FARTHEST_MM = 1e5
+LARGEST_VALUE = 2.0**31
+MOST_VOXELS = 2**30
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -153,6 +160,8 @@ def _take(source: Any) -> Image:
 
 
 def _read(source: str | os.PathLike) -> Image:
+    if not os.fspath(source):
+        raise InputError("an image's path is empty")
     path = Path(source)
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -166,6 +175,8 @@ def _read(source: str | os.PathLike) -> Image:
         image: Any = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
+    if ending == ".nii" and math.prod(image.shape) * image.get_data_dtype().itemsize > path.stat().st_size:
+        raise InputError(f"{path}: cannot be read (it is shorter than its header says, shape {image.shape})")
     return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
 
 
@@ -178,6 +189,7 @@ def _from_itk(image: sitk.Image, name: str) -> Image:
         shape = image.GetSize()
     _check_shape(shape, name)
     data, grid = from_sitk(image)
+    _check_place(grid, name)
     return Image(data, grid, name)
 
 
@@ -193,6 +205,7 @@ def _from_nibabel(image: Any, name: str) -> Image:
         grid = Grid(shape, image.affine)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+    _check_place(grid, name)
     _check_forms(image, grid, name)
     try:
         data = np.asanyarray(image.dataobj).reshape(shape)
@@ -204,8 +217,20 @@ def _from_nibabel(image: Any, name: str) -> Image:
 def _check_shape(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 3:
         raise InputError(f"{name}: a 3-D volume is needed, got {len(shape)}-D, shape {tuple(shape)}")
+    if math.prod(shape) > MOST_VOXELS:
+        raise InputError(f"{name}: its header asks for {math.prod(shape):.3g} voxels, more than {MOST_VOXELS:g}")
     if min(shape) < 2:
         raise InputError(f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}")
+
+
+def _check_place(grid: Grid, name: str) -> None:
+    """Refuse a grid that no scanner makes, from its header, before anything of its size is computed."""
+    least, most = VOXEL_MM
+    if grid.spacing.min() < least or grid.spacing.max() > most:
+        size = " x ".join(f"{side:.3g}" for side in grid.spacing)
+        raise InputError(f"{name}: voxels of {size} mm, not {least:g} to {most:g}; is the header in other units?")
+    if np.abs(grid.affine[:3, 3]).max() > FARTHEST_MM:
+        raise InputError(f"{name}: lies more than {FARTHEST_MM:g} mm from the scanner's origin; is the header damaged?")
 
 
 def _check_forms(image: Any, grid: Grid, name: str) -> None:
@@ -233,6 +258,11 @@ def _check_finite(image: Image) -> None:
         bad = image.data.size - int(np.count_nonzero(np.isfinite(image.data)))
         if bad:
             raise InputError(f"{image.name}: {bad} of {image.data.size} voxels are NaN or infinite")
+    largest = max(float(image.data.max()), -float(image.data.min()))
+    if largest > LARGEST_VALUE:
+        raise InputError(
+            f"{image.name}: holds values up to {largest:.3g}; no CT or label map has more than {LARGEST_VALUE:g}"
+        )
 
 
 def _as_intensities(image: Image) -> Image:

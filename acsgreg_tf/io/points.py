@@ -158,7 +158,7 @@ def _read_markups(path: str | os.PathLike, text: str, coordinates: str | None) -
         points = np.array([swap_if_lps(_position(path, point["position"]), system) for point, system in placed])
     except InputError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a Slicer markups file ({one_line(error)})") from error
     if not len(points):
         raise InputError(f"{path}: holds no points")

@@ -35,7 +35,7 @@ def claim(
         return False
     try:
         changed = changed_entries(json.loads(path.read_text(encoding="utf-8")), recipe, defaults)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a recipe ({error.__class__.__name__})") from error
     if changed:
         raise InputError(f"{path}: this folder was made with another {', '.join(changed)}; choose another folder")

@@ -7,6 +7,9 @@ from acsgreg_tf.networks.affine import AffineNet, image_inputs
 from acsgreg_tf.networks.base import Network
 from acsgreg_tf.networks.deformable import DeformableNet
 
+# More squarings than float32 has digits for.
+MOST_STEPS = 20
+
 
 class JointNetwork(Network):
     """Affine, then deformable: fixed, moving -> A -> m_a -> velocity -> phi -> m_d.
@@ -34,6 +37,9 @@ class JointNetwork(Network):
     deformable_net: DeformableNet
 
     def __init__(self, affine_net: AffineNet, deformable_net: DeformableNet, int_steps: int, name: str) -> None:
+        if not 0 <= int_steps <= MOST_STEPS:
+            raise ValueError(f"int_steps must lie between 0 and {MOST_STEPS}, got {int_steps}")
+
         # === Layers ===
         inshape = tuple(deformable_net.input[0].shape[1:-1])
         coarse = tuple(deformable_net.output.shape[1:-1]) != inshape

@@ -89,7 +89,7 @@ class RunFolder:
             state = json.loads(note.read_text(encoding="utf-8"))
             weights, recipe = self.path / state.pop("weights"), dict(state.pop("recipe"))
             position = Position(**state)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{note}: a damaged training state; start again without --resume") from error
         if not weights.is_file():
             raise InputError(f"{note}: its weights file {weights.name} is missing; start again without --resume")

@@ -198,3 +198,14 @@ def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
     ):
         assert words in fails(crops(cases, *options, moved=moved), capsys)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--warp", "--moved"])
+def test_the_model_is_no_place_for_an_output(cases, tmp_path, capsys, option):
+    model = tmp_path / ("model.h5" if option == "--warp" else "model.nii.gz")
+    model.write_bytes(Path(cases["model"]).read_bytes())
+    moved = model if option == "--moved" else tmp_path / "moved.nii.gz"
+    others = () if option == "--moved" else (option, model)
+    arguments = scans({**cases, "model": str(model)}, *others, moved=moved)
+    assert f"{model}: {option} would replace an input" in fails(arguments, capsys)
+    assert model.read_bytes() == Path(cases["model"]).read_bytes()

@@ -335,3 +335,12 @@ def test_names_of_study_survive(tmp_path):
     again = load(tmp_path / "a.h5")
     assert set(again.deformable_net.study_outputs) == {"v_s", "v_c", "w_s", "w_c"}
     assert_same_outputs(network.with_study(), again.with_study())
+
+
+@pytest.mark.parametrize("steps", [1_000_000, -1])
+def test_a_number_of_squarings_that_would_never_end(saved, tmp_path, steps):
+    with h5py.File(saved / "acsgregnet.h5") as file:
+        config = json.loads(file.attrs["model_config"])
+    config["config"]["int_steps"] = steps
+    with_config(tmp_path / "model.h5", saved / "acsgregnet.h5", config)
+    refusal(tmp_path / "model.h5", "int_steps")

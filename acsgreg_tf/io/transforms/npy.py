@@ -28,6 +28,9 @@ def read_npy(path: str | os.PathLike) -> Affine:
         InputError: Naming the file, when it holds no invertible 4x4 matrix.
     """
     try:
-        return Affine(np.load(path, allow_pickle=False))
+        matrix = np.load(path, allow_pickle=False)
+        if matrix.dtype.kind not in "fiu":
+            raise InputError(f"real numbers are needed, not {matrix.dtype}")
+        return Affine(matrix)
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read as a 4x4 affine ({one_line(error)})") from error

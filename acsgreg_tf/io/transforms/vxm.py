@@ -59,6 +59,9 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
     if vol is None or vol.ndim != 4 or vol.shape[-1] != 3:
         shape = "none" if vol is None else vol.shape
         raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), got {shape}")
+    for name, array in arrays.items():
+        if name in ("vol", "affine") and array.dtype.kind not in "fiu":
+            raise InputError(f"{path}: '{name}' must hold real numbers, not {array.dtype}")
     try:
         if "affine" in arrays:
             grid = Grid(vol.shape[:3], arrays["affine"])
