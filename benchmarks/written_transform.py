@@ -48,7 +48,7 @@ def measure(result) -> dict:
         row |= {f"{name}_{spacing:g}mm": folds(transform, box, spacing) for spacing in (1.0, 0.5)}
     near = ndimage.binary_dilation(np.pad(result.fixed.share > 0.5, 5), iterations=5)
     points = result.fixed.grid.index_to_points(np.argwhere(near) - 5)
-    error = np.linalg.norm(result.inverse.apply(result.transform.apply(points)) - points, axis=1)
+    error = metrics.target_registration_error(result.inverse.apply(result.transform.apply(points)), points)
     return row | {
         "inverse_mean_mm": error.mean(),
         "inverse_p99_mm": np.quantile(error, 0.99),

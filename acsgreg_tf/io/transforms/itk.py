@@ -5,6 +5,7 @@ a displacement or an affine changes over by the same flip of x and y.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -180,10 +181,23 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
 
 
 def _compress(path: str | os.PathLike) -> None:
-    """Rewrite an HDF5 transform with gzip inside, which ITK reads but SimpleITK cannot write."""
-    with h5py.File(path, "r+") as file:
-        for group in file["TransformGroup"].values():
-            if "TransformParameters" in group and group["TransformParameters"].size > 1000:
-                values = group["TransformParameters"][:]
-                del group["TransformParameters"]
-                group.create_dataset("TransformParameters", data=values, compression=1, shuffle=True)
+    """Write an HDF5 transform anew with gzip inside, which ITK reads but SimpleITK cannot write.
+
+    A data set that is replaced in place leaves a hole of its old size.
+    """
+    packed = f"{os.fspath(path)}.packed"
+    try:
+        with h5py.File(path) as old, h5py.File(packed, "w") as new:
+            old.visititems(lambda name, item: _copy_packed(new, name, item))
+        os.replace(packed, path)
+    finally:
+        Path(packed).unlink(missing_ok=True)
+
+
+def _copy_packed(new: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:
+    if isinstance(item, h5py.Group):
+        new.require_group(name)
+    elif item.size is not None and item.size > 1000 and name.endswith("TransformParameters"):
+        new.create_dataset(name, data=item[:], compression=1, shuffle=True)
+    else:
+        item.file.copy(item, new, name)

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import Affine, Composite, DenseField, resample, resample_label
+from acsgreg_tf.geometry import Affine, Composite, DenseField, Grid, resample, resample_label
 from acsgreg_tf.io.images import write_image
 from acsgreg_tf.io.transforms import (
     from_sitk,
@@ -277,3 +277,15 @@ def test_a_composite_of_affines_is_an_affine(tmp_path):
     one = rigid_and_scale(fixed_grid(), moving_grid())
     write_transform(tmp_path / "x.npy", Composite([one, one.inverse(), one]))
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), one.matrix, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["field last", "field first"])
+def test_a_packed_file_has_no_hole(tmp_path, order):
+    """A smooth field is a fraction of its raw size, wherever it stands among the parts; SimpleITK reads it."""
+    grid = Grid((24, 24, 24), np.diag([1.0, 1, 1, 1]))
+    field = DenseField(np.zeros((24, 24, 24, 3), np.float32), grid)
+    write_itk(tmp_path / "warp.h5", Composite([field, Affine(np.eye(4))][::order]))
+    assert (tmp_path / "warp.h5").stat().st_size < 0.2 * 24**3 * 3 * 8
+    assert [path.name for path in tmp_path.iterdir()] == ["warp.h5"]
+    point = (3.0, 4.0, 5.0)
+    assert sitk.ReadTransform(str(tmp_path / "warp.h5")).TransformPoint(point) == pytest.approx(point)
