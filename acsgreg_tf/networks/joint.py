@@ -37,8 +37,8 @@ class JointNetwork(Network):
     deformable_net: DeformableNet
 
     def __init__(self, affine_net: AffineNet, deformable_net: DeformableNet, int_steps: int, name: str) -> None:
-        if not 0 <= int_steps <= MOST_STEPS:
-            raise ValueError(f"int_steps must lie between 0 and {MOST_STEPS}, got {int_steps}")
+        if int_steps > MOST_STEPS:
+            raise ValueError(f"int_steps must be {MOST_STEPS} at most, got {int_steps}")
 
         # === Layers ===
         inshape = tuple(deformable_net.input[0].shape[1:-1])

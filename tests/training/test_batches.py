@@ -74,6 +74,7 @@ def test_flip_mirrors_both_images_of_a_pair(files):
     assert 0 < sum(mirrored) < 12
 
 
+@pytest.mark.tensorflow
 def test_tf_dataset_gives_the_same_batches(files):
     batches = PairBatches(Vertebrae(*files), 2, 4)
     result = list(batches.as_tf_dataset())
@@ -100,9 +101,14 @@ def test_augmented_batches_follow_from_the_seed_and_the_step(files):
     for name, volume in changed.items():
         np.testing.assert_array_equal(later[name], volume)
     assert any(not np.array_equal(v, batches(first=4, last=9).volumes(0)[k]) for k, v in changed.items())
-    for i, (inputs, _) in enumerate(batches().as_tf_dataset(readers=3)):
+
+
+@pytest.mark.tensorflow
+def test_augmented_batches_read_by_several_threads_are_the_same(files):
+    batches = PairBatches(Vertebrae(*files), 2, 3, seed=1, augment=True)
+    for i, (inputs, _) in enumerate(batches.as_tf_dataset(readers=3)):
         for name, volume in inputs.items():
-            np.testing.assert_array_equal(volume, batches().volumes(i)[name])
+            np.testing.assert_array_equal(volume, batches.volumes(i)[name])
 
 
 def test_labels_as_distances(files):
