@@ -1,5 +1,7 @@
 """Refinement of a pair: what it recovers, that it never folds nor worsens, and that it can be stopped anywhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,8 +66,13 @@ def objective_of(pair, affine, velocity, smoothness=DEFAULT_SMOOTHNESS):
     )[0]
 
 
+def finished(refined):
+    """A refinement as `register` ends it: what folds are left are removed."""
+    return replace(refined, deformation=without_folds(refined.deformation))
+
+
 def does_not_fold(refined):
-    phi = without_folds(refined.deformation).phi
+    phi = refined.deformation.phi
     assert metrics.folds(phi) == (0, 0) and metrics.non_diffeomorphic_volume(phi).volume == 0
     assert not metrics.folded_cells(phi).any()
 
@@ -176,7 +183,7 @@ QUICK = ("wedged", "turned, large, wedged")
 def test_hard_phantoms_do_not_fold(name):
     """From nothing, in 20 steps, on a grid of 2.7 mm."""
     (fixed, fixed_mask), (moving, moving_mask) = vertebra(1, "L3"), vertebra(*HARD[name])
-    result = refine(Subject.of(fixed, fixed_mask), Subject.of(moving, moving_mask), steps=20)
+    result = finished(refine(Subject.of(fixed, fixed_mask), Subject.of(moving, moving_mask), steps=20))
     does_not_fold(result)
     assert metrics.dice(fixed_mask, moved(result, moving_mask)) > 0.95
 
@@ -184,7 +191,8 @@ def test_hard_phantoms_do_not_fold(name):
 def test_a_start_that_folds_ends_without_folds(pair):
     velocity = noise((*LATTICE, 3), 1.5, seed=5)
     result = refine(**pair, affine=IDENTITY, velocity=velocity, steps=2)
-    does_not_fold(result)
+    assert metrics.folds(result.deformation.phi).count > 0
+    does_not_fold(finished(result))
     assert result.end == pytest.approx(objective_of(pair, result.affine, result.velocity), abs=1e-3)
 
 
