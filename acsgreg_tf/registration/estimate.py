@@ -22,11 +22,13 @@ class Estimate:
 
     Attributes:
         deformation: Affine and velocity in network space.
+        network_affine: (3, 4), the network's own affine, before it was fitted; None without a network.
         affine_fit_mm: By how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
         refined: The refinement that ended in this deformation, or None.
     """
 
     deformation: Deformation
+    network_affine: np.ndarray | None = None
     affine_fit_mm: float | None = None
     refined: Refined | None = None
 
@@ -43,12 +45,13 @@ def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bo
         InputError: The network's output is not finite.
     """
     inputs = _inputs(pair.fixed.image, pair.moving.image)
-    affine, fit_mm = _affine(network, inputs), None
+    first, fit_mm = _affine(network, inputs), None
+    affine = first
     fixed, moving = pair.distances if fit_affine else (None, None)
     if fixed is not None and moving is not None:
-        first, affine = affine, fit_to_surfaces(fixed, moving, affine).astype(np.float32)
+        affine = fit_to_surfaces(fixed, moving, first).astype(np.float32)
         fit_mm = _mean_change(affine - first, fixed < 0)
-    return Estimate(_deformation(network, inputs, affine), fit_mm)
+    return Estimate(_deformation(network, inputs, affine), first, fit_mm)
 
 
 def refined(
@@ -77,7 +80,8 @@ def refined(
         int_steps=INT_STEPS if before is None else before.int_steps,
         progress=progress,
     )
-    return Estimate(outcome.deformation, None if start is None else start.affine_fit_mm, refined=outcome)
+    own, fit_mm = (None, None) if start is None else (start.network_affine, start.affine_fit_mm)
+    return Estimate(outcome.deformation, own, fit_mm, refined=outcome)
 
 
 def run_network(network: RegistrationNetwork, fixed: np.ndarray, moving: np.ndarray) -> Deformation:

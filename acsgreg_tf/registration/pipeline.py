@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 
 from acsgreg_tf import metrics
+from acsgreg_tf.geometry import affine_from_network
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
 from acsgreg_tf.registration.estimate import Estimate, estimate, refined
@@ -108,6 +109,7 @@ def register(
             measures["folds"]["network"] = network_folds
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
+    own = result.network_affine
     name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else getattr(network, "name", NO_MODEL)
     return Result(
         moved=moved,
@@ -121,6 +123,7 @@ def register(
         images=images,
         labels=labels,
         summary=summarise(scans, pair, result, measures, model=name, level=level, seconds=clock.summary()),
+        network_affine=None if own is None else affine_from_network(own, pair.fixed.grid, pair.moving.grid),
     )
 
 

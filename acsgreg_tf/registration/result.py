@@ -37,6 +37,7 @@ class Result:
             centres laid on each other, after the affine, after both.
         labels: The moving label (X, Y, Z), bool, likewise, or None unless both labels were there.
         summary: Plain numbers and words about it, ready for json; `register` lists them.
+        network_affine: As `affine`, the network's own, before it was fitted or refined; None without a network.
     """
 
     moved: Image
@@ -50,6 +51,7 @@ class Result:
     images: dict[str, np.ndarray]
     labels: dict[str, np.ndarray] | None
     summary: dict[str, Any]
+    network_affine: Affine | None = None
 
     @property
     def velocity(self) -> np.ndarray:

@@ -281,6 +281,14 @@ def test_labels_of_two_tools():
     assert "moving_label 29: goes with" in refused(fixed, moving, **given, level="L3", moving_label=29)
 
 
+def test_the_networks_own_affine_is_there_beside_the_fitted_one():
+    wrong = np.c_[np.eye(3), (1.5, -1, 0.5)]
+    result = run(KnownNetwork(wrong), one_millimetre(FIXED), one_millimetre(MOVING), fit_affine=True)
+    shift = np.subtract(MOVING, FIXED)
+    np.testing.assert_allclose(result.network_affine.apply([FIXED])[0] - FIXED, shift + (1.5, -1, 0.5), atol=1e-5)
+    np.testing.assert_allclose(result.affine.apply([FIXED])[0] - FIXED, shift, atol=0.15)
+
+
 def test_without_surfaces_the_networks_affine_stays():
     """Crops that are not empty anywhere show no surface."""
     full = Image(np.random.default_rng(0).uniform(0.1, 1, BOX).astype("float32"), grid_about(FIXED, BOX, 1), "full")
