@@ -23,7 +23,7 @@ from acsgreg_tf.io.files import READ_FAULTS, one_line
 from acsgreg_tf.io.images import Image, read_image, read_label
 from acsgreg_tf.synthesis.ct import simulate_ct
 
-__all__ = ["PLAUSIBLE_ML", "Preparation", "crop_scan"]
+__all__ = ["PLAUSIBLE_ML", "Preparation", "crop_scan", "simulate"]
 
 # Lumbar vertebrae have 38 to 80 ml (docs/reference/phantom.md); far outside a label is a fragment, or two fused.
 PLAUSIBLE_ML = (15, 150)
@@ -145,8 +145,21 @@ def _difference(one: Grid, other: Grid) -> str:
 
 def _extract(image: Image | None, label: Image, number: int, shape: tuple[int, ...], name: str) -> Vertebra:
     """A vertebra of a scan; without a CT, with simulated intensities that follow from `name`."""
-    if image is not None:
-        return extract(image, label, number, shape)
+    return simulate(label, number, name, shape) if image is None else extract(image, label, number, shape)
+
+
+def simulate(label: Image, number: int, name: str, shape: tuple[int, ...] = NETWORK_SHAPE) -> Vertebra:
+    """A vertebra of a label map without a CT: its shape as it is, with simulated intensities.
+
+    Args:
+        label: Label map.
+        number: The vertebra's number there.
+        name: What the intensities follow from, such as the person's name and the level.
+        shape: Of the crop, voxels of 1 mm.
+
+    Raises:
+        InputError: As `anatomy.vertebra.extract`.
+    """
     mask = (label.data == number).astype(np.float32)
     vertebra = extract(Image(mask, label.grid, label.name), label, number, shape)
     assert vertebra.label is not None

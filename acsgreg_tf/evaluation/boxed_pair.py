@@ -90,4 +90,6 @@ class BoxedPair:
             seconds=seconds,
             inverse_error_mm=error,
             notes=self.notes,
+            box=self.fixed_grid,
+            transforms=dict(zip(STAGES, transforms, strict=True)),
         )

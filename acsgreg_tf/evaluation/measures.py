@@ -1,18 +1,35 @@
-"""The paper's measures of one registration, as one flat row."""
+"""The measures of one registration, as one flat row: the paper's, and those of its anatomy."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from acsgreg_tf import metrics
+from acsgreg_tf.anatomy.landmarks import landmark_errors, read_landmarks
+from acsgreg_tf.anatomy.parts import PARTS, compare_parts, mean_of_parts, parts_of_vertebra
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.evaluation.pairs import Pair, pair_labels
+from acsgreg_tf.evaluation.written import written_folds
+from acsgreg_tf.geometry import Grid
+from acsgreg_tf.geometry.transforms import Transform
+from acsgreg_tf.io.images import as_label
 from acsgreg_tf.registration import STAGES
 
 MEASURES = ("dice", "precision", "recall", "assd_mm", "hd95_mm")
+# The moving label after the network's own affine, before that was fitted; other methods have none.
+NETWORK_AFFINE = "network_affine"
+PART_MEASURES = ("dice", "assd_mm", "centre_mm")
+
+ANATOMY = (
+    *(f"{m}_{part}" for part in (*PARTS, "parts", "parts_affine") for m in PART_MEASURES),
+    *(f"tre_mm_{stage}" for stage in STAGES),
+)
 
 NUMBERS = (
     *(f"{m}_{s}" for s in STAGES for m in MEASURES),
+    *(f"{m}_{NETWORK_AFFINE}" for m in ("dice", "assd_mm")),
     "folds_count",
     "folds_percent",
     "central_folds_count",
@@ -20,8 +37,12 @@ NUMBERS = (
     "folded_volume_percent",
     "std_log_jacobian",
     "network_folds_count",
+    "network_folds_percent",
+    "written_folds_count",
+    "written_folds_percent",
     "inverse_error_mm",
     "seconds",
+    *ANATOMY,
 )
 
 
@@ -32,12 +53,15 @@ class Outcome:
     Attributes:
         fixed_label: (X, Y, Z) bool.
         spacing: Sides of a voxel, mm.
-        labels: The moving label, (X, Y, Z) bool, at each of `registration.STAGES`.
+        labels: The moving label, (X, Y, Z) bool, at each of `registration.STAGES`, and at NETWORK_AFFINE where the
+            method has such an affine; a stage that is not known is missing.
         displacement: (X, Y, Z, 3), phi, voxels, as far as it is not zero: it may reach beyond the vertebra's grid.
         seconds: Time of the registration itself.
         inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
         network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.
         notes: Warnings about the pair, a line each.
+        box: The fixed vertebra's network grid, where `fixed_label` lies; None leaves out what is measured in the world.
+        transforms: {stage: fixed RAS mm -> moving RAS mm}, likewise.
     """
 
     fixed_label: np.ndarray
@@ -48,28 +72,81 @@ class Outcome:
     inverse_error_mm: float = float("nan")
     network_folds_count: float = float("nan")
     notes: tuple[str, ...] = ()
+    box: Grid | None = None
+    transforms: dict[str, Transform] = field(default_factory=dict)
 
 
-def measure(outcome: Outcome) -> dict[str, Any]:
-    """The paper's measures of an outcome, and some that it lacks: a number for each of NUMBERS.
+def measure(outcome: Outcome, pair: Pair | None = None) -> dict[str, Any]:
+    """The paper's measures of an outcome, and some that it lacks: a number for each of NUMBERS, NaN where it has none.
 
     Folds are counted by forward differences (the paper's convention) and by central ones; the folded volume is that of
-    Liu et al. (IJCV 2024).
+    Liu et al. (IJCV 2024); written folds are those of the whole transform, past the box too (`evaluation.written`).
+
+    Args:
+        outcome: What was made of the pair.
+        pair: Its row of a list of pairs, whose parts and landmarks are measured too.
+
+    Raises:
+        InputError: A file of parts or landmarks cannot be used.
     """
-    fixed, spacing = outcome.fixed_label, outcome.spacing
-    row: dict[str, Any] = {}
-    for stage in STAGES:
-        moved = outcome.labels[stage]
-        distance = metrics.surface_distance(fixed, moved, spacing=spacing)
-        row |= {
-            f"dice_{stage}": metrics.dice(fixed, moved),
-            f"precision_{stage}": metrics.precision(fixed, moved),
-            f"recall_{stage}": metrics.recall(fixed, moved),
-            f"assd_mm_{stage}": distance.assd,
-            f"hd95_mm_{stage}": distance.hd95,
-        }
+    row: dict[str, Any] = dict.fromkeys(NUMBERS, float("nan"))
+    for stage, moved in outcome.labels.items():
+        row |= {name: value for name, value in _overlap(outcome, moved, stage).items() if name in row}
+    row |= _regularity(outcome)
+    if outcome.box is not None and "deformable" in outcome.transforms:
+        written = written_folds(outcome.transforms["deformable"], outcome.box)
+        row |= {"written_folds_count": written.count, "written_folds_percent": written.percent}
+    return row if pair is None else row | anatomy(pair, outcome.transforms)
+
+
+def anatomy(pair: Pair, transforms: dict[str, Transform]) -> dict[str, float]:
+    """The measures of a pair's parts and landmarks, as far as it has some: columns of ANATOMY.
+
+    Args:
+        pair: With the paths fixed_parts and moving_parts, fixed_points and moving_points, each "" where there is none.
+        transforms: {stage: fixed RAS mm -> moving RAS mm}.
+
+    Raises:
+        InputError: A file cannot be used, or only one side has one.
+    """
+    row: dict[str, float] = {}
+    for what in ("parts", "points"):
+        if bool(pair.get(f"fixed_{what}")) != bool(pair.get(f"moving_{what}")):
+            raise InputError(f"{pair['fixed']}, {pair['moving']}: {what} are needed on both sides, or on none")
+    if pair.get("fixed_parts"):
+        labels = pair_labels(pair)
+        sides = zip(("fixed_parts", "moving_parts"), labels, strict=True)
+        fixed, moving = (parts_of_vertebra(as_label(pair[name]), label) for name, label in sides)
+        if "deformable" in transforms:
+            measures = compare_parts(fixed, moving, transforms["deformable"])
+            for part, values in {**measures, "parts": mean_of_parts(measures)}.items():
+                row |= {f"{name}_{part}": value for name, value in values.items()}
+        if "affine" in transforms:
+            values = mean_of_parts(compare_parts(fixed, moving, transforms["affine"]))
+            row |= {f"{name}_parts_affine": value for name, value in values.items()}
+    if pair.get("fixed_points"):
+        points = read_landmarks(pair["fixed_points"], pair["moving_points"])
+        for stage in transforms.keys() & set(STAGES):
+            row[f"tre_mm_{stage}"] = float(landmark_errors(*points, transforms[stage]).mean())
+    return row
+
+
+def _overlap(outcome: Outcome, moved: np.ndarray, stage: str) -> dict[str, float]:
+    fixed = outcome.fixed_label
+    distance = metrics.surface_distance(fixed, moved, spacing=outcome.spacing)
+    return {
+        f"dice_{stage}": metrics.dice(fixed, moved),
+        f"precision_{stage}": metrics.precision(fixed, moved),
+        f"recall_{stage}": metrics.recall(fixed, moved),
+        f"assd_mm_{stage}": distance.assd,
+        f"hd95_mm_{stage}": distance.hd95,
+    }
+
+
+def _regularity(outcome: Outcome) -> dict[str, float]:
     forward, central = (metrics.folds(outcome.displacement, scheme) for scheme in ("forward", "central"))
-    return row | {
+    cells = np.prod(np.subtract(outcome.fixed_label.shape, 1))
+    return {
         "folds_count": forward.count,
         "folds_percent": forward.percent,
         "central_folds_count": central.count,
@@ -77,6 +154,7 @@ def measure(outcome: Outcome) -> dict[str, Any]:
         "folded_volume_percent": metrics.non_diffeomorphic_volume(outcome.displacement).percent,
         "std_log_jacobian": metrics.std_log_jacobian(outcome.displacement),
         "network_folds_count": outcome.network_folds_count,
+        "network_folds_percent": float(100 * outcome.network_folds_count / cells),
         "inverse_error_mm": outcome.inverse_error_mm,
         "seconds": outcome.seconds,
     }

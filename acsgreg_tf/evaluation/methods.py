@@ -7,10 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.boxed_pair import BoxedPair
-from acsgreg_tf.evaluation.measures import Outcome
+from acsgreg_tf.evaluation.measures import NETWORK_AFFINE, Outcome
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels
+from acsgreg_tf.geometry import Transform, affine_from_network, resample_label
+from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration import NO_MODEL, Result, default_model, load_model, register, run_network
 
 
@@ -86,22 +90,33 @@ class RegisterMethod:
         )
         if result.summary.get("refinement", {}).get("stopped"):
             raise KeyboardInterrupt
-        return outcome_of(result)
+        return outcome_of(result, moving_seg)
 
 
-def outcome_of(result: Result) -> Outcome:
-    """The outcome of a Result of a pair with two label maps."""
-    summary = result.summary
+def outcome_of(result: Result, moving_seg: Image) -> Outcome:
+    """The outcome of a Result of a pair with two label maps, of which the moving one holds the vertebra alone."""
+    summary, box = result.summary, result.fixed.grid
     assert result.labels is not None and result.fixed.label is not None
+    transforms: dict[str, Transform] = {
+        "before": affine_from_network(np.eye(3, 4), box, result.moving.grid),
+        "affine": result.affine,
+        "deformable": result.transform,
+    }
+    labels = dict(result.labels)
+    if result.network_affine is not None:
+        moving = moving_seg.data > 0
+        labels[NETWORK_AFFINE] = resample_label(moving, moving_seg.grid, box, result.network_affine)
     return Outcome(
         fixed_label=result.fixed.label,
-        spacing=result.fixed.grid.spacing,
-        labels=result.labels,
+        spacing=box.spacing,
+        labels=labels,
         displacement=result.deformation.phi,
         seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
         inverse_error_mm=summary["inverse_error_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),
         notes=tuple(summary["warnings"]),
+        box=box,
+        transforms=transforms,
     )
 
 

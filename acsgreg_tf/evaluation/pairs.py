@@ -18,15 +18,19 @@ from acsgreg_tf.io.tables import read_table
 _FILES = ("fixed", "fixed_seg", "moving", "moving_seg")
 _LUMBAR = {level: number for level, number in TABLES["verse"].items() if level.startswith("L")}
 
-# A row of a list of pairs: the paths fixed, fixed_seg, moving, moving_seg, and level and label, which may be "".
+_ANATOMY = ("fixed_parts", "moving_parts", "fixed_points", "moving_points")
+
+# A row of a list of pairs: the paths fixed, fixed_seg, moving, moving_seg; level and label, which may be ""; where the
+# list has them, kind and the paths fixed_parts, moving_parts, fixed_points, moving_points.
 Pair = dict[str, str]
 
 
 def read_pairs(path: str | os.PathLike) -> list[Pair]:
-    """Read a pairs file: CSV with the columns fixed, fixed_seg, moving, moving_seg and optionally level and label.
+    """Read a pairs file: CSV with the columns fixed, fixed_seg, moving, moving_seg; optionally level, label, kind, maps
+    of parts (fixed_parts, moving_parts) and landmarks (fixed_points, moving_points).
 
     Relative paths start at the file's own folder. `label` is the vertebra's number in both label maps; without it, a
-    map that holds several is asked for VerSe's number of `level`.
+    map that holds several is asked for VerSe's number of `level`. `kind` is a word that tables are parted by.
 
     Raises:
         InputError: The file cannot be read, lacks a column, holds no pair, a label that is no number, or an empty
@@ -43,7 +47,9 @@ def read_pairs(path: str | os.PathLike) -> list[Pair]:
             raise InputError(f"{where}: {empty[0]} is empty")
         if pair["label"] and not pair["label"].isdigit():
             raise InputError(f"{where}: label must be a whole number, not {pair['label']!r}")
-        pairs.append(pair | {name: str(Path(path).parent / pair[name]) for name in _FILES})
+        pair |= {name: cells[name] for name in (*_ANATOMY, "kind") if cells.get(name)}
+        paths = {name: str(Path(path).parent / pair[name]) for name in (*_FILES, *_ANATOMY) if name in pair}
+        pairs.append(pair | paths)
     return pairs
 
 

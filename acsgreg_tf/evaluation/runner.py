@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation.measures import NUMBERS, measure
+from acsgreg_tf.evaluation.measures import MEASURES, NUMBERS, measure
 from acsgreg_tf.evaluation.methods import Method
 from acsgreg_tf.evaluation.pairs import Pair
 from acsgreg_tf.io.files import one_line
@@ -19,7 +19,8 @@ from acsgreg_tf.io.tables import read_table, write_table
 from acsgreg_tf.parallel import run_each
 
 KEY = ("method", "fixed", "moving", "level", "label")
-COLUMNS = (*KEY, *NUMBERS, "notes", "fault", "made_by")
+COLUMNS = (*KEY, "kind", *NUMBERS, "notes", "fault", "made_by")
+_NEEDED = (*KEY, *(f"{name}_deformable" for name in MEASURES), "fault", "made_by")
 
 Row = dict[str, Any]
 
@@ -89,12 +90,14 @@ def _silence() -> None:
 def _measured(task: tuple[Method, Pair]) -> Row:
     """The row of one method and pair."""
     method, pair = task
-    row: Row = dict.fromkeys(COLUMNS, "") | {name: pair.get(name, "") for name in KEY} | {"method": method.name}
+    row: Row = (
+        dict.fromkeys(COLUMNS, "") | {name: pair.get(name, "") for name in (*KEY, "kind")} | {"method": method.name}
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the outcome's notes hold them
             outcome = method.run(pair)
-        return row | measure(outcome) | {"notes": "; ".join(outcome.notes)}
+        return row | measure(outcome, pair) | {"notes": "; ".join(outcome.notes)}
     except InputError as error:
         return row | {"fault": str(error)}
     except Exception as error:  # a tool's failure, or memory: one pair must not end a night's run
@@ -108,8 +111,9 @@ def _key(row: Row) -> tuple:
 def _read_rows(path: str | os.PathLike) -> list[Row]:
     if not Path(path).exists():
         return []
-    rows: list[Row] = [dict(row.cells) for row in read_table(path, COLUMNS, "a table of this command")]
+    rows: list[Row] = [dict(row.cells) for row in read_table(path, _NEEDED, "a table of this command")]
     for row in rows:
+        row["kind"] = row.get("kind", "")
         if not row["fault"]:
-            row |= {name: float(row[name]) for name in NUMBERS}
+            row |= {name: float(row.get(name) or "nan") for name in NUMBERS}  # a version before had fewer measures
     return rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation import CropMethod, RegisterMethod, evaluate, measure, outcome_of
+from acsgreg_tf.evaluation import CropMethod, RegisterMethod, evaluate, measure, outcome_of, pair_labels
 from acsgreg_tf.geometry import network_grid
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration import register
@@ -43,11 +43,14 @@ def test_registration_is_measured_as_its_result_is(case):
         moving_seg=pair["moving_seg"],
         label=NUMBER,
     )
-    expected = measure(outcome_of(result))
+    expected = measure(outcome_of(result, pair_labels(pair)[1]))
     row = measure(fitted)
     assert row | {"seconds": 0} == pytest.approx(expected | {"seconds": 0}, abs=1e-5, nan_ok=True)
     assert row["dice_deformable"] == pytest.approx(result.summary["dice"]["deformable"], abs=1e-5)
-    assert row["seconds"] > 0 and row["network_folds_count"] == 0
+    assert row["seconds"] > 0 and row["network_folds_count"] == row["written_folds_count"] == 0
+    # What the network's own affine reached is in the row of the fitted one too.
+    assert row["dice_network_affine"] == pytest.approx(own["dice_affine"], abs=1e-5)
+    assert row["assd_mm_network_affine"] == pytest.approx(own["assd_mm_affine"], abs=1e-5)
 
 
 def test_the_name_and_the_origin_tell_models_and_options_apart(case, tmp_path):

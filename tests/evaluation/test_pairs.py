@@ -33,6 +33,14 @@ def test_paths_start_at_the_lists_own_folder(tmp_path):
     ]
 
 
+def test_kind_parts_and_landmarks_are_there_where_the_list_has_them(tmp_path):
+    head = "fixed,fixed_seg,moving,moving_seg,kind,fixed_parts,moving_parts"
+    (tmp_path / "pairs.csv").write_text(f"{head}\na,b,c,d,real,e,f\na,b,c,d,,,\n")
+    first, second = read_pairs(tmp_path / "pairs.csv")
+    assert first["kind"] == "real" and first["fixed_parts"] == str(tmp_path / "e")
+    assert not {"kind", "fixed_parts", "moving_parts"} & set(second)
+
+
 def label_map(*numbers, name="map"):
     """A label map that holds each number in one voxel."""
     data = np.zeros((4, 4, 4), np.int16)

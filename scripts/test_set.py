@@ -1,0 +1,11 @@
+"""Build a set of pairs to measure on: `python scripts/test_set.py --help`."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from acsgreg_tf.cli.test_set import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())
