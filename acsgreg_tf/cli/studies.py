@@ -44,6 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--people", type=int, help="of the generated cohort (default: the scale's)")
     data.add_argument("--test-people", type=int, help="how many of them are held out (default: the scale's)")
     parser.add_argument("--epochs", type=int, help="joint epochs (default: the scale's)")
+    parser.add_argument(
+        "--field",
+        choices=("velocity", "displacement"),
+        default="velocity",
+        help="what AVoxelMorph's U-Net returns, which the paper does not say (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="that generate and test side by side (default: 1)")
     common.add_gpu(parser)
@@ -98,4 +104,7 @@ def _scale(scale: Any, options: argparse.Namespace) -> Any:
     recipe = {"seed": options.seed, "epochs": options.epochs}
     changes = {"people": options.people, "test_people": options.test_people}
     recipe, changes = ({k: v for k, v in part.items() if v is not None} for part in (recipe, changes))
-    return replace(scale, recipe=replace(scale.recipe, **recipe), **changes)
+    networks = scale.networks
+    if options.field != "velocity":
+        networks = networks | {"AVoxelMorph": {**networks["AVoxelMorph"], "field": options.field}}
+    return replace(scale, recipe=replace(scale.recipe, **recipe), networks=networks, **changes)

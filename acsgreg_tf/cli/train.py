@@ -12,6 +12,17 @@ from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
 
 NETWORKS = {"acsgregnet": "ACSGRegNet", "avoxelmorph": "AVoxelMorph"}
+# Which of them an argument of their constructors belongs to.
+READINGS = {
+    "affine_normalization": ("acsgregnet",),
+    "slope": tuple(NETWORKS),
+    "dropout": ("acsgregnet",),
+    "mlp_width": ("acsgregnet",),
+    "softmax_scale": ("acsgregnet",),
+    "gate": ("acsgregnet",),
+    "field": ("avoxelmorph",),
+    "decoder": ("avoxelmorph",),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="train.py", description=__doc__)
     training_data.add_options(p)
     _add_network(p.add_argument_group("network"))
+    _add_readings(p.add_argument_group("readings of the paper (docs/reference/reading.md; default: those of --size)"))
     out = p.add_argument_group("training")
     out.add_argument(
         "--model-dir", default="models/run", metavar="DIR", help="where networks and logs go (default: %(default)s)"
@@ -59,6 +71,33 @@ def _add_network(group: Any) -> None:
     group.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
     group.add_argument(
         "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
+    )
+
+
+def _add_readings(group: Any) -> None:
+    group.add_argument(
+        "--affine-normalization", choices=("batch", "instance", "none"), help="of AffineNet alone (as --normalization)"
+    )
+    group.add_argument("--slope", type=float, help="of LeakyReLU in every ConvBlock for negative values (0.2)")
+    group.add_argument("--dropout", type=float, help="in the branches of the transformers (0; ViT-V-Net: 0.1)")
+    group.add_argument(
+        "--mlp-width", type=int, metavar="N", help="of the transformers' perceptrons (4 k = 1008; ViT-V-Net: 3072)"
+    )
+    group.add_argument(
+        "--softmax-scale",
+        choices=("head", "width"),
+        help="attention scores are divided by the root of a head's width, or of k as Eq. 2 is printed (head)",
+    )
+    group.add_argument("--gate", choices=("sigmoid", "softmax", "none"), help="of the gated fusion (sigmoid)")
+    group.add_argument(
+        "--field",
+        choices=("velocity", "displacement"),
+        help="what AVoxelMorph's U-Net returns: a velocity to integrate, or the displacement itself (velocity)",
+    )
+    group.add_argument(
+        "--decoder",
+        choices=("full", "half"),
+        help="of AVoxelMorph: to full resolution as voxelmorph's, or to that of the velocity (full)",
     )
 
 
@@ -109,7 +148,24 @@ def _add_loss(group: Any) -> None:
     )
 
 
+def _readings(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of the network's constructor that the readings on the command line are.
+
+    Raises:
+        InputError: One does not go with the network.
+    """
+    chosen = {name: getattr(options, name) for name in READINGS if getattr(options, name) is not None}
+    for name in chosen:
+        flag = f"--{name.replace('_', '-')}"
+        if options.load_weights:
+            raise InputError(f"{flag}: a saved network (--load-weights) has an architecture of its own")
+        if options.model not in READINGS[name]:
+            raise InputError(f"{flag}: goes with --model {READINGS[name][0]}")
+    return chosen
+
+
 def _train(options: argparse.Namespace) -> None:
+    _readings(options)
     start_backend(options.gpu)
     import keras
 
@@ -161,9 +217,12 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
     arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])
     if options.normalization:
         arguments["normalization"] = options.normalization
+    arguments |= _readings(options)
     try:
         return getattr(networks, name)(
             inshape=inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
         )
     except ValueError as error:
+        if str(error).split()[0] in READINGS:
+            raise InputError(str(error)) from error
         raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error

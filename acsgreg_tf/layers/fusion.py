@@ -10,6 +10,8 @@ from keras import ops
 from acsgreg_tf.layers.initializers import GlorotUniform
 from acsgreg_tf.ops import PACKAGE, Tensor
 
+GATES = ("sigmoid", "softmax", "none")
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SumOfHalves(keras.initializers.Initializer):
@@ -38,17 +40,25 @@ class SumOfHalves(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class GatedFusion(keras.layers.Layer):
-    """Fuses two velocity fields: concat -> conv -> sigmoid gates -> weigh each -> concat -> conv (section 2.1.3).
+    """Fuses two velocity fields: concat -> conv -> gates -> weigh each -> concat -> conv (section 2.1.3).
 
-    Called on [v_s, v_c], each [B, X, Y, Z, N]; returns (v, w_s, w_c), all [B, X, Y, Z, N], gates between 0 and 1.
+    Called on [v_s, v_c], each [B, X, Y, Z, N]; returns (v, w_s, w_c), all [B, X, Y, Z, N].
 
     Args:
         kernel_size: Of both convolutions.
+        activation: What makes gates of the first convolution: "sigmoid", each between 0 and 1; "softmax", w_s and w_c
+            between 0 and 1 with the sum 1; "none", the convolution itself, as Figure 4 is drawn.
+
+    Raises:
+        ValueError: An unknown activation.
     """
 
-    def __init__(self, kernel_size: int = 3, **kwargs: Any) -> None:
+    def __init__(self, kernel_size: int = 3, activation: str = "sigmoid", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if activation not in GATES:
+            raise ValueError(f"the gate's activation must be one of {GATES}, got {activation!r}")
         self.kernel_size = kernel_size
+        self.activation = activation
 
     def build(self, input_shape: Any) -> None:
         components = input_shape[0][-1]
@@ -57,7 +67,7 @@ class GatedFusion(keras.layers.Layer):
             2 * components,
             self.kernel_size,
             padding="same",
-            activation="sigmoid",
+            activation="sigmoid" if self.activation == "sigmoid" else None,
             kernel_initializer=GlorotUniform(),
             name="gate",
             dtype=self.dtype_policy,
@@ -77,6 +87,10 @@ class GatedFusion(keras.layers.Layer):
     def call(self, velocities: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         both = ops.concatenate(velocities, axis=-1)
         gates = self.gate(both)
+        if self.activation == "softmax":
+            # Of two numbers, the first one's share is the sigmoid of their difference.
+            w_s, w_c = ops.split(gates, 2, axis=-1)
+            gates = ops.sigmoid(ops.concatenate([w_s - w_c, w_c - w_s], axis=-1))
         velocity = self.fuse(gates * both)
         return (velocity, *ops.split(gates, 2, axis=-1))
 
@@ -84,4 +98,4 @@ class GatedFusion(keras.layers.Layer):
         return (tuple(input_shape[0]),) * 3
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kernel_size": self.kernel_size}
+        return {**super().get_config(), "kernel_size": self.kernel_size, "activation": self.activation}

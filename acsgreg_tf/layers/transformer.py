@@ -8,7 +8,7 @@ from keras import ops
 
 from acsgreg_tf.layers.initializers import Normal, Uniform
 from acsgreg_tf.ops import PACKAGE, Tensor
-from acsgreg_tf.ops.attention import encoder_layer
+from acsgreg_tf.ops.attention import SOFTMAX_SCALES, encoder_layer
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -37,22 +37,45 @@ class TransformerEncoder(keras.layers.Layer):
         layers: Number of encoder layers (the paper: 12).
         heads: Number of attention heads; must divide the token width K.
         mlp_ratio: Hidden width of the perceptron over K.
+        mlp_width: Hidden width of the perceptron; None takes mlp_ratio * K.
+        dropout: Share of each branch's numbers that training sets to 0 before they are added (Vaswani et al. 2017).
+        softmax_scale: As in `ops.attention.self_attention`.
 
     Raises:
-        ValueError: K is not divisible by heads.
+        ValueError: K is not divisible by heads, or an unknown option.
     """
 
-    def __init__(self, layers: int = 12, heads: int = 12, mlp_ratio: float = 4, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        layers: int = 12,
+        heads: int = 12,
+        mlp_ratio: float = 4,
+        mlp_width: int | None = None,
+        dropout: float = 0.0,
+        softmax_scale: str = "head",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
+        if softmax_scale not in SOFTMAX_SCALES:
+            raise ValueError(f"softmax_scale must be 'head' or 'width', got {softmax_scale!r}")
+        if mlp_width is not None and mlp_width < 1:
+            raise ValueError(f"mlp_width must be at least 1, got {mlp_width}")
         self.layers = layers
         self.heads = heads
         self.mlp_ratio = mlp_ratio
+        self.mlp_width = mlp_width
+        self.dropout = dropout
+        self.softmax_scale = softmax_scale
+        # Its generator would be one more entry in the files of networks without dropout.
+        self.drop = keras.layers.Dropout(dropout, name="drop", dtype=self.dtype_policy) if dropout else None
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", dtype=self.dtype_policy)
 
     def build(self, input_shape: Any) -> None:
         width = input_shape[-1]
         check_heads(width, self.heads)
-        hidden = int(self.mlp_ratio * width)
+        hidden = int(self.mlp_ratio * width) if self.mlp_width is None else self.mlp_width
 
         def weight(name: str, shape: Sequence[int], initializer: Any) -> Tensor:
             return self.add_weight(name=name, shape=(self.layers, *shape), initializer=initializer)
@@ -78,17 +101,28 @@ class TransformerEncoder(keras.layers.Layer):
         self.norm.build(input_shape)
         self.built = True
 
-    def call(self, tokens: Tensor) -> Tensor:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         stacks = [ops.unstack(ops.convert_to_tensor(stack), num=self.layers) for stack in self.stacks]
         for weights in zip(*stacks, strict=True):
-            tokens = encoder_layer(tokens, *(ops.cast(w, tokens.dtype) for w in weights), heads=self.heads)
+            given = [ops.cast(weight, tokens.dtype) for weight in weights]
+            if self.drop is not None and training:
+                given += [self.drop(ops.ones_like(tokens), training=True) for _ in range(2)]
+            tokens = encoder_layer(tokens, *given, heads=self.heads, softmax_scale=self.softmax_scale)
         return self.norm(tokens)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         return tuple(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "layers": self.layers, "heads": self.heads, "mlp_ratio": self.mlp_ratio}
+        return {
+            **super().get_config(),
+            "layers": self.layers,
+            "heads": self.heads,
+            "mlp_ratio": self.mlp_ratio,
+            "mlp_width": self.mlp_width,
+            "dropout": self.dropout,
+            "softmax_scale": self.softmax_scale,
+        }
 
 
 def check_heads(width: int, heads: int) -> None:

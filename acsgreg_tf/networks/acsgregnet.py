@@ -24,9 +24,15 @@ class ACSGRegNet(JointNetwork):
         encoder_features: Channels of the encoder's stride-2 steps.
         decoder_features: Channels of the decoder, coarse to fine; None mirrors the encoder.
         width: Token width k.
-        layers, heads, mlp_ratio: Depth, heads and perceptron ratio of each transformer encoder.
+        layers, heads: Depth and heads of each transformer encoder.
+        mlp_ratio: Hidden width of their perceptrons over k.
+        mlp_width: That hidden width itself; None takes mlp_ratio * k. (ViT-V-Net has 3072.)
+        dropout: Of their branches, in training. (ViT-V-Net has 0.1.)
+        softmax_scale: "head" divides attention scores by the root of a head's width, "width" by that of k (Eq. 2).
         attention: Which branches there are, ("self", "cross") or one of them (an ablation, which has no fusion).
         fusion: "gated" (GFM) or "sum" (an ablation).
+        gate: Of the GFM: "sigmoid", "softmax" over the two branches, or "none", the convolution's own output.
+        slope: Of every LeakyReLU for negative values.
         normalization: Of the ConvBlocks: "batch" (the paper), "instance" or "none".
         affine_normalization: Of AffineNet's ConvBlocks; None takes `normalization`. (Without any it hardly learns.)
         int_steps: Squarings of the integration.
@@ -53,6 +59,11 @@ class ACSGRegNet(JointNetwork):
         affine_normalization: str | None = None,
         int_steps: int = 7,
         int_downsize: int = 2,
+        mlp_width: int | None = None,
+        dropout: float = 0.0,
+        softmax_scale: str = "head",
+        gate: str = "sigmoid",
+        slope: float = 0.2,
         name: str = "acsgregnet",
     ) -> None:
         inshape = check_downsize(inshape, int_downsize, encoder_features, affine_features)
@@ -68,10 +79,15 @@ class ACSGRegNet(JointNetwork):
             "fusion": fusion,
             "normalization": normalization,
             "int_downsize": int_downsize,
+            "mlp_width": mlp_width,
+            "dropout": dropout,
+            "softmax_scale": softmax_scale,
+            "gate": gate,
+            "slope": slope,
         }
 
         # === Layers ===
-        affine_net = AffineNet(inshape, affine_features, affine_normalization)
+        affine_net = AffineNet(inshape, affine_features, affine_normalization, slope)
         deformable_net = AttentionFusionNet(inshape, **deformable)
 
         # === Functional model ===

@@ -26,6 +26,7 @@ class AffineNet(Network):
         inshape: Spatial shape; each side divisible by 2**len(features).
         features: Channels of the ConvBlocks (the paper has five steps).
         normalization: "batch" (the paper), "instance" or "none".
+        slope: Of the LeakyReLU for negative values; the paper does not state it.
         name: Name of the model.
 
     Raises:
@@ -37,6 +38,7 @@ class AffineNet(Network):
         inshape: Sequence[int] = NETWORK_SHAPE,
         features: Sequence[int] = (16, 32, 64, 128, 256),
         normalization: str = "batch",
+        slope: float = 0.2,
         name: str = "affine_net",
     ) -> None:
         check_steps("features", features)
@@ -44,7 +46,7 @@ class AffineNet(Network):
 
         # === Layers ===
         blocks = [
-            ConvBlock(filters, strides, normalization, name=f"block_{level}_{i}")
+            ConvBlock(filters, strides, normalization, slope, name=f"block_{level}_{i}")
             for level, filters in enumerate(features)
             for i, strides in enumerate((2, 1, 1))
         ]
@@ -59,4 +61,9 @@ class AffineNet(Network):
         super().__init__(inputs=inputs, outputs=affine, name=name)
 
         # === Config ===
-        self.arguments = {"inshape": inshape, "features": tuple(features), "normalization": normalization}
+        self.arguments = {
+            "inshape": inshape,
+            "features": tuple(features),
+            "normalization": normalization,
+            "slope": slope,
+        }

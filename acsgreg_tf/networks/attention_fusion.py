@@ -1,7 +1,8 @@
 """AttentionFusionNet: ACSGRegNet's deformable stage, attention within and between the two images (section 2.1)."""
 
+import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 
@@ -43,17 +44,24 @@ class AttentionFusionNet(DeformableNet):
         fusion: str = "gated",
         normalization: str = "batch",
         int_downsize: int = 2,
+        mlp_width: int | None = None,
+        dropout: float = 0.0,
+        softmax_scale: str = "head",
+        gate: str = "sigmoid",
+        slope: float = 0.2,
         name: str = "deformable_net",
     ) -> None:
         inshape = check_downsize(inshape, int_downsize, encoder_features)
         check_heads(width, heads)
         attention = check_fusion(attention, fusion)
         decoder_features = check_decoder(encoder_features, decoder_features)
+        block = functools.partial(ConvBlock, normalization=normalization, slope=slope)
+        encoder = functools.partial(TransformerEncoder, layers, heads, mlp_ratio, mlp_width, dropout, softmax_scale)
         bottleneck = tuple(side // 2 ** len(encoder_features) for side in inshape)
 
         # === Functional model ===
         inputs = deformable_inputs(inshape)
-        features = _encode(inputs, encoder_features, normalization)
+        features = _encode(inputs, encoder_features, block)
         sequences = _embed([levels[-1] for levels in features], width)
         # Of the decoders, coarse to fine: label, filters, the features of both images that skip to it.
         steps: list[tuple] = list(
@@ -65,15 +73,15 @@ class AttentionFusionNet(DeformableNet):
         def decode(pair: Tensor, name: str) -> Tensor:
             """Tokens of both images [B, T, 2k] to a velocity."""
             x = keras.layers.Reshape((*bottleneck, 2 * width), name=f"{name}_volume")(pair)
-            x = ConvBlock(decoder_features[0], 1, normalization, name=f"{name}_0")(x)
-            return velocity_head(_upsample(x, steps, normalization, name), f"{name}_velocity")
+            x = block(decoder_features[0], name=f"{name}_0")(x)
+            return velocity_head(_upsample(x, steps, block, name), f"{name}_velocity")
 
         study = {}
         if "self" in attention:
-            study["v_s"] = decode(_attend_within(sequences, layers, heads, mlp_ratio), "decoder_s")
+            study["v_s"] = decode(_attend_within(sequences, encoder), "decoder_s")
         if "cross" in attention:
-            study["v_c"] = decode(_attend_across(sequences, layers, heads, mlp_ratio), "decoder_c")
-        velocity, gates = _fuse(list(study.values()), fusion)
+            study["v_c"] = decode(_attend_across(sequences, encoder), "decoder_c")
+        velocity, gates = _fuse(list(study.values()), fusion, gate)
         super().__init__(inputs=inputs, outputs=velocity, study_outputs={**study, **gates}, name=name)
 
         # === Config ===
@@ -89,23 +97,28 @@ class AttentionFusionNet(DeformableNet):
             "fusion": fusion,
             "normalization": normalization,
             "int_downsize": int_downsize,
+            "mlp_width": mlp_width,
+            "dropout": dropout,
+            "softmax_scale": softmax_scale,
+            "gate": gate,
+            "slope": slope,
         }
 
 
-def _encode(images: Iterable[Tensor], channels: Sequence[int], normalization: str) -> list[list[Tensor]]:
+def _encode(images: Iterable[Tensor], channels: Sequence[int], block: Callable) -> list[list[Tensor]]:
     """Features of each image at every level, fine to coarse; the images share the blocks."""
     blocks = [
         (
-            ConvBlock(filters, 2, normalization, name=f"encoder_{level}_down"),
-            ConvBlock(filters, 1, normalization, name=f"encoder_{level}"),
+            block(filters, strides=2, name=f"encoder_{level}_down"),
+            block(filters, name=f"encoder_{level}"),
         )
         for level, filters in enumerate(channels)
     ]
     features = []
     for x in images:
         levels = []
-        for down, block in blocks:
-            x = block(down(x))
+        for down, same in blocks:
+            x = same(down(x))
             levels.append(x)
         features.append(levels)
     return features
@@ -123,19 +136,19 @@ def _embed(maps: Sequence[Tensor], width: int) -> list[Tensor]:
     ]
 
 
-def _attend_within(sequences: Sequence[Tensor], layers: int, heads: int, mlp_ratio: int) -> Tensor:
+def _attend_within(sequences: Sequence[Tensor], encoder: Callable) -> Tensor:
     """Self-attention in each image by a SAM of its own: two [B, T, k] -> [B, T, 2k]."""
-    sams = [TransformerEncoder(layers, heads, mlp_ratio, name=f"sam_{image}") for image in IMAGES]
+    sams = [encoder(name=f"sam_{image}") for image in IMAGES]
     return keras.layers.Concatenate(name="sam_pair")(
         [sam(sequence) for sam, sequence in zip(sams, sequences, strict=True)]
     )
 
 
-def _attend_across(sequences: Sequence[Tensor], layers: int, heads: int, mlp_ratio: int) -> Tensor:
+def _attend_across(sequences: Sequence[Tensor], encoder: Callable) -> Tensor:
     """Attention over the tokens of both images by the CAM: two [B, T, k] -> [B, T, 2k]."""
     tokens = sequences[0].shape[1]
     stacked = keras.layers.Concatenate(axis=1, name="stacked")(sequences)
-    both = TransformerEncoder(layers, heads, mlp_ratio, name="cam")(stacked)
+    both = encoder(name="cam")(stacked)
     parts = [
         keras.layers.Cropping1D((0, tokens), name="cam_fixed")(both),
         keras.layers.Cropping1D((tokens, 0), name="cam_moving")(both),
@@ -143,22 +156,22 @@ def _attend_across(sequences: Sequence[Tensor], layers: int, heads: int, mlp_rat
     return keras.layers.Concatenate(name="cam_pair")(parts)
 
 
-def _upsample(x: Tensor, steps: Iterable[tuple], normalization: str, name: str) -> Tensor:
+def _upsample(x: Tensor, steps: Iterable[tuple], block: Callable, name: str) -> Tensor:
     """Decoder from the bottleneck up; each step is (label, filters, tensors that skip to it)."""
     for label, filters, skips in steps:
         x = keras.layers.UpSampling3D(2, name=f"{name}_up_{label}")(x)
         x = keras.layers.Concatenate(name=f"{name}_skip_{label}")([x, *skips])
-        x = ConvBlock(filters, 1, normalization, name=f"{name}_{label}")(x)
+        x = block(filters, name=f"{name}_{label}")(x)
     return x
 
 
-def _fuse(velocities: list[Tensor], fusion: str) -> tuple[Tensor, dict[str, Tensor]]:
+def _fuse(velocities: list[Tensor], fusion: str, gate: str) -> tuple[Tensor, dict[str, Tensor]]:
     """The velocity of one or both branches, and the gates by name where there are any."""
     if len(velocities) == 1:
         return velocities[0], {}
     if fusion == "sum":
         return keras.layers.Add(name="velocity", dtype="float32")(velocities), {}
-    velocity, w_s, w_c = GatedFusion(name="gfm", dtype="float32")(velocities)
+    velocity, w_s, w_c = GatedFusion(activation=gate, name="gfm", dtype="float32")(velocities)
     return velocity, {"w_s": w_s, "w_c": w_c}
 
 

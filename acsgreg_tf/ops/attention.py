@@ -17,12 +17,19 @@ def layer_norm(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float = 1e-6) ->
     return ops.cast(normal, x.dtype) * scale + bias
 
 
+SOFTMAX_SCALES = ("head", "width")
+
+
 def self_attention(
-    x: Tensor, qkv_kernel: Tensor, qkv_bias: Tensor, out_kernel: Tensor, out_bias: Tensor, heads: int
+    x: Tensor,
+    qkv_kernel: Tensor,
+    qkv_bias: Tensor,
+    out_kernel: Tensor,
+    out_bias: Tensor,
+    heads: int,
+    softmax_scale: str = "head",
 ) -> Tensor:
     """Multi-head attention of a token sequence to itself, Eqs. 1-4: [B, T, K] -> [B, T, K].
-
-    Scores are divided by the root of a head's width, as in the vanilla encoder.
 
     Args:
         x: Tokens [B, T, K].
@@ -31,16 +38,21 @@ def self_attention(
         out_kernel: [K, K].
         out_bias: [K].
         heads: Number of heads; divides K.
+        softmax_scale: Scores are divided by the root of a head's width, "head", as in the vanilla encoder, or of the
+            whole "width" K, as Eq. 2 is printed.
     """
     tokens, width = x.shape[1], x.shape[2]
     qkv = ops.reshape(ops.matmul(x, qkv_kernel) + qkv_bias, (-1, tokens, 3, heads, width // heads))
     query, key, value = (ops.transpose(qkv[:, :, i], (0, 2, 1, 3)) for i in range(3))
-    scores = ops.matmul(query * (width // heads) ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
+    divisor = width if softmax_scale == "width" else width // heads
+    scores = ops.matmul(query * divisor**-0.5, ops.transpose(key, (0, 1, 3, 2)))
     mixed = ops.matmul(ops.softmax(scores, axis=-1), value)
     return ops.matmul(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, tokens, width)), out_kernel) + out_bias
 
 
-def _encoder_layer(x: Tensor, *weights: Any, heads: int) -> Tensor:
+def _encoder_layer(x: Tensor, *weights: Any, heads: int, softmax_scale: str = "head") -> Tensor:
+    """A layer with its twelve weights and, where there is dropout, a mask [B, T, K] that multiplies each branch."""
+    weights, masks = weights[:12], weights[12:]
     (
         norm1_scale,
         norm1_bias,
@@ -56,8 +68,11 @@ def _encoder_layer(x: Tensor, *weights: Any, heads: int) -> Tensor:
         mlp_bias,
     ) = weights
     normal = layer_norm(x, norm1_scale, norm1_bias)
-    x = x + self_attention(normal, qkv_kernel, qkv_bias, out_kernel, out_bias, heads)
+    attended = self_attention(normal, qkv_kernel, qkv_bias, out_kernel, out_bias, heads, softmax_scale)
+    x = x + (attended * masks[0] if masks else attended)
     hidden = ops.gelu(ops.matmul(layer_norm(x, norm2_scale, norm2_bias), in_kernel) + in_bias)
+    if masks:
+        return x + (ops.matmul(hidden, mlp_kernel) + mlp_bias) * masks[1]
     return x + ops.matmul(hidden, mlp_kernel) + mlp_bias
 
 

@@ -5,6 +5,25 @@ import pytest
 from acsgreg_tf.cli.studies import main
 
 
+def test_the_displacement_reading_reaches_avoxelmorph_alone(tmp_path, monkeypatch):
+    scales = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(split, out, scale, *others, **options):
+        scales.append(scale)
+        raise Stopped
+
+    monkeypatch.setattr("acsgreg_tf.evaluation.studies.cohort.generated_split", lambda *others: None)
+    monkeypatch.setattr("acsgreg_tf.evaluation.studies.run_studies", stop)
+    for more in ([], ["--field", "displacement"]):
+        with pytest.raises(Stopped):
+            main(["--scale", "smoke", "--out", str(tmp_path / "out"), *more])
+    plain, other = (scale.networks for scale in scales)
+    assert other == plain | {"AVoxelMorph": plain["AVoxelMorph"] | {"field": "displacement"}} and other != plain
+
+
 @pytest.mark.parametrize(
     "more, words",
     [

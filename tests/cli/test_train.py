@@ -56,11 +56,12 @@ def arguments(lists, out, *more):
 
 
 def test_trains_and_leaves_a_network(lists, tmp_path, capsys):
-    assert main(arguments(lists, tmp_path / "run")) == 0
+    readings = ("--dropout", "0.1", "--gate", "softmax", "--softmax-scale", "width")
+    assert main(arguments(lists, tmp_path / "run", *readings)) == 0
     assert "3 vertebrae, 6 ordered pairs" in capsys.readouterr().out
     model = load(tmp_path / "run" / "best.h5")
-    assert type(model).__name__ == "ACSGRegNet" and model.inshape == SHAPE
-    assert main(arguments(lists, tmp_path / "run", "--resume")) == 0
+    assert type(model).__name__ == "ACSGRegNet" and model.inshape == SHAPE and model.get_config()["dropout"] == 0.1
+    assert main(arguments(lists, tmp_path / "run", "--resume", *readings)) == 0
 
 
 @pytest.mark.tensorflow
@@ -88,6 +89,10 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
         (["--load-weights", "gone.h5"], "gone.h5"),
         (["--val-img-list", "x.txt"], "--val-seg-list"),
         (["--resume"], "nothing to resume"),
+        (["--field", "displacement"], "--field: goes with --model avoxelmorph"),
+        (["--model", "avoxelmorph", "--gate", "none"], "--gate: goes with --model acsgregnet"),
+        (["--load-weights", "gone.h5", "--slope", "0.1"], "--slope: a saved network"),
+        (["--dropout", "1"], "error: dropout must be at least 0"),
         (["--model-dir", "no/such/folder"], "no/such/folder"),
     ],
 )
@@ -95,6 +100,32 @@ def test_faults_are_one_line_and_code_2(lists, tmp_path, capsys, more, words):
     assert main(arguments(lists, tmp_path / "run", *more)) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and words in lines[0]
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (
+            "--affine-normalization none --slope 0.1 --dropout 0.2 --mlp-width 9 --softmax-scale width --gate none",
+            {
+                "affine_normalization": "none",
+                "slope": 0.1,
+                "dropout": 0.2,
+                "mlp_width": 9,
+                "softmax_scale": "width",
+                "gate": "none",
+            },
+        ),
+        ("--model avoxelmorph --slope 0.1 --decoder half", {"slope": 0.1, "decoder": "half", "field": "velocity"}),
+        ("--model avoxelmorph --field displacement", {"field": "displacement", "int_steps": 0, "decoder": "full"}),
+    ],
+)
+def test_readings_of_the_paper_reach_the_network(lists, tmp_path, monkeypatch, options, expected):
+    networks = []
+    monkeypatch.setattr("acsgreg_tf.training.train", lambda network, *args, **options: networks.append(network))
+    assert main(arguments(lists, tmp_path / "run", *options.split())) == 0
+    config = networks[0].get_config()
+    assert {name: config[name] for name in expected} == expected
 
 
 def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, capsys):

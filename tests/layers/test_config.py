@@ -10,7 +10,7 @@ from acsgreg_tf import layers
 ARGUMENTS = {
     "AffineMatrix": {"inshape": (9, 7, 5), "initial_scale": 0.5},
     "ConvBlock": {"filters": 5, "strides": 2, "normalization": "instance", "slope": 0.3},
-    "GatedFusion": {"kernel_size": 5},
+    "GatedFusion": {"kernel_size": 5, "activation": "softmax"},
     "JointTransformer": {},
     "PositionEmbedding": {},
     "ResizeDisplacement": {"shape": (4, 5, 6)},
@@ -23,7 +23,14 @@ ARGUMENTS = {
         "constant_image": True,
     },
     "SumOfHalves": {"stddev": 0.5, "seed": 3},
-    "TransformerEncoder": {"layers": 3, "heads": 2, "mlp_ratio": 3},
+    "TransformerEncoder": {
+        "layers": 3,
+        "heads": 2,
+        "mlp_ratio": 3,
+        "mlp_width": 7,
+        "dropout": 0.5,
+        "softmax_scale": "width",
+    },
     "VecInt": {
         "indexing": "xy",
         "method": "ode",

@@ -17,6 +17,7 @@ def pair():
 def test_it_is_a_good_layer():
     check_layer(lambda: GatedFusion(), pair())
     check_layer(lambda: GatedFusion(kernel_size=1), pair())
+    check_layer(lambda: GatedFusion(activation="softmax"), pair(), mixed=())
 
 
 def test_gates_lie_between_0_and_1():
@@ -24,6 +25,25 @@ def test_gates_lie_between_0_and_1():
     assert w_s.shape == w_c.shape == (2, *SHAPE, 3)
     for gate in (w_s, w_c):
         assert gate.min() >= 0 and gate.max() <= 1 and gate.std() > 0.1
+
+
+def test_softmax_gates_share_each_voxel_and_none_is_the_convolution():
+    layers = {kind: GatedFusion(activation=kind) for kind in ("sigmoid", "softmax", "none")}
+    layers["none"](pair())
+    gates = {}
+    for kind, layer in layers.items():
+        layer(pair())
+        layer.set_weights(layers["none"].get_weights())
+        gates[kind] = [np.array(w) for w in layer(pair())[1:]]
+    raw = np.stack(gates["none"])
+    assert raw.min() < -0.1 and raw.max() > 0.1
+    np.testing.assert_allclose(np.stack(gates["sigmoid"]), 1 / (1 + np.exp(-raw)), atol=1e-5)
+    np.testing.assert_allclose(np.stack(gates["softmax"]), np.exp(raw) / np.exp(raw).sum(0), atol=1e-5)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(ValueError, match="activation must be one of .*got 'relu'"):
+        GatedFusion(activation="relu")
 
 
 def test_it_starts_at_the_gated_sum_of_both():

@@ -18,6 +18,8 @@ def tokens(batch=2):
 
 def test_they_are_good_layers():
     check_layer(lambda: TransformerEncoder(layers=2, heads=3, mlp_ratio=2), tokens())
+    options = {"mlp_width": 7, "dropout": 0.5, "softmax_scale": "width"}
+    check_layer(lambda: TransformerEncoder(layers=1, heads=3, **options), tokens(), mixed=())
     check_layer(lambda: PositionEmbedding(), tokens())
 
 
@@ -69,6 +71,59 @@ def test_each_token_looks_at_the_others():
     encoder.build((None, TOKENS, WIDTH))
     _, (by_token,) = gradients(lambda x: encoder(x)[:, 0, :1], tokens(1))  # of one number of the first token
     assert np.all(np.abs(by_token).max(-1) > 1e-4)
+
+
+def test_the_perceptron_has_the_width_that_was_asked_for():
+    encoder = TransformerEncoder(layers=2, heads=3, mlp_ratio=4, mlp_width=7)
+    encoder.build((None, TOKENS, WIDTH))
+    assert encoder.stacks[8].shape == (2, WIDTH, 7) and encoder.stacks[10].shape == (2, 7, WIDTH)
+
+
+def test_the_softmax_scale_reaches_the_layers():
+    head, width = (TransformerEncoder(layers=1, heads=3, softmax_scale=scale) for scale in ("head", "width"))
+    expected = np.array(head(tokens()))
+    width(tokens())
+    width.set_weights(head.get_weights())
+    assert np.abs(expected - np.array(width(tokens()))).max() > 1e-4
+
+
+def test_dropout_acts_in_training_only():
+    encoder = TransformerEncoder(layers=2, heads=3, dropout=0.5)
+    plain = TransformerEncoder(layers=2, heads=3)
+    x = tokens()
+    still = encoder(x)
+    plain(x)
+    plain.set_weights(encoder.get_weights())
+    np.testing.assert_allclose(still, plain(x), atol=1e-6)
+    first, second = (np.array(encoder(x, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 0.1
+    assert not plain.drop and len(encoder.weights) == len(plain.weights)
+
+
+def test_dropout_keeps_the_share_and_the_mean():
+    encoder = TransformerEncoder(layers=1, heads=1, dropout=0.25)
+    x = np.zeros((1, 4000, 4), "float32")
+    encoder.norm = keras.layers.Identity()
+    encoder.build(x.shape)
+    for stack in encoder.stacks[:-1]:
+        stack.assign(np.zeros(stack.shape))
+    encoder.stacks[-1].assign(np.ones((1, 4)))  # the bias of the perceptron, whose branch is 1 everywhere
+    result = np.array(encoder(x, training=True))
+    np.testing.assert_allclose(np.unique(result), [0, 4 / 3], atol=1e-4)
+    assert (result == 0).mean() == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
+        ({"softmax_scale": "k"}, "softmax_scale must be 'head' or 'width', got 'k'"),
+        ({"mlp_width": 0}, "mlp_width must be at least 1, got 0"),
+    ],
+)
+def test_an_unknown_option_is_refused(option, words):
+    with pytest.raises(ValueError, match=words):
+        TransformerEncoder(**option)
 
 
 def test_a_width_that_the_heads_cannot_share_is_refused():

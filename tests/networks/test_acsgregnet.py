@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.layers import ConvBlock, GatedFusion, PositionEmbedding, TransformerEncoder
-from acsgreg_tf.networks import ACSGRegNet
+from acsgreg_tf.networks import ACSGRegNet, AffineNet
 from tests.networks.cases import ACSG, HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 
@@ -182,6 +182,29 @@ def test_sizes():
     assert (cam.layers, cam.heads) == (3, 2) and cam.stacks[8].shape == (3, 8, 40)
 
 
+def test_the_readings_of_the_paper_reach_their_layers():
+    options = {"mlp_width": 9, "dropout": 0.1, "softmax_scale": "width", "gate": "softmax", "slope": 0.05}
+    network = make("acsgregnet", **options)
+    for encoder in encoders(network).values():
+        assert encoder.stacks[8].shape[-1] == 9 and encoder.drop.rate == 0.1 and encoder.softmax_scale == "width"
+    assert network.get_layer("gfm").activation == "softmax"
+    assert {block.slope for block in layers_of(network, ConvBlock)} == {0.05}
+    assert len(layers_of(network.affine_net, ConvBlock)) == 6
+    assert {name: network.get_config()[name] for name in options} == options
+    assert AffineNet(SHAPE, (2, 3), slope=0.1).get_config()["slope"] == 0.1
+
+
+def test_vit_v_nets_perceptron():
+    kernel = encoders(make("acsgregnet", width=252, heads=12, layers=1, mlp_width=3072))["cam"].stacks[8]
+    assert kernel.shape == (1, 252, 3072)
+
+
+def test_a_config_that_names_no_readings_is_as_it_was():
+    config = make("acsgregnet").get_config()
+    old = {n: v for n, v in config.items() if n not in ("mlp_width", "dropout", "softmax_scale", "gate", "slope")}
+    assert len(old) == len(config) - 5 and ACSGRegNet.from_config(old).get_config() == config
+
+
 def test_the_decoder_mirrors_the_encoder_by_default():
     assert make("acsgregnet").get_config()["decoder_features"] == (6, 5, 4)
 
@@ -202,6 +225,8 @@ def test_another_shape():
         ({"inshape": (16, 20, 16)}, r"divisible by 8 .*got 20 in inshape \(16, 20, 16\)"),
         ({"attention": ()}, r"attention must name 'self', 'cross' or both, got \(\)"),
         ({"attention": ("self", "global")}, "attention must name .*'global'"),
+        ({"gate": "tanh"}, "gate's activation must be one of .*got 'tanh'"),
+        ({"dropout": -0.1}, "dropout must be at least 0"),
         ({"fusion": "mean"}, "fusion must be 'gated' or 'sum', got 'mean'"),
         ({"decoder_features": (4, 4)}, "one entry a level, 3, got 2"),
         ({"affine_normalization": "layer"}, "normalization must be one of .*got 'layer'"),

@@ -56,6 +56,30 @@ def test_attention_agrees_with_keras():
     np.testing.assert_allclose(attention.self_attention(x, qkv, qkv_bias, out, out_bias, HEADS), layer(x, x), atol=1e-5)
 
 
+def test_the_scores_are_divided_by_the_root_that_was_asked_for():
+    """Eq. 2 as printed divides by the root of k: the root of the number of heads more than the vanilla encoder does."""
+    x, (qkv, qkv_bias, out, out_bias) = noise((2, TOKENS, WIDTH)), weights_of_a_layer()[2:6]
+    weaker = qkv.copy()
+    weaker[:, :WIDTH] /= np.sqrt(HEADS)  # the queries
+    bias = qkv_bias.copy()
+    bias[:WIDTH] /= np.sqrt(HEADS)
+    printed = attention.self_attention(x, qkv, qkv_bias, out, out_bias, HEADS, softmax_scale="width")
+    np.testing.assert_allclose(printed, attention.self_attention(x, weaker, bias, out, out_bias, HEADS), atol=1e-5)
+    vanilla = attention.self_attention(x, qkv, qkv_bias, out, out_bias, HEADS)
+    assert np.abs(np.array(printed) - np.array(vanilla)).max() > 1e-3
+
+
+def test_masks_multiply_the_two_branches():
+    x, weights = noise((2, TOKENS, WIDTH)), weights_of_a_layer()
+    keep, drop = np.ones_like(x), np.zeros_like(x)
+    plain = attention.encoder_layer(x, *weights, heads=HEADS)
+    np.testing.assert_allclose(attention.encoder_layer(x, *weights, keep, keep, heads=HEADS), plain, atol=1e-5)
+    np.testing.assert_array_equal(attention.encoder_layer(x, *weights, drop, drop, heads=HEADS), x)
+    attended = attention.encoder_layer(x, *weights, keep, drop, heads=HEADS)
+    normal = attention.layer_norm(x, *weights[:2])
+    np.testing.assert_allclose(attended, x + attention.self_attention(normal, *weights[2:6], HEADS), atol=1e-5)
+
+
 def test_without_queries_each_token_gets_the_mean_of_the_values():
     x = noise((1, TOKENS, WIDTH))
     qkv = np.zeros((WIDTH, 3 * WIDTH), "float32")
