@@ -20,6 +20,7 @@ from vtkmodules.vtkIOPLY import vtkPLYReader, vtkPLYWriter
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import atomic_path, ending_of
+from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.io.points import check_coordinates, swap_if_lps
 
 __all__ = ["SURFACE_ENDINGS", "Surface", "read_surface", "surface_ending"]
@@ -63,16 +64,7 @@ def read_surface(path: str | os.PathLike, coordinates: str | None = None) -> Sur
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     coordinates = check_coordinates(path, _space(path), coordinates)
-    reader: Any = _READERS[ending]()
-    reader.SetFileName(str(path))
-    if ending == ".vtk":
-        reader.ReadAllScalarsOn()
-        reader.ReadAllVectorsOn()
-        reader.ReadAllFieldsOn()
-    _quietly(reader.Update)
-    mesh = reader.GetOutput()
-    if not mesh.GetNumberOfPoints() or not mesh.GetNumberOfCells():
-        raise InputError(f"{path}: cannot be read as a surface, or holds none")
+    mesh = _unpacked(call_isolated(_read_packed, path, ending))
     points = vtk_to_numpy(mesh.GetPoints().GetData())
     dtype = points.dtype
     points = points.astype(float)
@@ -90,6 +82,46 @@ def read_surface(path: str | os.PathLike, coordinates: str | None = None) -> Sur
         _write(target, moved, f"SPACE={coordinates}")
 
     return Surface(swap_if_lps(points, coordinates), write)
+
+
+def _read_packed(path: str | os.PathLike, ending: str) -> Any:
+    """Read a surface and write it anew, in VTK's format and in memory; VTK crashes on some damaged files."""
+    reader: Any = _READERS[ending]()
+    reader.SetFileName(str(path))
+    if ending == ".vtk":
+        reader.ReadAllScalarsOn()
+        reader.ReadAllVectorsOn()
+        reader.ReadAllFieldsOn()
+    _quietly(reader.Update)
+    mesh = reader.GetOutput()
+    count = mesh.GetNumberOfPoints()
+    if not count or not mesh.GetNumberOfCells():
+        raise InputError(f"{path}: cannot be read as a surface, or holds none")
+    for cells in (mesh.GetVerts(), mesh.GetLines(), mesh.GetPolys(), mesh.GetStrips()):
+        corners = vtk_to_numpy(cells.GetConnectivityArray())
+        if len(corners) and (corners.min() < 0 or corners.max() >= count):
+            raise InputError(f"{path}: cannot be read as a surface (a face has a corner that is none of its points)")
+    for data, length in ((mesh.GetPointData(), count), (mesh.GetCellData(), mesh.GetNumberOfCells())):
+        for number in range(data.GetNumberOfArrays()):
+            if data.GetAbstractArray(number).GetNumberOfTuples() != length:
+                raise InputError(f"{path}: cannot be read as a surface (it holds too few or too many values)")
+    writer = vtkPolyDataWriter()
+    writer.SetFileTypeToBinary()
+    writer.SetInputData(mesh)
+    writer.WriteToOutputStringOn()
+    _quietly(writer.Write)
+    return writer.GetOutputStdString()
+
+
+def _unpacked(content: Any) -> vtkPolyData:
+    reader = vtkPolyDataReader()
+    reader.ReadFromInputStringOn()
+    reader.SetBinaryInputString(content, len(content))
+    reader.ReadAllScalarsOn()
+    reader.ReadAllVectorsOn()
+    reader.ReadAllFieldsOn()
+    _quietly(reader.Update)
+    return reader.GetOutput()
 
 
 def surface_ending(path: str | os.PathLike) -> str:

@@ -70,12 +70,12 @@ class Network(keras.Model):
         Raises:
             InputError: The file is missing, damaged, holds weights alone, or another network.
         """
-        name, config = storage.check(path, _names_of(cls))
+        file = storage.read(path, _names_of(cls))
         try:
-            model = keras.saving.get_custom_objects()[name].from_config(config)
-        except (TypeError, ValueError) as error:
+            model = keras.saving.get_custom_objects()[file.class_name].from_config(file.config)
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
             raise InputError(f"{path}: its model_config does not fit this version ({one_line(error)})") from error
-        storage.load_weights(model, path)
+        storage.load_weights(model, file)
         return model
 
 

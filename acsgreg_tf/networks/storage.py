@@ -3,10 +3,12 @@
 Weights are stored layer by layer, in the order of `model.layers`; see `JointNetwork.layers`.
 """
 
+import io
 import json
 import os
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ import h5py
 import keras
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import READ_FAULTS, atomic_path
+from acsgreg_tf.io.hdf5 import check_hdf5, clean_copy
+from acsgreg_tf.io.isolated import call_isolated
+from acsgreg_tf.io.limits import check_packed
 
 HDF5_ENDINGS = (".h5", ".hdf5")
 
@@ -78,18 +83,33 @@ def _copy_halved(source: h5py.Group, target: h5py.Group) -> None:
             target.create_dataset(name, data=item[()]).attrs.update(item.attrs)
 
 
-def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Check a model file before Keras reads it, so that what is wrong with it fits in one line.
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that was looked through.
+
+    Attributes:
+        path: The file.
+        class_name: Of the network.
+        config: Its constructor's arguments.
+        content: A clean copy of an .h5; None for a .keras file, whose weights Keras reads by itself.
+    """
+
+    path: str | os.PathLike
+    class_name: str
+    config: dict[str, Any]
+    content: bytes | None = field(repr=False, default=None)
+
+
+def read(path: str | os.PathLike, classes: Sequence[str]) -> ModelFile:
+    """Read a model file before Keras does, so that what is wrong with it fits in one line.
 
     Args:
         path: .h5, .hdf5 or .keras file.
         classes: Names of the networks that are accepted.
 
-    Returns:
-        (class name, constructor's arguments).
-
     Raises:
-        InputError: Missing, not readable, no HDF5, cut short, weights alone, a voxelmorph or other network.
+        InputError: Missing, not readable, no HDF5, damaged, linked to other files, weights alone, a voxelmorph or
+            other network.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: no such model file")
@@ -98,6 +118,7 @@ def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[st
             start = file.read(8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    content = None
     if os.fspath(path).endswith(".keras"):
         description = _describe_keras(path)
     elif not is_hdf5_name(path):
@@ -105,12 +126,13 @@ def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[st
     elif start != b"\x89HDF\r\n\x1a\n":
         raise InputError(f"{path}: not an HDF5 file")
     else:
-        description = _describe_hdf5(path)
+        content = call_isolated(clean_copy, path)
+        description = _describe_hdf5(path, content)
     if not isinstance(description, dict) or not isinstance(description.get("config"), dict):
         raise InputError(f"{path}: its model_config does not describe a network")
     name, config = str(description.get("class_name")), description["config"]
     if name in classes:
-        return name, config
+        return ModelFile(path, name, config, content)
     expected = " or ".join(classes)
     # What voxelmorph's LoadableModel writes, and the older of its networks.
     if name.startswith("Vxm") or {"metadata", "nb_unet_features", "enc_nf"} & set(config):
@@ -118,32 +140,36 @@ def check(path: str | os.PathLike, classes: Sequence[str]) -> tuple[str, dict[st
     raise InputError(f"{path}: holds {name}, expected {expected}")
 
 
-def _describe_hdf5(path: str | os.PathLike) -> Any:
-    try:
-        with h5py.File(path, "r") as file:
-            text = file.attrs.get("model_config")
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: a damaged or truncated HDF5 file") from error
+def _describe_hdf5(path: str | os.PathLike, content: bytes) -> Any:
+    with h5py.File(io.BytesIO(content), "r") as file:
+        text = file.attrs.get("model_config")
     if text is None:
         raise InputError(f"{path}: holds weights only, no model_config; save the whole model")
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: its model_config is not JSON") from error
 
 
 def _describe_keras(path: str | os.PathLike) -> Any:
+    size = os.path.getsize(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                check_packed(path, member.file_size, size)
             if archive.testzip() is not None or "model.weights.h5" not in archive.namelist():
                 raise InputError(f"{path}: a damaged .keras file")
-            return json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+            description = json.loads(archive.read("config.json"))
+    except InputError:
+        raise
+    except (*READ_FAULTS, RecursionError) as error:
         raise InputError(f"{path}: a damaged or truncated .keras file") from error
+    call_isolated(check_hdf5, path, "model.weights.h5")
+    return description
 
 
-def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
-    """Read the weights of a file written by `save` into a network of the same architecture.
+def load_weights(model: keras.Model, file: ModelFile) -> None:
+    """Take over the weights of a file that `read` returned into a network of the same architecture.
 
     Raises:
         InputError: The file's weights are damaged or do not fit the network.
@@ -151,12 +177,12 @@ def load_weights(model: keras.Model, path: str | os.PathLike) -> None:
     from keras.src.legacy.saving import legacy_h5_format
 
     try:
-        if not is_hdf5_name(path):
-            model.load_weights(path)
+        if file.content is None:
+            model.load_weights(file.path)
             return
-        with h5py.File(path, "r") as file:
-            legacy_h5_format.load_weights_from_hdf5_group(file["model_weights"], model)
+        with h5py.File(io.BytesIO(file.content), "r") as copy:
+            legacy_h5_format.load_weights_from_hdf5_group(copy["model_weights"], model)
     except OSError as error:
-        raise InputError(f"{path}: a damaged or truncated model file") from error
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: its weights do not fit a {type(model).__name__}({model.name})") from error
+        raise InputError(f"{file.path}: a damaged or truncated model file") from error
+    except (*READ_FAULTS, AttributeError) as error:
+        raise InputError(f"{file.path}: its weights do not fit a {type(model).__name__}({model.name})") from error

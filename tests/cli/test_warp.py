@@ -295,7 +295,7 @@ def test_bad_options_and_files(case, tmp_path, capsys):
     assert "not allowed with argument" in fails([*image, "--points", points, *warp, *out], capsys)
     (tmp_path / "w.h5").write_text("none")
     message = fails([*image, "--warp", tmp_path / "w.h5", "--reference", image[1], *out], capsys)
-    assert message.startswith(f"{tmp_path / 'w.h5'}: cannot be read as an ITK transform")
+    assert message.startswith(f"{tmp_path / 'w.h5'}: a damaged or truncated HDF5 file")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["points.csv", "w.h5"]
 
 

@@ -70,6 +70,48 @@ def test_surfaces_keep_their_faces_and_coordinates(tmp_path, ending, coordinates
         assert mesh.is_watertight and mesh.volume == pytest.approx(SPHERE.volume, rel=1e-4)
 
 
+PLY = """ply
+format ascii 1.0
+element vertex 3
+property float x
+property float y
+property float z
+element face 1
+property list uchar int vertex_indices
+end_header
+0 0 0
+1 0 0
+0 1 0
+{}
+"""
+VTK = """# vtk DataFile Version 3.0
+damaged
+ASCII
+DATASET POLYDATA
+POINTS 3 float
+0 0 0 1 0 0 0 1 0
+POLYGONS {}
+"""
+
+
+@pytest.mark.parametrize(
+    "ending, text, faces",
+    [
+        (".ply", PLY, "3 0 1 1000000000"),
+        (".ply", PLY, "3 0 1 -7"),
+        (".vtk", VTK, "1 4\n3 0 1 1000000000"),
+        (".vtk", VTK, "1 4\n2000000000 0 1 2"),
+        (".vtk", VTK, "2000000000 8000000000\n3 0 1 2"),
+    ],
+)
+def test_faces_of_points_that_are_not_there(tmp_path, ending, text, faces):
+    """VTK itself ends the process with a segmentation fault on some of these, when they are read or written."""
+    path = tmp_path / f"damaged{ending}"
+    path.write_text(text.format(faces))
+    with pytest.raises(InputError, match=f"damaged{ending}: cannot be read"):
+        read_surface(path)
+
+
 def test_slicers_header_counts(tmp_path):
     path = make(tmp_path, ".vtk", "3D Slicer output. SPACE=LPS")
     surface = read_surface(path)

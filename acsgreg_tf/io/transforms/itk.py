@@ -4,6 +4,7 @@ ITK, SimpleITK, ANTs and 3D Slicer's files hold LPS mm; everything else in this 
 a displacement or an affine changes over by the same flip of x and y.
 """
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Affine, Composite, DenseField, Transform
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
+from acsgreg_tf.io.hdf5 import check_hdf5
+from acsgreg_tf.io.isolated import call_isolated
+from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.quiet import without_chatter
 
 # The flip of x and y, from RAS to LPS and back.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FLIP_VECTORS = np.array([-1, -1, 1], np.float32)
 _VECTOR = 1007  # NIFTI_INTENT_VECTOR
+_HDF5 = (".h5", ".hdf5")
 
 
 def grid_from_sitk(image: sitk.Image) -> Grid:
@@ -113,7 +119,7 @@ def write_itk(path: str | os.PathLike, transform: Transform) -> None:
             sitk.WriteTransform(to_sitk_transform(transform), str(temporary))
         except RuntimeError as error:
             raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
-        if ending_of(path) in (".h5", ".hdf5"):
+        if ending_of(path) in _HDF5:
             _compress(temporary)
 
 
@@ -126,6 +132,17 @@ def read_itk(path: str | os.PathLike) -> Transform:
     Raises:
         InputError: Naming the file, when it is no ITK transform or of a kind that is not supported.
     """
+    if ending_of(path) in _HDF5:
+        return call_isolated(_read_hdf5, path)
+    return _read_itk(path)
+
+
+def _read_hdf5(path: str | os.PathLike) -> Transform:
+    check_hdf5(path)
+    return _read_itk(path)
+
+
+def _read_itk(path: str | os.PathLike) -> Transform:
     try:
         return from_sitk_transform(sitk.ReadTransform(str(path)))
     except InputError as error:
@@ -165,13 +182,20 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
         InputError: Naming the file, when it is unreadable or no (X, Y, Z, 1, 3) vector image.
     """
     try:
-        image: Any = nib.load(path)
+        with without_chatter():
+            image: Any = nib.load(path)
         intent = int(image.header["intent_code"])
         if len(image.shape) != 5 or image.shape[3:] != (1, 3) or intent != _VECTOR:
             raise InputError(
                 f"a displacement field must have shape (X, Y, Z, 1, 3) and intent {_VECTOR}, "
                 f"got {image.shape} and {intent}"
             )
+        dtype = image.get_data_dtype()
+        if dtype.fields is not None or dtype.kind not in "fiu":
+            raise InputError(f"a displacement field must hold real numbers, not {dtype}")
+        check_voxels("the field", image.shape[:3])
+        content = math.prod(image.shape) * dtype.itemsize
+        check_packed("the field", content, os.path.getsize(path), ending_of(path) == ".nii.gz")
         vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * _FLIP_VECTORS
         return DenseField(vectors, Grid(vectors.shape[:3], image.affine))
     except InputError as error:

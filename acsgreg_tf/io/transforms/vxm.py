@@ -11,6 +11,7 @@ centred affine -> moving network index -> moving RAS mm. So phi lives on the fix
 """
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import field_from_network, field_to_network
 from acsgreg_tf.geometry.transforms import DenseField, Transform
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, one_line
+from acsgreg_tf.io.limits import check_packed, check_voxels
 
 
 def write_npz(path: str | os.PathLike, transform: Transform, grid: Grid) -> None:
@@ -51,8 +53,9 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
         InputError: Naming the file, when it is no such warp, or holds no `affine` and there is no grid.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = _arrays(path)
+    except InputError:
+        raise
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read as an .npz warp ({one_line(error)})") from error
     vol = arrays.get("vol")
@@ -60,7 +63,7 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
         shape = "none" if vol is None else vol.shape
         raise InputError(f"{path}: a voxelmorph warp must hold 'vol' of shape (X, Y, Z, 3), got {shape}")
     for name, array in arrays.items():
-        if name in ("vol", "affine") and array.dtype.kind not in "fiu":
+        if array.dtype.kind not in "fiu":
             raise InputError(f"{path}: '{name}' must hold real numbers, not {array.dtype}")
     try:
         if "affine" in arrays:
@@ -70,3 +73,22 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
         return field_from_network(vol, grid)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays that a warp may hold, none larger than a file of this size can."""
+    size = os.path.getsize(path)
+    with np.load(path, allow_pickle=False) as file:
+        for member in file.zip.infolist():
+            check_packed(path, member.file_size, size)
+            if member.filename == "vol.npy":
+                with file.zip.open(member) as header:
+                    check_voxels(path, _shape(header)[:3])
+        return {name: file[name] for name in ("vol", "affine") if name in file}
+
+
+def _shape(file: Any) -> tuple[int, ...]:
+    """The shape that a .npy file states in its header."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    return read(file)[0]

@@ -225,7 +225,7 @@ def _saved(folder, name, save):
 BAD_TRANSFORMS = {
     "missing": (lambda f: f / "none.h5", "no such file"),
     "ending": (lambda f: _file(f, "x.mat"), "unknown ending"),
-    "no h5": (lambda f: _file(f, "x.h5"), "cannot be read as an ITK transform"),
+    "no h5": (lambda f: _file(f, "x.h5"), "HDF5 file"),
     "no tfm": (lambda f: _file(f, "x.tfm"), "cannot be read as an ITK transform"),
     "no nii.gz": (lambda f: _file(f, "x.nii.gz"), "cannot be read as a displacement field"),
     "no npz": (lambda f: _file(f, "x.npz"), "cannot be read as an .npz warp"),
