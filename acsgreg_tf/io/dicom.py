@@ -1,14 +1,13 @@
 """DICOM series as volumes, through SimpleITK."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import SimpleITK as sitk
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
+from acsgreg_tf.io.quiet import without_chatter
 
 __all__ = ["read_dicom"]
 
@@ -30,11 +29,11 @@ def read_dicom(folder: str | os.PathLike) -> sitk.Image:
             evenly stacked.
     """
     reader = sitk.ImageSeriesReader()
-    names = _only_series(folder, reader)
-    reader.SetFileNames(names)
-    reader.MetaDataDictionaryArrayUpdateOn()
     try:
-        with _without_warnings():
+        with without_chatter():
+            names = _only_series(folder, reader)
+            reader.SetFileNames(names)
+            reader.MetaDataDictionaryArrayUpdateOn()
             image = reader.Execute()
     except RuntimeError as error:
         raise InputError(f"{folder}: the DICOM series cannot be read ({one_line(error)})") from error
@@ -67,14 +66,3 @@ def _check_stack(folder: str | os.PathLike, reader: sitk.ImageSeriesReader, imag
                 f"{folder}: slice {number + 1} of {slices} lies {distance:.1f} mm from its place in an "
                 "even stack (a slice is missing, or the gantry was tilted)"
             )
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Silence ITK's warnings of several lines about what `_check_stack` reports in one."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)

@@ -58,17 +58,21 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         InputError: The folder does not exist or cannot be written, or `path` is a folder or a device.
     """
     target = Path(path)
-    check_writable(target)
-    temporary = target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
+    _check_place(target)
+    temporary = _temporary(target)
     try:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno in _CANNOT_WRITE:
+        if error.errno in _CANNOT_WRITE or error.filename == str(temporary):
             raise InputError(f"{target}: cannot be written ({error.strerror})") from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{uuid.uuid4().hex[:8]}.{target.name}")
 
 
 def remove_unfinished(folder: str | os.PathLike) -> None:
@@ -98,7 +102,7 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 
 
 def check_writable(path: str | os.PathLike) -> None:
-    """Raise InputError unless `path` can be written; for a check before hours of work.
+    """Raise InputError unless `path` can be written, which is tried; for a check before hours of work.
 
     Args:
         path: The file that will be written later.
@@ -107,6 +111,16 @@ def check_writable(path: str | os.PathLike) -> None:
         InputError: As for `atomic_path`.
     """
     target = Path(path)
+    _check_place(target)
+    temporary = _temporary(target)
+    try:
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror})") from error
+
+
+def _check_place(target: Path) -> None:
     folder = target.parent
     if not folder.is_dir():
         raise InputError(f"{target}: the output folder {folder} does not exist")

@@ -18,15 +18,16 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
+from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.quiet import without_chatter
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
 
 __all__ = ["WRITABLE_ENDINGS", "Image", "as_image", "as_label", "read_image", "read_label", "write_image"]
 
-# What is taken for a scan: edges of a voxel, its first voxel's distance from the origin, its values and its size.
+# What is taken for a scan: edges of a voxel, its first voxel's distance from the origin, and its values.
 VOXEL_MM = (0.01, 25.0)
 FARTHEST_MM = 1e5
 LARGEST_VALUE = 2.0**31
-MOST_VOXELS = 2**30
 
 _NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -172,12 +173,31 @@ def _read(source: str | os.PathLike) -> Image:
         known = ", ".join((*_NIFTI, *_ITK))
         raise InputError(f"{path}: unknown ending; images are {known}, or a folder with one DICOM series")
     try:
-        image: Any = nib.load(path) if ending in _NIFTI else sitk.ReadImage(str(path))
+        with without_chatter():
+            image: Any = _load_nifti(path, ending) if ending in _NIFTI else _load_itk(path)
+    except InputError:
+        raise
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
-    if ending == ".nii" and math.prod(image.shape) * image.get_data_dtype().itemsize > path.stat().st_size:
-        raise InputError(f"{path}: cannot be read (it is shorter than its header says, shape {image.shape})")
     return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
+
+
+def _load_nifti(path: Path, ending: str) -> Any:
+    """The image, whose voxels are read later; no larger than its file can be."""
+    image: Any = nib.load(path)
+    content = math.prod(image.shape) * image.get_data_dtype().itemsize
+    check_packed(path, content, path.stat().st_size, packed=ending == ".nii.gz")
+    return image
+
+
+def _load_itk(path: Path) -> sitk.Image:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    check_voxels(path, reader.GetSize())
+    if path.suffix.lower() in (".nrrd", ".mha"):  # the data of the others lie beside them
+        check_packed(path, math.prod(reader.GetSize()), path.stat().st_size)
+    return reader.Execute()
 
 
 def _from_itk(image: sitk.Image, name: str) -> Image:
@@ -217,8 +237,7 @@ def _from_nibabel(image: Any, name: str) -> Image:
 def _check_shape(shape: tuple[int, ...], name: str) -> None:
     if len(shape) != 3:
         raise InputError(f"{name}: a 3-D volume is needed, got {len(shape)}-D, shape {tuple(shape)}")
-    if math.prod(shape) > MOST_VOXELS:
-        raise InputError(f"{name}: its header asks for {math.prod(shape):.3g} voxels, more than {MOST_VOXELS:g}")
+    check_voxels(name, shape)
     if min(shape) < 2:
         raise InputError(f"{name}: a volume needs at least 2 voxels along every axis, got shape {tuple(shape)}")
 

@@ -113,7 +113,10 @@ def _read_table(path: str | os.PathLike, text: str, coordinates: str | None, end
     """CSV, and .fcsv, which is CSV below a few lines of comment."""
     lines = text.splitlines()
     comments = [line for line in lines if line.startswith("#")]
-    rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if any(row)]
+    try:
+        rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if any(row)]
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     header = None
     if ending == ".fcsv":
         coordinates = check_coordinates(path, _fcsv_system(path, comments), coordinates)

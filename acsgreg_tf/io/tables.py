@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import atomic_path, one_line
 
 __all__ = ["Row", "read_lines", "read_table", "write_table"]
 
@@ -51,8 +51,13 @@ def read_table(path: str | os.PathLike, columns: Iterable[str], what: str) -> li
                 for row in reader
             ]
             names = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read as {what} ({one_line(error)})") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as {what} ({error.__class__.__name__})") from error
+    for row in rows:
+        if any("\0" in cell for cell in row.cells.values()):
+            raise InputError(f"{row.where}: holds a NUL character, so it is not {what}")
     missing = [name for name in columns if name not in names]
     if missing:
         raise InputError(f"{path}: lacks the column {', '.join(missing)}, so it is not {what}")
@@ -87,6 +92,8 @@ def read_lines(path: str | os.PathLike) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
     lines = [line.strip() for line in lines if line.strip()]
+    if any("\0" in line for line in lines):
+        raise InputError(f"{path}: holds a NUL character, so it is no list")
     if not lines:
         raise InputError(f"{path}: an empty list")
     return lines

@@ -1,7 +1,10 @@
 """Files that no scanner makes and no tool wrote whole: each is refused from its header, in one line that names it."""
 
+import gzip
+import io
 import json
 import resource
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +14,7 @@ from acsgreg_tf.cohort.split import read_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.io.points import read_points
+from acsgreg_tf.io.tables import read_lines, read_table
 from acsgreg_tf.io.transforms import read_transform
 from acsgreg_tf.io.work_folder import claim
 
@@ -59,6 +63,81 @@ def test_a_header_that_asks_for_more_than_there_is(tmp_path):
         with pytest.raises(InputError, match=f"{shape[0]}.nii.*(shorter|header asks)"):
             read_image(path)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_packed_file_that_cannot_hold_what_its_header_asks_for(tmp_path):
+    """gzip packs a thousand bytes into one, so a small file is refused before anything is allocated or unpacked."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((1000, 1000, 1000))
+    header.set_data_dtype(np.uint8)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    with gzip.open(tmp_path / "bomb.nii.gz", "wb") as file:
+        file.write(header.binaryblock + bytes(4 + 10**6))
+    with pytest.raises(InputError, match=r"bomb\.nii\.gz.*shorter"):
+        read_label(tmp_path / "bomb.nii.gz")
+    header.set_data_shape((30000, 30000, 30000))
+    with gzip.open(tmp_path / "huge.nii.gz", "wb") as file:
+        file.write(header.binaryblock + bytes(4 + 10**6))
+    with pytest.raises(InputError, match=r"huge\.nii\.gz.*(shorter|header asks)"):
+        read_label(tmp_path / "huge.nii.gz")
+
+
+@pytest.mark.parametrize("ending", ["mha", "nrrd"])
+def test_itk_files_that_ask_for_more_than_there_is(tmp_path, ending, capfd):
+    headers = {
+        "mha": "ObjectType = Image\nNDims = 3\nDimSize = {0} {0} {0}\nElementSpacing = 1 1 1\nElementType = MET_UCHAR\n"
+        "CompressedData = True\nElementDataFile = LOCAL\n",
+        "nrrd": "NRRD0004\ntype: uchar\ndimension: 3\nsizes: {0} {0} {0}\nencoding: gzip\nspace directions: "
+        "(1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\nspace: left-posterior-superior\n\n",
+    }
+    for side in (1000, 100_000):
+        path = tmp_path / f"{side}.{ending}"
+        path.write_bytes(headers[ending].format(side).encode() + gzip.compress(bytes(10**5)))
+        with pytest.raises(InputError, match=f"{side}.{ending}: "):
+            read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_libraries_say_nothing(tmp_path, capfd):
+    """nibabel logs what it repairs in a header; MetaIO and GDCM print to stderr by themselves."""
+    image = nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4))
+    content = bytearray(image.to_bytes())
+    content[80:84] = np.float32(-1).tobytes()  # pixdim[1]
+    (tmp_path / "ct.nii").write_bytes(content)
+    read_image(tmp_path / "ct.nii")
+    (tmp_path / "ct.mha").write_bytes(b"ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementType = MET_UCHAR\nEl")
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "1.dcm").write_bytes(bytes(128) + b"DICM" + b"\x08\x00\x16\x00UI\xff\xff" * 9)
+    for path in (tmp_path / "ct.mha", tmp_path / "series"):
+        with pytest.raises(InputError):
+            read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_archive_of_more_than_it_holds(tmp_path):
+    content = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (4000, 4000, 4000, 3)}
+    np.lib.format.write_array_header_1_0(content, shape)
+    with zipfile.ZipFile(tmp_path / "warp.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vol.npy", content.getvalue() + bytes(1000))
+    with pytest.raises(InputError, match=r"warp\.npz.*header asks"):
+        read_transform(tmp_path / "warp.npz")
+
+
+@pytest.mark.parametrize("name", ["points.csv", "points.fcsv", "table.csv"])
+def test_a_cell_without_end(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(f"# CoordinateSystem = RAS\nx,y,z\n{'1' * 200_000},2,3\n")
+    with pytest.raises(InputError, match=f"{name}.*field larger"):
+        read_points(path) if name.startswith("points") else read_table(path, ["x"], "a list")
+
+
+def test_cells_and_lines_with_a_nul(tmp_path):
+    (tmp_path / "list.csv").write_bytes(b"image,label\n\0a,b\n")
+    with pytest.raises(InputError, match=r"list\.csv.*NUL"):
+        read_table(tmp_path / "list.csv", ["image"], "a list")
+    with pytest.raises(InputError, match=r"list\.csv.*NUL"):
+        read_lines(tmp_path / "list.csv")
 
 
 def test_an_empty_path():

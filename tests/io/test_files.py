@@ -5,7 +5,7 @@ import os
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, remove_unfinished
+from acsgreg_tf.io.files import atomic_path, check_writable, remove_unfinished, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -24,6 +24,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 def test_a_full_disk_is_the_users_news(tmp_path):
     with pytest.raises(InputError, match="x.bin: cannot be written"), atomic_path(tmp_path / "x.bin"):
         raise OSError(28, "No space left on device")
+
+
+def test_a_place_that_only_trying_shows_cannot_be_written():
+    """Root may write everywhere, and yet not there; the message names the file that was asked for."""
+    for attempt in (lambda: check_writable("/proc/m.json"), lambda: write_json("/proc/m.json", {})):
+        with pytest.raises(InputError, match=r"^/proc/m\.json: .*cannot be written"):
+            attempt()
 
 
 def test_the_rest_of_a_killed_run_is_removed(tmp_path):
