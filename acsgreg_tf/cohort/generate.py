@@ -13,7 +13,7 @@ from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
-from acsgreg_tf.io.files import atomic_path, write_text
+from acsgreg_tf.io.files import atomic_path, remove_unfinished, write_text
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.io.work_folder import claim
 from acsgreg_tf.parallel import run_each
@@ -123,6 +123,7 @@ def generate_cohort(
     out, generator = Path(out), recipe.generator()
     # The notes of older versions, which knew 1 mm only, lack the spacing.
     claim(out, NOTE, recipe.note(), defaults={"spacing": 1})
+    remove_unfinished(out)
     records = [generator.describe(index) for index in range(len(recipe))]
     missing = [index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))]
     measures = _known_measures(out / MANIFEST)

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from acsgreg_tf.io.tables import write_table
 from acsgreg_tf.training.recipe import Recipe
 from acsgreg_tf.training.run_folder import Position, RunFolder
 
@@ -24,6 +25,20 @@ class EpochLog(keras.callbacks.Callback):
         super().__init__()
         self.path, self.position = path, position
         self.started = time.perf_counter()
+        self._drop_later_rows()
+
+    def _drop_later_rows(self) -> None:
+        """Drop the rows of epochs that end after the position: those of a killed run, which are trained again."""
+        if not os.path.exists(self.path):
+            return
+        with open(self.path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), reader.fieldnames or ()
+        earlier = [row for row in rows if None not in row.values() and int(row["step"]) <= self.position.step]
+        if not earlier:
+            os.unlink(self.path)
+        elif len(earlier) < len(rows):
+            write_table(self.path, columns, earlier)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Write the row."""
@@ -89,6 +104,16 @@ class StateSaver(keras.callbacks.Callback):
         self.folder, self.recipe, self.position = folder, recipe, position
         self.epoch_steps, self.save_every, self.best = epoch_steps, save_every, best
 
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Go on with the means of an epoch that was stopped within; Keras has set them to zero."""
+        variables = self._means()
+        if len(variables) == len(self.position.means):
+            for variable, value in zip(variables, self.position.means):
+                variable.assign(value)
+
+    def _means(self) -> list[Any]:
+        return [variable for metric in self.model.metrics for variable in metric.variables]
+
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Count the step; save if it is time."""
         self.position.step += 1
@@ -98,11 +123,14 @@ class StateSaver(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Save with the best loss so far."""
         self.save()
+        self.position.means = []
 
     def save(self) -> None:
         """Save the state as it is."""
         if self.best is not None:
             self.position.best = float(self.best.best)
+        within = self.position.step % self.epoch_steps
+        self.position.means = [float(variable) for variable in self._means()] if within else []
         self.folder.save_state(self.model, self.position, self.recipe)
 
 

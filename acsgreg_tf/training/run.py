@@ -10,6 +10,9 @@ import keras
 
 from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import READ_FAULTS
+from acsgreg_tf.io.hdf5 import check_hdf5
+from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.training.batches import PairBatches, steps_per_epoch
 from acsgreg_tf.training.callbacks import EpochLog, NetworkCheckpoint, StateSaver, tensorboard
 from acsgreg_tf.training.model import STAGES, compile_for, training_model
@@ -63,6 +66,7 @@ def train(
         KeyboardInterrupt: After the state was saved.
     """
     folder = RunFolder(model_dir)
+    folder.clear()
     trainer = _Trainer(network, vertebrae, validation, recipe, folder, options)
     if resume:
         state = folder.state_to_resume(network, recipe)
@@ -103,8 +107,9 @@ class _Trainer:
         compile_for(model, recipe, rate, epochs * steps)
         if weights is not None:
             try:
+                call_isolated(check_hdf5, weights)
                 model.load_weights(weights)
-            except (ValueError, OSError, KeyError) as error:
+            except READ_FAULTS as error:
                 raise InputError(f"{weights}: does not fit this network; start again without --resume") from error
         if not finished:  # else the run stopped between two stages, and the next one needs the weights of this one
             self.fit(model, position, epochs, steps)

@@ -2,15 +2,16 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, write_json
+from acsgreg_tf.io.files import atomic_path, remove_unfinished, write_json
 from acsgreg_tf.io.work_folder import changed_entries
+from acsgreg_tf.training.model import STAGES
 from acsgreg_tf.training.recipe import Recipe
 
 STATE = "state.json"
@@ -24,11 +25,19 @@ class Position:
         stage: "affine" or "joint".
         step: Steps done in the stage.
         best: Least monitored loss so far.
+        means: Within an epoch, the values of the model's metrics: sums over the epoch's steps so far, and their
+            number. Empty between epochs.
     """
 
     stage: str = "joint"
     step: int = 0
     best: float = float("inf")
+    means: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES or not isinstance(self.step, int) or self.step < 0:
+            raise ValueError(f"there is no step {self.step} of a stage {self.stage}")
+        self.best, self.means = float(self.best), [float(value) for value in self.means]
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class RunFolder:
                 raise PermissionError
         except OSError as error:
             raise InputError(f"{path}: the model folder cannot be made or written ({type(error).__name__})") from error
+
+    def clear(self) -> None:
+        """Remove what a killed run left half written."""
+        remove_unfinished(self.path)
 
     def save_state(self, model: keras.Model, position: Position, recipe: Recipe) -> None:
         """Write weights and optimiser, then the note that names them, so that a kill between the two is harmless."""

@@ -36,6 +36,23 @@ def test_a_row_an_epoch_goes_on_after_a_restart(tmp_path):
     ]
 
 
+def test_the_row_of_an_epoch_that_is_trained_again_is_dropped(tmp_path):
+    """Killed after the row of step 40 and before its state, that of step 30 is resumed; the last row was torn."""
+    log = EpochLog(tmp_path / "log.csv", position := Position("joint", step=30))
+    log.on_epoch_end(2, {"loss": 0.5, "val_loss": 0.25})
+    position.step = 40
+    log.on_epoch_end(3, {"loss": 0.4, "val_loss": 0.125})
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write("joint,5,5")
+    resumed = EpochLog(tmp_path / "log.csv", Position("joint", step=30))
+    resumed.position.step = 40
+    resumed.on_epoch_end(3, {"loss": 0.3, "val_loss": 0.5})
+    with open(tmp_path / "log.csv", newline="", encoding="utf-8") as file:
+        assert [(row["step"], row["loss"]) for row in csv.DictReader(file)] == [("30", "0.5"), ("40", "0.3")]
+    EpochLog(tmp_path / "log.csv", Position("joint"))
+    assert not (tmp_path / "log.csv").exists(), "a run from the start has none of these epochs"
+
+
 def test_the_best_network_is_that_of_the_least_loss_and_the_last_one_the_last(network, tmp_path):
     folder = tmp_path / "run {1}"
     folder.mkdir()

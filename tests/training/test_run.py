@@ -140,7 +140,10 @@ def test_stopped_and_resumed_ends_as_not_stopped(finished, vertebrae, tmp_path):
     resumed = run(folder, vertebrae, net=network(seed=9), resume=True)
     for ours, theirs in zip(resumed.weights, finished[0].weights):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
-    assert [int(row["step"]) for row in rows(folder / "log-joint.csv")] == [3, 6]
+    log, expected = rows(folder / "log-joint.csv"), rows(finished[1] / "log-joint.csv")
+    assert [int(row["step"]) for row in log] == [3, 6]
+    for row, other in zip(log, expected):
+        assert float(row["loss"]) == pytest.approx(float(other["loss"]), abs=1e-5), "the mean of all its steps"
 
 
 class StopAtJoint(keras.callbacks.Callback):
@@ -181,9 +184,27 @@ def test_resume_refuses_what_does_not_fit(finished, vertebrae, tmp_path):
         run(folder, vertebrae, recipe=replace(RECIPE, seed=5), resume=True)
     copy = tmp_path / "damaged"
     copy.mkdir()
+    whole = state_of(folder)
+    (copy / whole["weights"]).write_bytes((folder / whole["weights"]).read_bytes()[:5000])
+    for changes in ({"stage": "foo"}, {"step": -1}, {"step": "3"}, {"best": "least"}, {"means": 3}, {"weights": 5}):
+        (copy / "state.json").write_text(json.dumps(whole | changes))
+        with pytest.raises(InputError, match="damaged training state"):
+            run(copy, vertebrae, resume=True)
     (copy / "state.json").write_text("{")
     with pytest.raises(InputError, match="damaged training state"):
         run(copy, vertebrae, resume=True)
+    (copy / "state.json").write_text(json.dumps(whole | {"step": 5}))
+    with pytest.raises(InputError, match=r"weights\.h5: does not fit"):
+        run(copy, vertebrae, resume=True)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(vertebrae, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".0123abcd.last.h5", ".0123abcd.state-joint-0000003.weights.h5"):
+        (folder / name).write_bytes(b"half")
+    run(folder, vertebrae, recipe=replace(RECIPE, epochs=1, steps_per_epoch=1))
+    assert not list(folder.glob(".*"))
 
 
 def test_a_loss_that_becomes_nan_is_refused(vertebrae, tmp_path):
