@@ -21,6 +21,9 @@ __all__ = ["Vertebra", "extract", "pick_label"]
 # A message lists at most so many labels: all vertebrae and then some, but not an intensity image's values.
 _SHOWN = 40
 
+# Three times the largest lumbar vertebra.
+_MOST_ML = 400
+
 
 @dataclass(frozen=True, eq=False)
 class Vertebra:
@@ -97,7 +100,8 @@ def extract(
 
     Raises:
         InputError: Naming the file, when the label is empty, lacks the number or holds several, lies outside
-            of the image, is too small to leave a voxel, or marks nothing but background.
+            of the image, is too small to leave a voxel, or marks nothing but background; or when there is no label and
+            the image is a whole scan.
     """
     scaled = image.data.min() >= 0 and image.data.max() <= 1
     if label is None:
@@ -106,6 +110,7 @@ def extract(
         mask = image.data != 0 if scaled else (image.data != 0) & (image.data > HU_RANGE[0])
         if not mask.any():
             raise InputError(f"{name}: shows no bone, all its values are 0 or below {HU_RANGE[0]:g} HU")
+        _check_alone(mask, mask_grid, name)
     else:
         number = pick_label(label) if number is None else number
         mask_grid, name = label.grid, f"{label.name}: label {number}"
@@ -128,6 +133,16 @@ def extract(
     if not values.any():
         raise InputError(f"{name}: the image {image.name} shows nothing there")
     return Vertebra(values, None if label is None else inside, share, grid, number, bool(notes), tuple(notes))
+
+
+def _check_alone(mask: np.ndarray, grid: Grid, name: str) -> None:
+    """Refuse a whole scan that came without a label map: more is not empty than one vertebra can fill."""
+    millilitres = np.count_nonzero(mask) * grid.spacing.prod() / 1000
+    if millilitres > _MOST_ML:
+        raise InputError(
+            f"{name}: shows {millilitres:.0f} ml that are not empty, more than a vertebra has; a whole scan needs a "
+            "label map (--fixed-seg, --moving-seg)"
+        )
 
 
 def _trimmed(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:

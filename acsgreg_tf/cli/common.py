@@ -51,6 +51,7 @@ def run(
         options = argparse.Namespace()
         try:
             parser.parse_args(arguments, options)
+            _check_paths(options)
             work(options)
         except InputError as error:
             return _fail(_with_flag(str(error), options))
@@ -60,6 +61,13 @@ def run(
             print("stopped", file=sys.stderr)
             return 130
     return 0
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Refuse empty values, as of a shell's variable that is not set: an empty path would be the current folder."""
+    for name, value in vars(options).items():
+        if value == "" and not name.endswith(("prefix", "suffix")):
+            raise InputError(f"{name}: must not be empty")
 
 
 def _with_flag(message: str, options: argparse.Namespace) -> str:

@@ -33,7 +33,7 @@ def _generate(options: argparse.Namespace) -> None:
         options.phantom_fraction,
         options.spacing,
     )
-    with tqdm(total=len(recipe), unit="vertebra") as bar:
+    with tqdm(total=len(recipe), unit="vertebra", disable=None) as bar:
         samples = generate_cohort(options.out, recipe, options.processes, lambda done: bar.update(done - bar.n))
     split.write(options, samples, Path(options.out) / MANIFEST)
 

@@ -118,8 +118,16 @@ def _check(options: Namespace) -> None:
     for path in _inputs(options):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")
+    _warn_of_one_vertebra(options)
     if options.levels is None:
         common.check_outputs(output_paths(options, None), _inputs(options))
+
+
+def _warn_of_one_vertebra(options: Namespace) -> None:
+    """Warn where fixed and moving are one and the same: the result would show nothing."""
+    one_file = Path(options.fixed).samefile(options.moving)
+    if one_file and options.moving_label in (None, options.label) and options.moving_table in (None, options.table):
+        common.warn(f"{options.moving}: is both --fixed and --moving")
 
 
 def _read(options: Namespace) -> Scans:

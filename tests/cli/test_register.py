@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -258,6 +259,29 @@ def test_help_starts_without_tensorflow():
     )
     for option in options:
         assert option in result.stdout
+
+
+def test_one_file_on_both_sides_is_warned_of(cases, tmp_path, capsys):
+    one = cases["fixed_crop"]
+    assert main(crops(cases, moving=one, moved=tmp_path / "moved.nii.gz")) == 0
+    assert f"warning: {one}: is both --fixed and --moving" in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_command_is_imported_is_one_line(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.abc, os, signal, sys\n"
+        "class Interrupt(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'acsgreg_tf.cli.common':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n",
+        encoding="utf-8",
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for script in sorted(SCRIPT.parent.glob("*.py")):
+        result = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, env=environment)
+        assert (result.stderr, result.returncode) == ("stopped\n", -signal.SIGINT), script
 
 
 @pytest.mark.slow

@@ -200,6 +200,24 @@ def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ["--moving", "--fixed-seg", "--model", "--warp", "--level"])
+def test_an_empty_value_is_no_path(cases, tmp_path, capsys, option):
+    assert fails(crops(cases, option, "", moved=tmp_path / "m.nii"), capsys) == f"{option}: must not be empty"
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(cases, capsys, monkeypatch):
+    monkeypatch.setattr("acsgreg_tf.cli.register.read_scan", lambda *arguments: pytest.fail("read a scan"))
+    assert fails(scans(cases, "--level", "L3", moved="/proc/m.nii.gz"), capsys).startswith("/proc/m.nii.gz: ")
+
+
+def test_a_whole_scan_needs_its_label_map(cases, tmp_path, capsys):
+    scan = tmp_path / "scan.nii.gz"
+    data = np.random.default_rng(0).normal(100, 30, (60, 60, 60)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, np.diag([2, 2, 2, 1])), scan)
+    message = fails(crops(cases, fixed=scan, moved=tmp_path / "m.nii"), capsys)
+    assert message.startswith(f"{scan}: ") and "--fixed-seg" in message
+
+
 @pytest.mark.parametrize("option", ["--warp", "--moved"])
 def test_the_model_is_no_place_for_an_output(cases, tmp_path, capsys, option):
     model = tmp_path / ("model.h5" if option == "--warp" else "model.nii.gz")
