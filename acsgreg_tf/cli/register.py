@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import anatomy, common
 from acsgreg_tf.cli.register_outputs import check_endings, output_paths, report, title, write_outputs
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
@@ -64,6 +64,9 @@ def register_files(options: Namespace) -> None:
                 refine_progress=progress.refinement,
             )
             result.summary["model"] = str(options.model)
+            transforms = {"affine": result.affine, "deformable": result.transform}
+            labels = ((scan.label_map, scan.number) for scan in (fixed, moving))
+            result.summary.update(anatomy.measure(options, tuple(labels), transforms))
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
             if result.summary.get("refinement", {}).get("stopped"):
@@ -102,8 +105,11 @@ def _selection(options: Namespace, level: str | None) -> Selection:
 
 
 def _check(options: Namespace) -> None:
-    """Raise InputError for what is wrong before any file is read."""
+    """Raise InputError for what is wrong before any image is read."""
     check_endings(options)
+    anatomy.check(options)
+    if options.levels is not None and options.fixed_points is not None:
+        raise InputError(f"--levels {options.levels}: landmarks are those of one vertebra; give --level")
     if options.moved_seg is not None and options.moving_seg is None:
         raise InputError(f"{options.moved_seg}: --moved-seg needs --moving-seg")
     if options.levels is not None and (options.fixed_seg is None or options.moving_seg is None):
@@ -141,7 +147,8 @@ def _read(options: Namespace) -> Scans:
 
 def _inputs(options: Namespace) -> list[str | None]:
     model = None if options.model == NO_MODEL else options.model
-    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg, model]
+    others = [getattr(options, name) for name in anatomy.FILES]
+    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg, model, *others]
 
 
 def _parser() -> common.Parser:
@@ -161,6 +168,7 @@ def _parser() -> common.Parser:
     )
     _add_refinement(parser)
     _add_labels(parser)
+    anatomy.add_options(parser)
     _add_outputs(parser)
     common.add_gpu(parser)
     return parser

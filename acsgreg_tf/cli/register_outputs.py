@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import anatomy, common
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.files import ending_of
@@ -109,6 +109,7 @@ def report(summary: dict[str, Any]) -> str:
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
     if cut:
         lines.append(f"not whole: the {cut} vertebra")
+    lines += anatomy.report(summary)
     lines.append(f"{summary['seconds']['total']:.1f} s")
     return "\n".join(lines)
 

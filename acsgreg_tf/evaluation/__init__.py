@@ -1,15 +1,17 @@
 """Methods measured on lists of pairs; the paper's studies."""
 
-from acsgreg_tf.evaluation.measures import MEASURES, NUMBERS, Outcome, measure
+from acsgreg_tf.evaluation.measures import ANATOMY, MEASURES, NETWORK_AFFINE, NUMBERS, Outcome, measure, part_columns
 from acsgreg_tf.evaluation.methods import CropMethod, Method, RegisterMethod, outcome_of
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels, pair_rows, read_pairs, split_pairs
-from acsgreg_tf.evaluation.runner import COLUMNS, KEY, evaluate
+from acsgreg_tf.evaluation.runner import COLUMNS, KEY, evaluate, put_row
 from acsgreg_tf.evaluation.tables import SHOWN, cell, comparison, markdown, summarise, tables
 
 __all__ = [
+    "ANATOMY",
     "COLUMNS",
     "KEY",
     "MEASURES",
+    "NETWORK_AFFINE",
     "NUMBERS",
     "SHOWN",
     "CropMethod",
@@ -25,6 +27,8 @@ __all__ = [
     "outcome_of",
     "pair_labels",
     "pair_rows",
+    "part_columns",
+    "put_row",
     "read_pairs",
     "split_pairs",
     "summarise",

@@ -14,7 +14,7 @@ from acsgreg_tf.evaluation.pairs import Pair, pair_labels
 from acsgreg_tf.evaluation.written import written_folds
 from acsgreg_tf.geometry import Grid
 from acsgreg_tf.geometry.transforms import Transform
-from acsgreg_tf.io.images import as_label
+from acsgreg_tf.io.images import Image, as_label
 from acsgreg_tf.registration import STAGES
 
 MEASURES = ("dice", "precision", "recall", "assd_mm", "hd95_mm")
@@ -55,7 +55,8 @@ class Outcome:
         spacing: Sides of a voxel, mm.
         labels: The moving label, (X, Y, Z) bool, at each of `registration.STAGES`, and at NETWORK_AFFINE where the
             method has such an affine; a stage that is not known is missing.
-        displacement: (X, Y, Z, 3), phi, voxels, as far as it is not zero: it may reach beyond the vertebra's grid.
+        displacement: (X, Y, Z, 3), phi, voxels, as far as it is not zero: it may reach beyond the vertebra's grid. None
+            where there is nothing but a moved label.
         seconds: Time of the registration itself.
         inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
         network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.
@@ -67,7 +68,7 @@ class Outcome:
     fixed_label: np.ndarray
     spacing: Sequence[float] | np.ndarray
     labels: dict[str, np.ndarray]
-    displacement: np.ndarray
+    displacement: np.ndarray | None
     seconds: float
     inverse_error_mm: float = float("nan")
     network_folds_count: float = float("nan")
@@ -114,21 +115,33 @@ def anatomy(pair: Pair, transforms: dict[str, Transform]) -> dict[str, float]:
         if bool(pair.get(f"fixed_{what}")) != bool(pair.get(f"moving_{what}")):
             raise InputError(f"{pair['fixed']}, {pair['moving']}: {what} are needed on both sides, or on none")
     if pair.get("fixed_parts"):
-        labels = pair_labels(pair)
-        sides = zip(("fixed_parts", "moving_parts"), labels, strict=True)
-        fixed, moving = (parts_of_vertebra(as_label(pair[name]), label) for name, label in sides)
+        fixed_seg, moving_seg = pair_labels(pair)
+        fixed = as_label(pair["fixed_parts"])
+        moving = parts_of_vertebra(as_label(pair["moving_parts"]), moving_seg)
         if "deformable" in transforms:
-            measures = compare_parts(fixed, moving, transforms["deformable"])
-            for part, values in {**measures, "parts": mean_of_parts(measures)}.items():
-                row |= {f"{name}_{part}": value for name, value in values.items()}
+            row |= part_columns(fixed, fixed_seg, moving, transforms["deformable"])
         if "affine" in transforms:
-            values = mean_of_parts(compare_parts(fixed, moving, transforms["affine"]))
-            row |= {f"{name}_parts_affine": value for name, value in values.items()}
+            values = part_columns(fixed, fixed_seg, moving, transforms["affine"])
+            row |= {f"{name}_parts_affine": values[f"{name}_parts"] for name in PART_MEASURES}
     if pair.get("fixed_points"):
         points = read_landmarks(pair["fixed_points"], pair["moving_points"])
         for stage in transforms.keys() & set(STAGES):
             row[f"tre_mm_{stage}"] = float(landmark_errors(*points, transforms[stage]).mean())
     return row
+
+
+def part_columns(fixed: Image, fixed_seg: Image, moving: Image, transform: Transform | None) -> dict[str, float]:
+    """Columns of ANATOMY, each part's and their mean.
+
+    Args:
+        fixed: Map of parts, of the whole scan maybe.
+        fixed_seg: Label map of the fixed vertebra alone.
+        moving: The moving vertebra's parts alone.
+        transform: Fixed RAS mm -> moving RAS mm; None for parts that were moved already.
+    """
+    measures = compare_parts(parts_of_vertebra(fixed, fixed_seg), moving, transform)
+    named = {**measures, "parts": mean_of_parts(measures)}
+    return {f"{name}_{part}": values[name] for part, values in named.items() for name in PART_MEASURES}
 
 
 def _overlap(outcome: Outcome, moved: np.ndarray, stage: str) -> dict[str, float]:
@@ -144,6 +157,9 @@ def _overlap(outcome: Outcome, moved: np.ndarray, stage: str) -> dict[str, float
 
 
 def _regularity(outcome: Outcome) -> dict[str, float]:
+    known = {"inverse_error_mm": outcome.inverse_error_mm, "seconds": outcome.seconds}
+    if outcome.displacement is None:
+        return known
     forward, central = (metrics.folds(outcome.displacement, scheme) for scheme in ("forward", "central"))
     cells = np.prod(np.subtract(outcome.fixed_label.shape, 1))
     return {
@@ -155,6 +171,5 @@ def _regularity(outcome: Outcome) -> dict[str, float]:
         "std_log_jacobian": metrics.std_log_jacobian(outcome.displacement),
         "network_folds_count": outcome.network_folds_count,
         "network_folds_percent": float(100 * outcome.network_folds_count / cells),
-        "inverse_error_mm": outcome.inverse_error_mm,
-        "seconds": outcome.seconds,
+        **known,
     }

@@ -73,6 +73,21 @@ def evaluate(
     return list(ordered.values())
 
 
+def put_row(out: str | os.PathLike, row: Row) -> None:
+    """Put one row into a table of `evaluate`, in place of an earlier one of the same method and pair.
+
+    Args:
+        out: Path of the CSV, made if it is not there.
+        row: With the columns of KEY at least.
+
+    Raises:
+        InputError: The file is another table, or cannot be written.
+    """
+    rows = {_key(earlier): earlier for earlier in _read_rows(out)}
+    rows[_key(row)] = dict.fromkeys(COLUMNS, "") | row
+    write_table(out, COLUMNS, rows.values())
+
+
 def _check_origin(rows: Iterable[Row], made_by: dict[str, str], out: str | os.PathLike) -> None:
     for row in rows:
         name, before = row["method"], row["made_by"]

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.metrics.jacobian import tetrahedra
+from acsgreg_tf.metrics.jacobian import mapped_points, tetrahedra
 from tests.metrics.cases import checkerboard, linear_field, rough_field
 
 
@@ -204,3 +204,17 @@ def test_folded_cells_are_those_of_the_volume_and_of_both_differences(seed, ampl
     assert np.all(cells[forward]) and np.all(cells[backward])
     for cell in np.argwhere(cells)[:5]:  # a folded cell folds on its own
         assert metrics.folded_cells(u[tuple(slice(c, c + 2) for c in cell)]).all()
+
+
+@pytest.mark.parametrize("least", [0.0, 0.05, -0.1])
+@pytest.mark.parametrize("size", [0.3, 1.0, 6.0])
+def test_cells_that_are_passed_over_do_not_fold(size, least):
+    """Only cells that change enough are looked at; the answer is that of looking at all."""
+    field = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=(20, 18, 16, 3)), (1.5, 1.5, 1.5, 0))
+    field *= size / np.abs(field).max()
+    phi = mapped_points(field, least=2)
+    masked = metrics.non_diffeomorphic_volume(field, np.ones(field.shape[:3]))
+    assert metrics.non_diffeomorphic_volume(field).volume == pytest.approx(masked.volume, rel=1e-9)
+    every = np.any([determinant <= least for determinant, _ in tetrahedra(phi)], axis=0)
+    np.testing.assert_array_equal(metrics.folded_cells(field, least), every)
+    assert every.any() == (size == 6.0)

@@ -12,6 +12,7 @@ from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Affine, Composite, Transform
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.io.transforms.itk import read_displacement, read_itk, write_displacement, write_itk
+from acsgreg_tf.io.transforms.mat import read_mat
 from acsgreg_tf.io.transforms.npy import read_npy, write_npy
 from acsgreg_tf.io.transforms.vxm import read_npz, write_npz
 
@@ -56,6 +57,12 @@ FORMATS = (
         affine_only=True,
     ),
     Format(
+        (".mat",),
+        lambda path, grid: read_mat(path),
+        lambda path, affine, grid: write_itk(path, affine),
+        affine_only=True,
+    ),
+    Format(
         (".npy",),
         lambda path, grid: read_npy(path),
         lambda path, affine, grid: write_npy(path, affine),
@@ -70,7 +77,7 @@ def write_transform(path: str | os.PathLike, transform: Transform, grid: Grid | 
     """Write a transform; whole or not at all.
 
     `.h5`, `.hdf5`: ITK composite, every part for itself. `.nii.gz`, `.nii`: total displacement as ITK and ANTs read it.
-    `.npz`: total displacement as voxelmorph writes it. `.tfm`, `.txt`: ITK affine. `.npy`: 4x4 matrix in RAS mm.
+    `.npz`: total displacement as voxelmorph writes it. `.tfm`, `.txt`, `.mat`: ITK affine. `.npy`: 4x4 matrix, RAS mm.
 
     Args:
         path: The file.

@@ -224,7 +224,7 @@ def _saved(folder, name, save):
 
 BAD_TRANSFORMS = {
     "missing": (lambda f: f / "none.h5", "no such file"),
-    "ending": (lambda f: _file(f, "x.mat"), "unknown ending"),
+    "ending": (lambda f: _file(f, "x.xfm"), "unknown ending"),
     "no h5": (lambda f: _file(f, "x.h5"), "HDF5 file"),
     "no tfm": (lambda f: _file(f, "x.tfm"), "cannot be read as an ITK transform"),
     "no nii.gz": (lambda f: _file(f, "x.nii.gz"), "cannot be read as a displacement field"),
@@ -263,8 +263,8 @@ def test_what_cannot_be_written(case, tmp_path):
     _, transform, _, _ = case
     with pytest.raises(InputError, match="x.tfm: holds an affine only"):
         write_transform(tmp_path / "x.tfm", transform)
-    with pytest.raises(InputError, match="x.mat: unknown ending"):
-        write_transform(tmp_path / "x.mat", transform)
+    with pytest.raises(InputError, match="x.xfm: unknown ending"):
+        write_transform(tmp_path / "x.xfm", transform)
     for name in ("x.nii.gz", "x.npz"):
         with pytest.raises(InputError, match="needs the grid of the fixed image"):
             write_transform(tmp_path / name, transform)
