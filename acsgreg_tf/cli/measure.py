@@ -25,9 +25,9 @@ def _parser() -> common.Parser:
     parser.add_argument("--moving-seg", required=True, metavar="S", help="label map of the moving scan")
     parser.add_argument("--fixed", metavar="F", help="the fixed CT, if its grid is not the label map's")
     parser.add_argument("--moving", metavar="M", help="the moving CT, likewise")
-    parser.add_argument("--label", metavar="N", default="", help="the vertebra's number in both label maps")
+    parser.add_argument("--label", metavar="N", help="the vertebra's number in both label maps")
     parser.add_argument(
-        "--level", metavar="L3", default="", help="its name instead, by VerSe's numbers in a map that holds several"
+        "--level", metavar="L3", help="its name instead, by VerSe's numbers in a map that holds several"
     )
     answer = parser.add_mutually_exclusive_group(required=True)
     answer.add_argument(
@@ -91,8 +91,8 @@ def _pair(options: argparse.Namespace) -> dict[str, str]:
         "fixed_seg": options.fixed_seg,
         "moving": options.moving or options.moving_seg,
         "moving_seg": options.moving_seg,
-        "level": options.level,
-        "label": options.label,
+        "level": options.level or "",
+        "label": options.label or "",
     }
     return pair | {name: getattr(options, name) for name in anatomy.FILES if getattr(options, name)}
 
