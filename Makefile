@@ -2,6 +2,7 @@
 # make test            runs the tests, the slow ones left out, JOBS of them at a time
 # make test-slow       runs the slow ones: full sizes, other registration tools, cold starts, the README's commands
 # make test-backends   runs the tests of the core under JAX and PyTorch, in environments without TensorFlow
+# make results DATA=folder [WORK=folder]   measures the test set and writes docs/results.md and the README's section
 # make lint types      checks style and which room imports which; checks types
 # make coverage        runs `make test` and reports the lines that it missed
 # Each makes the environment that it needs first.
@@ -17,9 +18,12 @@ PYTEST  = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 # gives that; elsewhere, where pip's default is a CUDA build of some GB, name another: make TORCH=... test-backends
 JAX    ?= jax
 TORCH  ?= torch==2.13.0
+DATA    ?= $(error DATA=folder of the scans and people.csv is needed)
+WORK    ?= build/results
+RESULTS ?=
 FIELDS := build/backend-fields
 
-.PHONY: demo test test-slow test-backends lint types coverage clean
+.PHONY: demo results test test-slow test-backends lint types coverage clean
 
 $(READY): setup.py pyproject.toml requirements-base.txt requirements-tensorflow.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
@@ -37,6 +41,10 @@ demo: $(READY)
 	    --warp demo/warp.h5 --inverse-warp demo/inverse_warp.h5 --affine demo/affine.tfm \
 	    --metrics demo/metrics.json --figure demo/before_after.png
 	@echo "Look at demo/before_after.png; open demo/warp.h5 in 3D Slicer."
+
+# RESULTS: further options of scripts/results.py, such as --part 0.2 or --methods network ants-syn.
+results: $(READY)
+	$(BIN)/python scripts/results.py --data $(DATA) --out $(WORK) $(RESULTS) --docs .
 
 test: $(READY)
 	$(PYTEST) -m "not slow"

@@ -30,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument(
         "--pairs",
         metavar="CSV",
-        help="columns fixed, fixed_seg, moving, moving_seg[, level, label]; paths relative to the file",
+        help="columns fixed, fixed_seg, moving, moving_seg[, level, label, kind, fixed_parts, moving_parts, "
+        "fixed_points, moving_points]; paths relative to the file",
     )
     pairs.add_argument(
         "--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)"
@@ -94,11 +95,15 @@ def _test(options: argparse.Namespace) -> None:
         rows = evaluation.evaluate(methods, pairs, options.out, options.processes, progress)
     summary = evaluation.summarise(rows)
     print(evaluation.tables(summary))
+    kinds = {kind: evaluation.summarise(part) for kind, part in evaluation.by_kind(rows).items()}
+    if len(kinds) > 1:
+        for kind, of_kind in kinds.items():
+            print(f"\n## Pairs of kind {kind or 'unknown'}\n\n{evaluation.tables(of_kind)}")
     faults = [row for row in rows if row["fault"]]
     if faults:
         print(f"\n{len(faults)} of {len(rows)} pairs failed; their reasons are in {options.out}")
     if options.json:
-        common.write_json(options.json, _report(summary, options))
+        common.write_json(options.json, _report(summary, kinds, options))
     if len(faults) == len(rows):
         raise InputError(f"no pair could be registered; the first: {faults[0]['fault']}")
 
@@ -141,10 +146,11 @@ def _options(model: str, steps: int, fit_affine: bool) -> tuple[tuple[str, Any],
     return chosen if fit_affine or model == "none" else (*chosen, ("fit_affine", False))
 
 
-def _report(summary: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _report(summary: dict[str, Any], kinds: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """The content of --json."""
     return {
         "methods": summary,
+        "kinds": kinds if len(kinds) > 1 else {},
         "pairs": options.pairs or options.split,
         "processes": options.processes,
         "processors": os.cpu_count(),

@@ -15,9 +15,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from acsgreg_tf.anatomy.levels import LUMBAR, levels_in
+from acsgreg_tf.anatomy.levels import LUMBAR, TABLES, levels_in
 from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.cohort.manifest import COLUMNS, read_manifest, usable
+from acsgreg_tf.cohort.people import find_person_scans, read_people
 from acsgreg_tf.cohort.scans import find_scans
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_mask
@@ -31,6 +32,7 @@ __all__ = [
     "Surface",
     "compare_people",
     "list_bones",
+    "list_people_bones",
     "shape_distance",
 ]
 
@@ -97,6 +99,34 @@ def list_bones(source: str | os.PathLike, table: dict[str, int]) -> list[Bone]:
     bones = [bone for bone in bones if bone.level in LUMBAR]
     if not bones:
         raise InputError(f"{source}: names no lumbar vertebra")
+    return sorted(bones, key=lambda bone: (bone.level, bone.person, bone.label))
+
+
+def list_people_bones(data: str | os.PathLike, side: str, people: str | os.PathLike | None = None) -> list[Bone]:
+    """List the lumbar vertebrae of one side of a table of people, of all their label maps.
+
+    Args:
+        data: Folder of the scans.
+        side: "train" or "test".
+        people: The table (`cohort.people.read_people`); None is `people.csv` in `data`.
+
+    Returns:
+        Bones, sorted by level and person; people who have meshes only have none.
+
+    Raises:
+        InputError: The table or a label map cannot be read.
+    """
+    bones = []
+    for person in read_people(Path(data) / "people.csv" if people is None else people):
+        for scan in find_person_scans(person, data) if person.side == side else ():
+            numbers = TABLES[scan.table]
+            if scan.level is not None:
+                bones.append(Bone(person.name, scan.level, str(scan.label)))
+                continue
+            held = levels_in(read_label(scan.label).data, numbers)
+            bones += [
+                Bone(person.name, level, str(scan.label), numbers[level]) for level in held if level in person.levels
+            ]
     return sorted(bones, key=lambda bone: (bone.level, bone.person, bone.label))
 
 

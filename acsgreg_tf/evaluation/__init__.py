@@ -4,7 +4,7 @@ from acsgreg_tf.evaluation.measures import ANATOMY, MEASURES, NETWORK_AFFINE, NU
 from acsgreg_tf.evaluation.methods import CropMethod, Method, RegisterMethod, outcome_of
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels, pair_rows, read_pairs, split_pairs
 from acsgreg_tf.evaluation.runner import COLUMNS, KEY, evaluate, put_row
-from acsgreg_tf.evaluation.tables import SHOWN, cell, comparison, markdown, summarise, tables
+from acsgreg_tf.evaluation.tables import SHOWN, by_kind, cell, comparison, markdown, summarise, tables
 
 __all__ = [
     "ANATOMY",
@@ -19,6 +19,7 @@ __all__ = [
     "Outcome",
     "Pair",
     "RegisterMethod",
+    "by_kind",
     "cell",
     "comparison",
     "evaluate",

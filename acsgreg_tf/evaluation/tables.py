@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from acsgreg_tf.evaluation.measures import NUMBERS
+from acsgreg_tf.anatomy.parts import PARTS
+from acsgreg_tf.evaluation.measures import ANATOMY, NUMBERS
 from acsgreg_tf.registration import STAGES
 
 # How tables call the stages, as the paper does.
 SHOWN = {"before": "Initial", "affine": "Affine", "deformable": "Final"}
 
-# {"pairs": number, "failed": number, measure: {"mean", "std"}}
+# {"pairs": number, "failed": number, measure: {"mean", "std", "worst"}}
 LevelSummary = dict[str, Any]
 # {method: {level: LevelSummary}}
 Summary = dict[str, dict[str, LevelSummary]]
@@ -25,6 +26,7 @@ COMPARED = {
     "assd_mm_deformable": ("ASSD mm Final", 3),
     "hd95_mm_deformable": ("HD95 mm Final", 2),
     "folds_percent": ("folds %", 4),
+    "written_folds_percent": ("written folds %", 4),
     "folded_volume_percent": ("folded volume %", 4),
     "std_log_jacobian": ("std log J", 3),
     "inverse_error_mm": ("inverse error mm", 3),
@@ -32,13 +34,18 @@ COMPARED = {
 }
 
 
+# Of these a small number is a bad one.
+_HIGH_IS_GOOD = ("dice", "precision", "recall")
+
+
 def summarise(rows: Sequence[dict[str, Any]]) -> Summary:
     """Means and standard deviations of each method by level, over the rows without a fault.
 
     Returns:
-        {method: {level: {"pairs": number, "failed": number, measure: {"mean", "std"}}}}; the last level, "all", holds
-        all rows. A measure that a method does not have is NaN. Standard deviations are those of a sample (divided by
-        n - 1), NaN for a single pair.
+        {method: {level: {"pairs": number, "failed": number, measure: {"mean", "std", "worst"}}}}; the last level,
+        "all", holds all rows. A measure that a method does not have is NaN; those of parts and landmarks are over the
+        pairs that have some. Standard deviations are those of a sample (divided by n - 1), NaN for a single pair.
+        "worst" is the mean over the tenth of the pairs (one at least) that is worst by that measure.
     """
     summary: Summary = {}
     for method, table in pd.DataFrame(rows).groupby("method", sort=False):
@@ -49,10 +56,28 @@ def summarise(rows: Sequence[dict[str, Any]]) -> Summary:
 
 def _summary(table: pd.DataFrame) -> LevelSummary:
     good = table.loc[table["fault"] == "", list(NUMBERS)].astype(float)
-    with np.errstate(invalid="ignore"):  # an infinite distance has no spread
-        mean, std = good.mean(skipna=False), good.std(ddof=1, skipna=False)
-    measures = {name: {"mean": float(mean[name]), "std": float(std[name])} for name in NUMBERS}
+    measures = {}
+    for name in NUMBERS:
+        values = good[name].dropna() if name in ANATOMY else good[name]
+        with np.errstate(invalid="ignore"):  # an infinite distance has no spread
+            mean, std = values.mean(skipna=False), values.std(ddof=1, skipna=False)
+        measures[name] = {"mean": float(mean), "std": float(std), "worst": _worst_tenth(name, values.to_numpy())}
     return {"pairs": len(good), "failed": len(table) - len(good), **measures}
+
+
+def _worst_tenth(name: str, values: np.ndarray) -> float:
+    if not len(values) or np.isnan(values).any():
+        return float("nan")
+    worst_first = np.sort(values) if name.startswith(_HIGH_IS_GOOD) else np.sort(values)[::-1]
+    return float(worst_first[: max(len(values) // 10, 1)].mean())
+
+
+def by_kind(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """{kind: rows}, in the order in which the kinds appear; rows without a kind stand under ""."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(row.get("kind", ""), []).append(row)
+    return kinds
 
 
 def tables(summary: Summary) -> str:
@@ -60,6 +85,9 @@ def tables(summary: Summary) -> str:
     parts = [f"### {method}\n\n{_method_table(levels)}" for method, levels in summary.items()]
     if len(summary) > 1:
         parts.append(f"### Methods, all pairs\n\n{comparison(summary)}")
+    anatomy = anatomy_table(summary)
+    if anatomy:
+        parts.append(f"### Anatomy, the pairs with parts or landmarks\n\n{anatomy}")
     return "\n\n".join(parts)
 
 
@@ -72,6 +100,19 @@ def _method_table(levels: dict[str, LevelSummary]) -> str:
         "folds_percent": ("folds %", 4),
     }
     return _table(levels, columns)
+
+
+def anatomy_table(summary: Summary) -> str:
+    """One line a method, Markdown: its parts (mean over parts, then part by part) and landmarks; "" without any."""
+    columns: dict[str, tuple[str, int]] = {}
+    for part in ("parts", *PARTS):
+        name = "mean of parts" if part == "parts" else part.replace("_", " ")
+        columns |= {f"dice_{part}": (f"{name}: Dice", 3), f"centre_mm_{part}": ("centre mm", 2)}
+    columns["tre_mm_deformable"] = ("TRE mm", 2)
+    lines = {method: levels["all"] for method, levels in summary.items()}
+    known = [name for name in columns if any(np.isfinite(line[name]["mean"]) for line in lines.values())]
+    present = {name: columns[name] for name in known}
+    return _table(lines, present) if present else ""
 
 
 def comparison(summary: Summary, level: str = "all") -> str:

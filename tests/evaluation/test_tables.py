@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from acsgreg_tf.evaluation import NUMBERS, summarise, tables
+from acsgreg_tf.evaluation import ANATOMY, NUMBERS, by_kind, summarise, tables
 
 
 def row_of(method, level, dice, fault=""):
-    numbers = dict.fromkeys(NUMBERS, 1.0) | {"dice_deformable": dice}
+    numbers = dict.fromkeys(NUMBERS, 1.0) | dict.fromkeys(ANATOMY, np.nan) | {"dice_deformable": dice}
     return {"method": method, "level": level, "fault": fault} | ({} if fault else numbers)
 
 
@@ -21,9 +21,31 @@ def test_means_and_spread_by_level():
     summary = summarise(rows)
     assert list(summary["net"]) == ["L1", "L2", "all"]
     assert summary["net"]["L1"]["pairs"] == 2 and summary["net"]["L1"]["failed"] == 1
-    assert summary["net"]["L1"]["dice_deformable"] == pytest.approx({"mean": 0.7, "std": np.std([0.8, 0.6], ddof=1)})
+    assert summary["net"]["L1"]["dice_deformable"] == pytest.approx(
+        {"mean": 0.7, "std": np.std([0.8, 0.6], ddof=1), "worst": 0.6}
+    )
     assert np.isnan(summary["net"]["L2"]["dice_deformable"]["std"])
     assert summary["net"]["all"]["dice_deformable"]["mean"] == pytest.approx(19 / 30)
+
+
+def test_the_worst_tenth_is_low_overlap_and_large_distance():
+    rows = [row_of("net", "L1", i / 100) | {"assd_mm_deformable": float(i)} for i in range(40)]
+    numbers = summarise(rows)["net"]["all"]
+    assert numbers["dice_deformable"]["worst"] == pytest.approx(0.015)  # 0.00 to 0.03
+    assert numbers["assd_mm_deformable"]["worst"] == pytest.approx(37.5)  # 36 to 39
+    assert np.isnan(summarise([rows[0] | {"seconds": np.nan}])["net"]["all"]["seconds"]["worst"])
+
+
+def test_parts_are_averaged_over_the_pairs_that_have_them():
+    with_parts, without = row_of("net", "L1", 0.8) | {"dice_parts": 0.5}, row_of("net", "L1", 0.8)
+    assert summarise([with_parts, without])["net"]["all"]["dice_parts"]["mean"] == 0.5
+    assert "### Anatomy" in tables(summarise([with_parts])) and "### Anatomy" not in tables(summarise([without]))
+
+
+def test_kinds_are_told_apart():
+    rows = [row_of("net", "L1", 0.8) | {"kind": kind} for kind in ("simulated", "real", "simulated")]
+    assert {kind: len(part) for kind, part in by_kind(rows).items()} == {"simulated": 2, "real": 1}
+    assert list(by_kind([row_of("net", "L1", 0.8)])) == [""]
 
 
 def test_tables_of_one_and_of_several_methods():

@@ -1,0 +1,129 @@
+"""Measure the test set and write the results page: every table and picture, with machine, date, versions and commit.
+
+The work folder keeps a row a pair, so a run that was stopped goes on. With --docs the page, its picture and the
+README's section are written into a checkout."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from acsgreg_tf.cli import common
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.files import write_text
+
+PAGE, PICTURE, README = "docs/results.md", "docs/images/results.png", "README.md"
+_SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (2 for a fault in the input)."""
+    return common.run(_results, _parser(), arguments)
+
+
+def _parser() -> common.Parser:
+    parser = common.Parser(prog="results.py", description=__doc__)
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder with the scans and people.csv")
+    parser.add_argument("--people", metavar="CSV", help="the table of people (default: people.csv in --data)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="work folder; a second run does what is missing")
+    parser.add_argument("--model", default=None, metavar="H5", help="network (default: the package's)")
+    parser.add_argument(
+        "--refine",
+        type=int,
+        default=50,
+        metavar="N",
+        help="steps of refinement; 0: none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--part",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="of the simulated pairs, that are refined and given to other tools; all real ones are (default: 0)",
+    )
+    parser.add_argument(
+        "--methods", nargs="+", default=["network"], metavar="NAME", help="network, and other tools as in test.py"
+    )
+    parser.add_argument("--processes", type=int, default=1, help="that work side by side (default: %(default)s)")
+    parser.add_argument(
+        "--again", action="store_true", help="measure anew, as after a change of code; earlier rows go to *.before"
+    )
+    parser.add_argument("--docs", metavar="DIR", help=f"checkout in which {PAGE}, {PICTURE} and {README} are written")
+    common.add_gpu(parser)
+    return parser
+
+
+def _results(options: argparse.Namespace) -> None:
+    from acsgreg_tf.evaluation.peers import peer
+    from acsgreg_tf.evaluation.results import Measured, Plan, measure_all
+
+    others = tuple(peer(name) for name in options.methods if name != "network")
+    plan = Plan(
+        data=options.data,
+        out=options.out,
+        people=options.people,
+        model=options.model or "",
+        steps=options.refine,
+        part=options.part,
+        others=others,
+        processes=options.processes,
+    )
+    if options.processes < 1:
+        raise InputError(f"--processes {options.processes}: must be at least 1")
+    if options.docs is not None:
+        _check_docs(Path(options.docs))
+    if options.again:
+        _set_aside(Path(options.out))
+    common.start_backend(options.gpu)
+
+    def progress(step: str, row: dict[str, Any] | None) -> None:
+        if row is None:
+            tqdm.write(step, file=sys.stderr)
+            return
+        pair = f"{Path(row['fixed']).name}, {Path(row['moving']).name}"
+        number = row["fault"] or f"{row['dice_deformable']:.3f}"
+        tqdm.write(f"{step}: {pair}: {number}", file=sys.stderr)
+
+    measured: Measured = measure_all(plan, progress)
+    _write(measured, options)
+
+
+def _check_docs(docs: Path) -> None:
+    readme = docs / README
+    if not readme.is_file() or not _SECTION.search(readme.read_text(encoding="utf-8")):
+        raise InputError(f"{readme}: is not there, or lacks the lines <!-- results --> and <!-- /results -->")
+    for name in (PAGE, PICTURE):
+        common.check_outputs({"--docs": str(docs / name)}, [])
+
+
+def _set_aside(out: Path) -> None:
+    from acsgreg_tf.evaluation.results.run import PART_ROWS, ROWS, SESSIONS
+
+    for name in (ROWS, PART_ROWS, SESSIONS):
+        if (out / name).exists():
+            (out / name).replace(out / f"{name}.before")
+
+
+def _write(measured: Any, options: argparse.Namespace) -> None:
+    from acsgreg_tf.evaluation.results import results_page, save_results_picture, short_section
+
+    out = Path(options.out)
+    words = ["python scripts/results.py --data DATA --out WORK", f"--refine {options.refine} --part {options.part:g}"]
+    if options.methods != ["network"]:
+        words.append("--methods " + " ".join(options.methods))
+    command = " ".join([*words, "--docs ."])
+    page = results_page(measured, command, "images/results.png")
+    save_results_picture(measured.rows, out / "results.png")
+    write_text(out / "results.md", page)
+    if options.docs is not None:
+        docs = Path(options.docs)
+        save_results_picture(measured.rows, docs / PICTURE)
+        write_text(docs / PAGE, page)
+        readme = (docs / README).read_text(encoding="utf-8")
+        section = short_section(measured, PAGE)
+        write_text(docs / README, _SECTION.sub(lambda found: f"{found[1]}{section}\n{found[2]}", readme))
+    print(f"wrote {out / 'results.md'}" + (f" and {Path(options.docs) / PAGE}" if options.docs else ""))

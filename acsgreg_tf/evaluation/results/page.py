@@ -1,0 +1,196 @@
+"""The text of the results page, and of the short section that the README quotes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from acsgreg_tf.anatomy.levels import LUMBAR
+from acsgreg_tf.cohort.same_person import SAME_PERSON_MM
+from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, Measured
+from acsgreg_tf.evaluation.results.stages import good_rows, regularity_table, same_pairs, stage_table
+from acsgreg_tf.evaluation.runner import Row
+from acsgreg_tf.evaluation.tables import anatomy_table, comparison, markdown, summarise
+
+KINDS = {"real": "two real CTs", "simulated": "one or both sides a label with simulated intensities"}
+
+
+def results_page(measured: Measured, command: str, picture: str) -> str:
+    """The whole page, Markdown.
+
+    Args:
+        measured: From `measure_all`.
+        command: That made it.
+        picture: Path of the picture as the page links it.
+    """
+    rows = measured.rows
+    parts = [
+        "# Results\n",
+        f"Written by `{command}`; do not edit. Measures and conventions: [metrics](reference/metrics.md).\n",
+        _origin(measured),
+        "## The pairs\n",
+        _people(measured),
+        _comparison_of_people(measured),
+        "## What did what\n",
+        "Mean over ordered pairs; over all ± standard deviation over pairs (which share people). Worst tenth: the mean",
+        f"over the tenth of the pairs that is worst by that measure. {_refined_note(measured)}\n",
+    ]
+    for kind, what in KINDS.items():
+        if good_rows(rows, ONE_SHOT, kind):
+            parts += [f"### Pairs of {what}\n", stage_table(rows, kind), "", regularity_table(rows, kind), ""]
+    parts += [f"![Dice and surface distance by level]({picture})\n"]
+    parts += [_parts_section(measured), _others_section(measured), "## The worst pairs\n", _worst(rows), _faults(rows)]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def short_section(measured: Measured, page: str) -> str:
+    """The README's table: one shot and refined on real and on simulated pairs.
+
+    Args:
+        measured: From `measure_all`.
+        page: Path of the page as the README links it.
+    """
+    lines = []
+    for kind in KINDS:
+        for method in (ONE_SHOT, REFINED):
+            chosen = good_rows(measured.rows, method, kind)
+            if not chosen:
+                continue
+            levels = summarise(chosen)[method]
+            every = levels["all"]
+            name, worst = min(
+                ((level, levels[level]) for level in LUMBAR if level in levels),
+                key=lambda entry: entry[1]["dice_deformable"]["mean"],
+            )
+            cells = [
+                f"{numbers['dice_deformable'][what]:.3f} / {numbers['assd_mm_deformable'][what]:.2f}"
+                for numbers, what in ((every, "mean"), (worst, "mean"), (every, "worst"))
+            ]
+            folds = f"{every['written_folds_percent']['mean']:.4f}"
+            seconds = f"{every['seconds']['mean']:.1f}"
+            lines.append(
+                [f"{kind}, {method}", str(every["pairs"]), cells[0], f"{cells[1]} ({name})", cells[2], folds, seconds]
+            )
+    heads = ["Dice / ASSD mm", "pairs", "mean", "worst level", "worst tenth", "folds %, written", "seconds"]
+    machine = measured.sessions[-1]["machine"] if measured.sessions else "machine unknown"
+    return "\n".join(
+        [
+            markdown(heads, lines),
+            "",
+            f"{_who(measured)} [docs/results.md]({page}) has every level, the affine stages, parts, and other tools.",
+            f"Measured {_when(measured)}, {machine}.",
+        ]
+    )
+
+
+def _who(measured: Measured) -> str:
+    people = list(dict.fromkeys(v["person"] for v in measured.vertebrae if v["image"]))
+    real = [p for p in people if any(v["kind"] == "real" for v in measured.vertebrae if v["person"] == p)]
+    return (
+        f"Every ordered pair of the {len(people)} test people at each level that both hold whole: {', '.join(people)}. "
+        f"Real CT: {', '.join(real)}; the others are labels with simulated intensities."
+    )
+
+
+def _when(measured: Measured) -> str:
+    dates = sorted({session["date"] for session in measured.sessions})
+    return " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "at an unknown date"
+
+
+def _origin(measured: Measured) -> str:
+    lines = [[s[name] for name in ("date", "machine", "load", "versions", "commit")] for s in measured.sessions]
+    network = measured.plan.networks()[0].made_by()
+    return f"{markdown(['date', 'machine', 'load at the start', 'versions', 'commit'], lines)}\n\nThe model's file: {network}. Seconds are wall time: other work on the machine counts.\n"
+
+
+def _people(measured: Measured) -> str:
+    """Who holds what: a line a person."""
+    lines = []
+    for person in dict.fromkeys(v["person"] for v in measured.vertebrae):
+        own = {v["level"]: v for v in measured.vertebrae if v["person"] == person}
+        cells = [(own[level]["kind"] or "not whole") if level in own else "–" for level in LUMBAR]
+        parts = ", ".join(level for level in LUMBAR if level in own and own[level]["parts"])
+        lines.append([person, *cells, parts or "–"])
+    counts = [str(sum(row["level"] == level for row in good_rows(measured.rows, ONE_SHOT))) for level in LUMBAR]
+    lines.append(["ordered pairs", *counts, ""])
+    return markdown(["person", *LUMBAR, "parts"], lines) + "\n"
+
+
+def _comparison_of_people(measured: Measured) -> str:
+    check = measured.check
+    if not check.get("nearest"):
+        return "No bone of the training people is there to compare the test people with.\n"
+    nearest = check["nearest"][0]
+    return (
+        f"Nobody stands on both sides: of {check['compared']} pairs of a test and a training bone, laid on each other "
+        f"by rigid ICP, the nearest are {nearest['mm']:.2f} mm apart ({nearest['test']} and {nearest['train']}, "
+        f"{nearest['level']}); one person's stay below {SAME_PERSON_MM} mm. Meshes are not compared.\n"
+    )
+
+
+def _refined_note(measured: Measured) -> str:
+    plan = measured.plan
+    if not plan.steps:
+        return ""
+    share = (
+        "no simulated pair" if not plan.part else f"{100 * plan.part:g} % of the simulated pairs, drawn at each level"
+    )
+    if plan.part in (0, 1):
+        share = "every simulated pair" if plan.part else "no simulated pair"
+    return f"Refined by {plan.steps} steps: all real pairs and {share}."
+
+
+def _parts_section(measured: Measured) -> str:
+    if not measured.part_rows:
+        return ""
+    people = {Path(row[side]).name.rsplit("_", 2)[0] for row in measured.part_rows for side in ("fixed", "moving")}
+    tested = {v["person"] for v in measured.vertebrae if v["parts"]}
+    pairs = {(row["fixed"], row["moving"]) for row in measured.part_rows}
+    text = (
+        f"## Parts\n\nPairs with parts on both sides: {len(pairs)} ordered pairs of {', '.join(sorted(people))}. "
+        "The moving parts are taken at the nearest neighbour on the fixed map's grid. "
+    )
+    if people - tested:
+        text += f"Only {', '.join(sorted(tested))} is a test person: the other side is a training person's.\n"
+    for kind in KINDS:
+        chosen = [row for row in measured.part_rows if not row["fault"] and row["kind"] == kind]
+        if chosen:
+            text += f"\n{KINDS[kind].capitalize()}:\n\n{anatomy_table(summarise(chosen))}\n"
+            text += f"\nMean of parts after the affine: {_affine_parts(chosen)}.\n"
+    return text
+
+
+def _affine_parts(rows: Sequence[Row]) -> str:
+    numbers = summarise([row for row in rows if row["method"] == ONE_SHOT] or rows)
+    (levels,) = list(numbers.values())[:1]
+    every = levels["all"]
+    return f"Dice {every['dice_parts_affine']['mean']:.3f}, centres {every['centre_mm_parts_affine']['mean']:.2f} mm"
+
+
+def _others_section(measured: Measured) -> str:
+    others = [method.name for method in measured.plan.others]
+    text = ""
+    for kind, what in KINDS.items():
+        common = [row for row in measured.rows if row["kind"] == kind and not row["fault"]]
+        for name in others:
+            common = same_pairs(common, good_rows(common, name))
+        if others and common:
+            text += f"\nPairs of {what}:\n\n{comparison(summarise(common))}\n"
+    return f"## Other tools on the same pairs\n{text}" if text else ""
+
+
+def _worst(rows: Sequence[Row]) -> str:
+    worst = sorted(good_rows(rows, ONE_SHOT), key=lambda row: row["dice_deformable"])[:8]
+    lines = [
+        [
+            row["level"],
+            *(Path(row[side]).name.rsplit("_", 2)[0] for side in ("fixed", "moving")),
+            row["kind"],
+            *(f"{row[name]:.3f}" for name in ("dice_affine", "dice_deformable", "assd_mm_deformable")),
+        ]
+        for row in worst
+    ]
+    return markdown(["level", "fixed", "moving", "kind", "Dice affine", "Dice one shot", "ASSD mm"], lines) + "\n"
+
+
+def _faults(rows: Sequence[Row]) -> str:
+    faults = [row for row in rows if row["fault"]]
+    return "".join(f"- {row['method']}, {Path(row['fixed']).name}: {row['fault']}\n" for row in faults)

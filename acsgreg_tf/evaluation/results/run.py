@@ -1,0 +1,182 @@
+"""Measures the test set for the results page; what is measured already stays."""
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_people_bones
+from acsgreg_tf.cohort.test_set import PAIRS, VERTEBRAE, build_set
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.evaluation.methods import Method, RegisterMethod
+from acsgreg_tf.evaluation.pairs import Pair, read_pairs
+from acsgreg_tf.evaluation.results.provenance import provenance
+from acsgreg_tf.evaluation.runner import Row, evaluate
+from acsgreg_tf.io.files import write_json
+from acsgreg_tf.io.tables import read_table
+from acsgreg_tf.io.work_folder import make_folder
+
+__all__ = ["ONE_SHOT", "REFINED", "Measured", "Plan", "drawn", "measure_all"]
+
+ONE_SHOT, REFINED = "one shot", "refined"
+ROWS, PART_ROWS, SESSIONS, CHECK = "rows.csv", "part_rows.csv", "sessions.json", "people_check.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        data: Folder of the scans.
+        out: Work folder.
+        people: The table of people; None is `people.csv` in `data`.
+        model: Path of the network; "" is the one that comes with the package.
+        steps: Of refinement; 0 leaves it out.
+        part: Of the simulated pairs that are refined and given to other tools, 0 to 1; real pairs all are.
+        others: Other tools, measured on those pairs.
+        processes: That work side by side; seconds are comparable with 1.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+
+    data: str
+    out: str
+    people: str | None = None
+    model: str = ""
+    steps: int = 50
+    part: float = 0.0
+    others: tuple[Method, ...] = ()
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.part <= 1:
+            raise InputError(f"part {self.part:g}: must lie between 0 and 1")
+        if self.steps < 0:
+            raise InputError(f"steps {self.steps}: must not be negative")
+
+    def networks(self) -> tuple[RegisterMethod, ...]:
+        """The network in one shot, and refined if it shall be."""
+        refined = RegisterMethod(self.model, (("refine", self.steps),), REFINED)
+        return (RegisterMethod(self.model, name=ONE_SHOT), *([refined] if self.steps else []))
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What the page is made from.
+
+    Attributes:
+        plan: What was measured.
+        rows: Of the test set.
+        part_rows: Of the pairs with parts, a test person with any other.
+        vertebrae: The lines of the set's table of vertebrae.
+        check: {"nearest": [{"mm", "level", "test", "train"}], "compared": number} of test people and the others.
+        sessions: Machine, date, versions and commit of each run that measured something.
+    """
+
+    plan: Plan
+    rows: list[Row]
+    part_rows: list[Row]
+    vertebrae: list[dict[str, str]]
+    check: dict[str, Any]
+    sessions: list[dict[str, str]]
+
+
+def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda step, row: None) -> Measured:
+    """Build the test set, compare its people with the others, and measure what is missing.
+
+    Args:
+        plan: What to measure.
+        progress: Called with the name of the step, and with each row as it is done.
+
+    Raises:
+        InputError: As the parts of it; a test person is a training person.
+    """
+    out = make_folder(plan.out)
+    progress("building the test set", None)
+    build_set(plan.data, out / "test_set", ("test",), plan.people)
+    progress("comparing the people of both sides", None)
+    check = _check_people(plan, out)
+    pairs = read_pairs(out / "test_set" / PAIRS)
+    sessions, here = _sessions(out), provenance()
+
+    def measured(methods: Sequence[Method], pairs: Sequence[Pair], name: str) -> list[Row]:
+        def done(row: Row) -> None:
+            if here not in sessions:
+                sessions.append(here)
+                write_json(out / SESSIONS, sessions)
+            progress(row["method"], row)
+
+        return evaluate(methods, pairs, out / name, plan.processes, done) if pairs else []
+
+    one_shot, *refined = plan.networks()
+    fewer = drawn(pairs, plan.part)
+    real = [pair for pair in pairs if pair.get("kind") == "real"]
+    # Real pairs first, by every method: a run that is stopped early has what matters most.
+    measured([one_shot, *refined, *plan.others], real, ROWS)
+    part_rows = measured([one_shot, *refined, *plan.others], _pairs_with_parts(plan, out), PART_ROWS)
+    rows = measured([one_shot], pairs, ROWS) + measured([*refined, *plan.others], fewer, ROWS)
+    vertebrae = [row.cells for row in read_table(out / "test_set" / VERTEBRAE, ("person", "level"), "a test set")]
+    return Measured(plan, rows, part_rows, vertebrae, check, sessions)
+
+
+def drawn(pairs: Sequence[Pair], part: float) -> list[Pair]:
+    """The real pairs, and of the others at each level the given part, drawn by their names: the same on any machine.
+
+    A larger part holds the pairs of a smaller one.
+    """
+    chosen: set[int] = set()
+    for level in {pair["level"] for pair in pairs}:
+        others = [i for i, pair in enumerate(pairs) if pair["level"] == level and pair.get("kind") != "real"]
+        others.sort(
+            key=lambda i: zlib.crc32(f"{Path(pairs[i]['fixed']).name} {Path(pairs[i]['moving']).name}".encode())
+        )
+        chosen.update(others[: round(part * len(others))])
+    return [pair for i, pair in enumerate(pairs) if i in chosen or pair.get("kind") == "real"]
+
+
+def _pairs_with_parts(plan: Plan, out: Path) -> list[Pair]:
+    """Pairs with parts on both sides of which one at least is a test person's; training people stand in for others."""
+    build_set(plan.data, out / "both_sides", ("test", "train"), plan.people)
+    pairs = read_pairs(out / "both_sides" / PAIRS)
+    table = read_table(out / "both_sides" / VERTEBRAE, ("person", "side", "image"), "a test set")
+    tested = {Path(row.cells["image"]).name for row in table if row.cells["side"] == "test"}
+    return [
+        pair
+        for pair in pairs
+        if pair.get("fixed_parts") and tested & {Path(pair[name]).name for name in ("fixed", "moving")}
+    ]
+
+
+def _check_people(plan: Plan, out: Path) -> dict[str, Any]:
+    """The nearest bones of the two sides; compared once, since it takes minutes."""
+    test, train = (list_people_bones(plan.data, side, plan.people) for side in ("test", "train"))
+    names = [[f"{bone.person} {bone.level} {Path(bone.label).name}" for bone in side] for side in (test, train)]
+    try:
+        check = json.loads((out / CHECK).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        check = {}
+    if check.get("bones") != names:
+        matches = compare_people(test, train, plan.processes)
+        nearest = [
+            {"mm": match.mm, "level": match.level, "test": match.first.person, "train": match.second.person}
+            for match in matches[:5]
+        ]
+        check = {"bones": names, "compared": len(matches), "nearest": nearest}
+        write_json(out / CHECK, check)
+    for match in check["nearest"]:
+        if match["mm"] < SAME_PERSON_MM:
+            raise InputError(
+                f"{match['test']} (test) and {match['train']} (train) are one person: their {match['level']} are "
+                f"{match['mm']:.2f} mm apart"
+            )
+    return check
+
+
+def _sessions(out: Path) -> list[dict[str, str]]:
+    try:
+        return list(json.loads((out / SESSIONS).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []

@@ -1,0 +1,131 @@
+"""The results page: what is measured, that it goes on where it stopped, and what the page and the README say."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from acsgreg_tf.cli.results import main
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.evaluation.results import Plan, measure_all, provenance, results_page, short_section
+from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, drawn
+from acsgreg_tf.evaluation.results.stages import stage_table
+from tests.cohort.test_test_set import add_scan
+from tests.evaluation.cases import CubeMethod, cube, cube_outcome
+
+
+@dataclass(frozen=True)
+class StageMethod(CubeMethod):
+    """Cubes that the network's own affine leaves 3 voxels apart; the refined ones lie on each other."""
+
+    left: int = 0
+
+    def run(self, pair):
+        super().run(pair)
+        outcome = cube_outcome()
+        labels = {**outcome.labels, "network_affine": cube(3), "deformable": cube(self.left)}
+        return replace(outcome, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two test people with a CT, one without; a training person with parts."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, options in {"ann": {"parts": True}, "ben": {}, "cat": {"ct": False}, "dan": {"parts": True}}.items():
+        add_scan(folder, name, 22, **options)
+    lines = [f"{name},{'train' if name == 'dan' else 'test'},yes,L3,{name}_*" for name in ("ann", "ben", "cat", "dan")]
+    (folder / "people.csv").write_text("\n".join(["person,side,ct,levels,files", *lines]))
+    return folder
+
+
+@pytest.fixture
+def methods(monkeypatch):
+    """The network in one shot and refined, replaced; and everybody counted as another person."""
+    pair = (StageMethod(ONE_SHOT, left=1), StageMethod(REFINED))
+    monkeypatch.setattr(Plan, "networks", lambda plan: pair)
+    monkeypatch.setattr("acsgreg_tf.evaluation.results.run.SAME_PERSON_MM", 0.0)
+    return pair
+
+
+def test_real_pairs_are_all_drawn_and_a_part_of_the_others():
+    pairs = [
+        {"fixed": f"/x/{i}", "moving": f"/y/{i}", "level": f"L{1 + i % 2}", "kind": "real" if i < 4 else "simulated"}
+        for i in range(44)
+    ]
+    some, more = drawn(pairs, 0.25), drawn(pairs, 0.5)
+    assert drawn(pairs, 0) == pairs[:4] and drawn(pairs, 1) == pairs
+    assert len(some) == 14 and sum(pair["level"] == "L1" for pair in some) == 7
+    assert all(pair in more for pair in some)
+    moved = [pair | {"fixed": pair["fixed"].replace("/x", "/elsewhere")} for pair in pairs]
+    assert [pair["moving"] for pair in drawn(moved, 0.25)] == [pair["moving"] for pair in some]
+
+
+def test_a_run_that_was_stopped_goes_on(data, tmp_path, methods):
+    one_shot, refined = methods
+    plan = Plan(str(data), str(tmp_path), steps=5)
+
+    def stop(step, row):
+        if row is not None and len(one_shot.runs) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_all(plan, stop)
+    measured = measure_all(plan)
+    # Six ordered pairs and two with parts in one shot; two real ones and the two with parts refined.
+    assert len(one_shot.runs) == 6 + 2 and len(refined.runs) == 2 + 2
+    again = measure_all(plan)
+    assert len(one_shot.runs) == 8 and len(again.rows) == len(measured.rows) == 6 + 2 and len(again.part_rows) == 4
+    assert {row["kind"] for row in again.rows} == {"real", "simulated"}
+
+
+def test_the_page_tells_what_did_what(data, tmp_path, methods):
+    measured = measure_all(Plan(str(data), str(tmp_path), steps=5, part=0.5))
+    lines = stage_table(measured.rows, "real").splitlines()
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [
+        "centres laid on each other (2)",
+        "AffineNet's own affine (2)",
+        "affine fitted to the surfaces (2)",
+        "one shot (2)",
+        "refined (2)",
+    ]
+    dice = [line.split(" | ")[3].split(" / ")[0] for line in lines[2:]]  # of L3
+    assert dice == ["0.600", "0.700", "0.800", "0.900", "1.000"]
+    page = results_page(measured, "make results", "picture.png")
+    for words in (
+        "Pairs of two real CTs",
+        "50 % of the simulated",
+        "| ann | – | – | real |",
+        "| cat | – | – | simulated |",
+    ):
+        assert words in page, words
+    assert "Only ann is a test person" in page and provenance()["commit"] in page
+    section = short_section(measured, "page.md")
+    assert "ann, ben, cat" in section and "| real, one shot | 2 | 0.900 / " in section and "(L3)" in section
+
+
+def test_one_person_on_both_sides_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(Plan, "networks", lambda plan: ())
+    with pytest.raises(InputError, match=r"(ann|ben|cat) \(test\) and dan \(train\) are one person"):
+        measure_all(Plan(str(data), str(tmp_path)))
+
+
+def test_the_command_writes_page_picture_and_the_readmes_section(data, tmp_path, methods, capsys):
+    docs = tmp_path / "checkout"
+    (docs / "docs" / "images").mkdir(parents=True)
+    options = ["--data", str(data), "--out", str(tmp_path / "work"), "--docs", str(docs), "--refine", "5"]
+    (docs / "README.md").write_text("before\n")
+    assert main(options) == 2 and "lacks the lines" in capsys.readouterr().err
+    (docs / "README.md").write_text("before\n<!-- results -->\n1999\n<!-- /results -->\nafter\n")
+    assert main(options) == 0
+    readme = (docs / "README.md").read_text()
+    assert readme.startswith("before\n<!-- results -->\n| Dice") and readme.endswith("<!-- /results -->\nafter\n")
+    assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
+    assert (docs / "docs/results.md").read_text() == (tmp_path / "work" / "results.md").read_text()
+    runs = len(methods[0].runs)
+    assert main([*options, "--again"]) == 0 and len(methods[0].runs) == 2 * runs
+    assert (tmp_path / "work" / "rows.csv.before").is_file()
+
+
+@pytest.mark.parametrize("more, words", [(["--part", "2"], "--part 2"), (["--methods", "no"], "method 'no'")])
+def test_faults_are_one_line(data, tmp_path, capsys, more, words):
+    assert main(["--data", str(data), "--out", str(tmp_path), *more]) == 2
+    assert words in capsys.readouterr().err
