@@ -208,7 +208,10 @@ def _from_itk(image: sitk.Image, name: str) -> Image:
         image = image[(slice(None),) * (len(shape) - 1) + (0,)]
         shape = image.GetSize()
     _check_shape(shape, name)
-    data, grid = from_sitk(image)
+    try:
+        data, grid = from_sitk(image)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     _check_place(grid, name)
     return Image(data, grid, name)
 

@@ -98,7 +98,9 @@ def _read_packed(path: str | os.PathLike, ending: str) -> Any:
     if not count or not mesh.GetNumberOfCells():
         raise InputError(f"{path}: cannot be read as a surface, or holds none")
     for cells in (mesh.GetVerts(), mesh.GetLines(), mesh.GetPolys(), mesh.GetStrips()):
-        corners = vtk_to_numpy(cells.GetConnectivityArray())
+        starts, corners = vtk_to_numpy(cells.GetOffsetsArray()), vtk_to_numpy(cells.GetConnectivityArray())
+        if (np.diff(starts) < 0).any() or (len(starts) and (starts[0], starts[-1]) != (0, len(corners))):
+            raise InputError(f"{path}: cannot be read as a surface (its faces do not follow each other)")
         if len(corners) and (corners.min() < 0 or corners.max() >= count):
             raise InputError(f"{path}: cannot be read as a surface (a face has a corner that is none of its points)")
     for data, length in ((mesh.GetPointData(), count), (mesh.GetCellData(), mesh.GetNumberOfCells())):

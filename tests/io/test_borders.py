@@ -38,6 +38,20 @@ def test_spacings_in_other_units(tmp_path, size, ending):
         read_image(path)
 
 
+@pytest.mark.parametrize("ending", ["mha", "nrrd"])
+def test_directions_that_are_none(tmp_path, ending):
+    path = tmp_path / f"ct.{ending}"
+    headers = {
+        "mha": "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nTransformMatrix = 1 0 0 0 1 1e+308 0 0 1\n"
+        "ElementType = MET_UCHAR\nElementDataFile = LOCAL\n",
+        "nrrd": "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nspace directions: "
+        "(1,0,0) (0,1,1e125) (0,0,1)\nspace origin: (0,0,0)\nspace: left-posterior-superior\n\n",
+    }
+    path.write_bytes(headers[ending].encode() + bytes(range(8)))
+    with pytest.raises(InputError, match=rf"ct\.{ending}: "):
+        read_image(path)
+
+
 def test_an_origin_in_another_world(tmp_path):
     affine = np.eye(4)
     affine[:3, 3] = 1e36

@@ -94,9 +94,25 @@ POLYGONS {}
 """
 
 
+OFFSETS = """# vtk DataFile Version 5.1
+damaged
+ASCII
+DATASET POLYDATA
+POINTS 3 float
+0 0 0 1 0 0 0 1 0
+POLYGONS 4 9
+OFFSETS vtktypeint64
+{} CONNECTIVITY vtktypeint64
+0 1 2 0 1 2 0 1 2
+"""
+
+
 @pytest.mark.parametrize(
     "ending, text, faces",
     [
+        (".vtk", OFFSETS, "0 3 1000000 9"),
+        (".vtk", OFFSETS, "0 3 -6 9"),
+        (".vtk", OFFSETS, "0 3 6 900"),
         (".ply", PLY, "3 0 1 1000000000"),
         (".ply", PLY, "3 0 1 -7"),
         (".vtk", VTK, "1 4\n3 0 1 1000000000"),
