@@ -16,5 +16,5 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     ):
         os.environ.setdefault(_name, "1")
 
-# Modules that import an optional package at their top (pip install 'acsgreg_tf[surfaces]').
+# Modules that import an optional package at their top (in a clone: pip install '.[surfaces]').
 collect_ignore = ["acsgreg_tf/io/surfaces.py"]

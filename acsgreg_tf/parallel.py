@@ -13,7 +13,7 @@ from typing import Any
 
 from acsgreg_tf.errors import InputError
 
-__all__ = ["WorkerPool", "run_each"]
+__all__ = ["WorkerPool", "run_each", "silence"]
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
@@ -113,6 +113,11 @@ class WorkerPool:
             f"processes {self.processes}: a worker process died (out of memory? or a script without "
             "`if __name__ == '__main__':`); try fewer"
         )
+
+
+def silence() -> None:
+    """Initialiser of workers whose stderr nobody shall see: TensorFlow's first lines heed no setting."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 _work: tuple[Callable[..., Any], tuple] | None = None  # of a worker process: its function and arguments

@@ -42,9 +42,10 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=["network"],
         metavar="NAME",
-        help="network, and other tools beside it, which pip install 'acsgreg_tf[peers]' brings: ants-affine, ants-syn, "
-        "ants-syn-cc, ants-registration-syn, elastix-bspline; voxelmorph-layers is the network with voxelmorph's own "
-        "layers (default: network)",
+        help="network, and other tools beside it, of the extra '.[peers]': ants-affine, ants-syn, "
+        "ants-syn-cc, ants-registration-syn, elastix-bspline, greedy; of the labels too ants-syn-distance, "
+        "ants-syn-both, greedy-distance, cpd-surface; voxelmorph-layers is the network with voxelmorph's own layers "
+        "(default: network)",
     )
     parser.add_argument(
         "--refine",
@@ -68,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="processes that work side by side; seconds are comparable with 1 (the default)",
     )
+    parser.add_argument(
+        "--costs",
+        action="store_true",
+        help="run each method in a process of its own, and measure its seconds cold and warm and its memory",
+    )
     common.add_gpu(parser)
     return parser
 
@@ -85,6 +91,8 @@ def _test(options: argparse.Namespace) -> None:
     if "network" in options.method:
         common.start_backend(options.gpu)
     methods = _methods(options)
+    if options.costs:
+        methods = evaluation.isolated(methods)
     with tqdm(total=len(pairs) * len(methods), unit="pair", disable=None) as bar:
 
         def progress(row: dict[str, Any]) -> None:
@@ -114,6 +122,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--processes {options.processes}: must be at least 1")
     if min(options.refine) < 0:
         raise InputError(f"--refine {min(options.refine)}: must not be negative")
+    if options.costs and options.processes > 1:
+        raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")
     if options.manifest and not options.split:
         raise InputError("--manifest: goes with --split")
     from acsgreg_tf.evaluation.peers import peer

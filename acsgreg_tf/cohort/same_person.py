@@ -21,7 +21,7 @@ from acsgreg_tf.cohort.manifest import COLUMNS, read_manifest, usable
 from acsgreg_tf.cohort.people import find_person_scans, read_people
 from acsgreg_tf.cohort.scans import find_scans
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.distance import from_mask
+from acsgreg_tf.geometry.distance import from_mask, surface_points
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.parallel import run_each
 
@@ -204,7 +204,7 @@ class Surface:
         affine = np.diag([*spacing, 1.0])
         shape = tuple(int(n) for n in np.ceil(np.array(mask.shape) * spacing) + 10)
         distance = from_mask(mask, affine, shape=shape)
-        points = _crossings(distance)
+        points = surface_points(distance)
         origin = -points.mean(axis=0)
         points = points + origin
         chosen = np.random.default_rng(0).permutation(len(points))[:SAMPLES]
@@ -215,20 +215,6 @@ class Surface:
         at = (points - self.origin).T
         miss = np.abs(ndimage.map_coordinates(self.distance, at, order=1, mode="nearest"))
         return float(np.sort(miss)[: max(int(TRIM * len(miss)), 1)].mean())
-
-
-def _crossings(distance: np.ndarray) -> np.ndarray:
-    """Points (N, 3), voxels, where lines between neighbouring voxels cross 0."""
-    points = []
-    for axis in range(3):
-        along = np.moveaxis(distance, axis, 0)
-        here, there = along[:-1], along[1:]
-        crossed = np.argwhere((here < 0) != (there < 0))
-        at = tuple(crossed.T)
-        place = crossed.astype(float)
-        place[:, 0] += here[at] / (here[at] - there[at])
-        points.append(np.insert(place[:, 1:], axis, place[:, 0], axis=1))
-    return np.concatenate(points)
 
 
 def shape_distance(a: Surface, b: Surface) -> float:

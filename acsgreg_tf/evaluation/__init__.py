@@ -1,5 +1,6 @@
 """Methods measured on lists of pairs; the paper's studies."""
 
+from acsgreg_tf.evaluation.isolated import IsolatedMethod, isolated
 from acsgreg_tf.evaluation.measures import ANATOMY, MEASURES, NETWORK_AFFINE, NUMBERS, Outcome, measure, part_columns
 from acsgreg_tf.evaluation.methods import CropMethod, Method, RegisterMethod, outcome_of
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels, pair_rows, read_pairs, split_pairs
@@ -15,6 +16,7 @@ __all__ = [
     "NUMBERS",
     "SHOWN",
     "CropMethod",
+    "IsolatedMethod",
     "Method",
     "Outcome",
     "Pair",
@@ -24,6 +26,7 @@ __all__ = [
     "comparison",
     "evaluate",
     "markdown",
+    "isolated",
     "measure",
     "outcome_of",
     "pair_labels",

@@ -25,6 +25,7 @@ class BoxedPair:
         moving: (X, Y, Z) like `fixed`, on a grid of its own.
         moving_grid: That grid.
         moving_seg: The moving label map in its own space, the vertebra alone.
+        shares: How much of each voxel of the fixed and of the moving image is vertebra, (X, Y, Z) each.
         notes: Warnings about the two, a line each.
     """
 
@@ -34,6 +35,7 @@ class BoxedPair:
     moving: np.ndarray
     moving_grid: Grid
     moving_seg: Image
+    shares: tuple[np.ndarray, np.ndarray]
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -44,7 +46,8 @@ class BoxedPair:
         moving = extract(as_image(pair["moving"]), moving_seg, shape=shape)
         assert fixed.label is not None  # of a vertebra extracted with a label map
         notes = (*fixed.notes, *moving.notes)
-        return cls(fixed.image, fixed.label, fixed.grid, moving.image, moving.grid, moving_seg, notes)
+        shares = fixed.share, moving.share
+        return cls(fixed.image, fixed.label, fixed.grid, moving.image, moving.grid, moving_seg, shares, notes)
 
     @classmethod
     def of_crops(cls, pair: Pair) -> "BoxedPair":
@@ -58,7 +61,9 @@ class BoxedPair:
         for image, seg in ((fixed, fixed_seg), (moving, moving_seg)):
             if not seg.grid.isclose(image.grid):
                 raise InputError(f"{seg.name}: does not lie on the grid of {image.name}")
-        return cls(fixed.data, fixed_seg.data > 0, fixed.grid, moving.data, moving.grid, moving_seg)
+        masks = fixed_seg.data > 0, moving_seg.data > 0
+        shares = masks[0].astype(np.float32), masks[1].astype(np.float32)
+        return cls(fixed.data, masks[0], fixed.grid, moving.data, moving.grid, moving_seg, shares)
 
     def outcome(
         self, affine: np.ndarray, displacement: np.ndarray, inverse: np.ndarray | None, seconds: float

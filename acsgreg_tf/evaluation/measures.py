@@ -42,6 +42,8 @@ NUMBERS = (
     "written_folds_percent",
     "inverse_error_mm",
     "seconds",
+    "seconds_cold",
+    "memory_mb",
     *ANATOMY,
 )
 
@@ -60,6 +62,9 @@ class Outcome:
         seconds: Time of the registration itself.
         inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
         network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.
+        seconds_cold: From the start of the method's process to its first outcome; NaN unless it was measured
+            (`evaluation.isolated`).
+        memory_mb: The most memory that the process and its children held, likewise.
         notes: Warnings about the pair, a line each.
         box: The fixed vertebra's network grid, where `fixed_label` lies; None leaves out what is measured in the world.
         transforms: {stage: fixed RAS mm -> moving RAS mm}, likewise.
@@ -72,6 +77,8 @@ class Outcome:
     seconds: float
     inverse_error_mm: float = float("nan")
     network_folds_count: float = float("nan")
+    seconds_cold: float = float("nan")
+    memory_mb: float = float("nan")
     notes: tuple[str, ...] = ()
     box: Grid | None = None
     transforms: dict[str, Transform] = field(default_factory=dict)
@@ -157,7 +164,8 @@ def _overlap(outcome: Outcome, moved: np.ndarray, stage: str) -> dict[str, float
 
 
 def _regularity(outcome: Outcome) -> dict[str, float]:
-    known = {"inverse_error_mm": outcome.inverse_error_mm, "seconds": outcome.seconds}
+    measured = ("inverse_error_mm", "seconds", "seconds_cold", "memory_mb")
+    known = {name: getattr(outcome, name) for name in measured}
     if outcome.displacement is None:
         return known
     forward, central = (metrics.folds(outcome.displacement, scheme) for scheme in ("forward", "central"))

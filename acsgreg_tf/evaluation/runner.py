@@ -16,7 +16,7 @@ from acsgreg_tf.evaluation.methods import Method
 from acsgreg_tf.evaluation.pairs import Pair
 from acsgreg_tf.io.files import one_line
 from acsgreg_tf.io.tables import read_table, write_table
-from acsgreg_tf.parallel import run_each
+from acsgreg_tf.parallel import run_each, silence
 
 KEY = ("method", "fixed", "moving", "level", "label")
 COLUMNS = (*KEY, "kind", *NUMBERS, "notes", "fault", "made_by")
@@ -61,7 +61,7 @@ def evaluate(
     for method in {method.name: method for method, _ in missing}.values():
         method.check()
 
-    for _, row in run_each(_measured, missing, processes, initializer=_silence):
+    for _, row in run_each(_measured, missing, processes, initializer=silence):
         row["made_by"] = made_by[row["method"]]
         rows[_key(row)] = row
         write_table(out, COLUMNS, rows.values())
@@ -95,11 +95,6 @@ def _check_origin(rows: Iterable[Row], made_by: dict[str, str], out: str | os.Pa
             raise InputError(
                 f"{out}: its rows of {name} were made by {before}, not {made_by[name]}; choose another name"
             )
-
-
-def _silence() -> None:
-    """Silence stderr in a worker: TensorFlow's first lines heed no setting, and faults are in the rows."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _measured(task: tuple[Method, Pair]) -> Row:

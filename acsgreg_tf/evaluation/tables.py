@@ -31,7 +31,11 @@ COMPARED = {
     "std_log_jacobian": ("std log J", 3),
     "inverse_error_mm": ("inverse error mm", 3),
     "seconds": ("seconds", 1),
+    "seconds_cold": ("seconds cold", 1),
+    "memory_mb": ("memory MB", 0),
 }
+# Of them, those that only `evaluation.isolated` measures: without it they have no columns.
+COSTS = ("seconds_cold", "memory_mb")
 
 
 # Of these a small number is a bad one.
@@ -117,7 +121,9 @@ def anatomy_table(summary: Summary) -> str:
 
 def comparison(summary: Summary, level: str = "all") -> str:
     """One line a method, Markdown: accuracy, folds and seconds over the same pairs."""
-    return _table({method: levels[level] for method, levels in summary.items() if level in levels}, COMPARED)
+    lines = {method: levels[level] for method, levels in summary.items() if level in levels}
+    unknown = [name for name in COSTS if all(np.isnan(line[name]["mean"]) for line in lines.values())]
+    return _table(lines, {name: column for name, column in COMPARED.items() if name not in unknown})
 
 
 def _table(lines: dict[str, LevelSummary], columns: dict[str, tuple[str, int]]) -> str:

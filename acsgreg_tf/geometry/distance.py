@@ -159,6 +159,20 @@ def from_crop(mask: np.ndarray) -> np.ndarray | None:
     return from_probability(smoothed)
 
 
+def surface_points(distance: np.ndarray) -> np.ndarray:
+    """Points (N, 3), voxels, where the lines between neighbouring voxels of a signed distance (X, Y, Z) cross 0."""
+    points = []
+    for axis in range(3):
+        along = np.moveaxis(distance, axis, 0)
+        here, there = along[:-1], along[1:]
+        crossed = np.argwhere((here < 0) != (there < 0))
+        at = tuple(crossed.T)
+        place = crossed.astype(float)
+        place[:, 0] += here[at] / (here[at] - there[at])
+        points.append(np.insert(place[:, 1:], axis, place[:, 0], axis=1))
+    return np.concatenate(points)
+
+
 def _neighbours(values: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Views of `values` without its last and without its first layer along an axis."""
     along = np.moveaxis(values, axis, 0)

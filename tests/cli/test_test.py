@@ -81,6 +81,15 @@ def test_another_tool_beside_the_network(cases, tmp_path, capsys, monkeypatch):
     assert last[0] == "Methods, all pairs" and [line.split(" | ")[0] for line in last[4:]] == ["| small", "| tool"]
 
 
+def test_costs_of_a_tool_in_a_process_of_its_own(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(PEERS, "tool", ShiftPeer("tool", (40, 40, 40), 1.0))
+    out, pairs = tmp_path / "out.csv", str(cases / "pairs.csv")
+    assert main(["--pairs", pairs, "--out", str(out), "--method", "tool", "--costs"]) == 0
+    with open(out, newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["seconds"]) == 2.5 and float(row["seconds_cold"]) > 0.3 and row["made_by"].endswith("of its own")
+
+
 def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
     """Two people's crops are for testing: both ordered pairs of them."""
     samples = []
@@ -115,6 +124,7 @@ def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
         (["--refine", "10", "-1"], "--refine -1"),
         (["--method", "syn"], "method 'syn'"),
         (["--method", "tool"], "--model: goes with"),
+        (["--costs", "--processes", "2"], "--costs: goes with --processes 1"),
         (["--manifest", "m.csv"], "--manifest: goes with --split"),
         (["--model", "gone.h5"], "gone.h5: no such model file"),
         (["--out", "no/such/folder.csv"], "no/such"),

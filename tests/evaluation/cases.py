@@ -72,7 +72,7 @@ class ShiftPeer(Peer):
             raise RuntimeError("Registration failed\nwith error code 1")
         affine = np.eye(3, 4)
         affine[0, 3] = self.shift
-        return Alignment(affine, np.zeros((*fixed.shape, 3), np.float32), None, 2.5)
+        return Alignment(affine, np.zeros((*grid.shape, 3), np.float32), None, 2.5)
 
 
 def pair(fixed, moving, level="L3"):

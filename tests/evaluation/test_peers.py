@@ -1,7 +1,7 @@
 """Other tools in the networks' terms: their transforms map the fixed vertebra onto the moving one."""
 
 import locale
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from acsgreg_tf import metrics, networks
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import evaluate
-from acsgreg_tf.evaluation.peers import PEERS, peer
+from acsgreg_tf.evaluation.peers import PEERS, Side, peer
 from acsgreg_tf.evaluation.peers.voxelmorph_layers import voxelmorph_network
 from acsgreg_tf.geometry import (
     Affine,
@@ -93,6 +93,58 @@ def test_ants_syn_with_cross_correlation(bent):
     plain, other = (installed(name).align(fixed, moving, 2 * SPACING) for name in ("ants-syn", "ants-syn-cc"))
     assert other.displacement.shape == (32, 32, 16, 3) and other.inverse.shape == (32, 32, 16, 3)
     assert 0 < np.abs(plain.displacement - other.displacement).max() < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["greedy", "greedy-distance", "ants-syn-distance"])
+def test_a_tool_brings_the_bent_vertebra_back(bent, name):
+    answer = installed(name).align(bent[0], bent[2], SPACING, shares=(bent[1], bent[3]))
+    before, affine, final = overlaps(bent, answer)
+    assert affine > before and final > affine + 0.04 and final > 0.88
+    assert metrics.folds(answer.displacement).percent < 0.1
+    error = metrics.inverse_consistency_error(answer.displacement, answer.inverse, spacing=(2, 2, 2), mask=bent[1])
+    assert 0 < error.mean < 0.5
+
+
+@pytest.mark.slow
+def test_ants_with_the_labels_as_a_second_channel(bent):
+    """Coarser, since cross-correlation is slow; a heavy second channel pulls otherwise than a light one."""
+    fixed, moving, *labels = (volume[::2, ::2, ::2] for volume in (bent[0], bent[2], bent[1], bent[3]))
+    options = (("reg_iterations", (10, 5)),)
+    tools = [replace(installed("ants-syn-both"), weight=weight, options=options) for weight in (0.01, 100.0)]
+    light, heavy = (tool.align(fixed, moving, 2 * SPACING, shares=labels).displacement for tool in tools)
+    assert light.shape == (32, 32, 16, 3) and 0.05 < np.abs(light - heavy).max() < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["greedy-distance", "ants-syn-distance", "cpd-surface"])
+def test_a_tool_that_sees_labels_sees_those_it_was_given(bent, name):
+    """With the fixed label on both sides there is nothing to do, whatever the images; CPD's affine sees them too."""
+    answer = installed(name).align(bent[0], bent[2], SPACING, shares=(bent[1], bent[3]))
+    still = installed(name).align(bent[0], bent[0], SPACING, shares=(bent[1], bent[1]))
+    moved, left = (np.linalg.norm(a.displacement[bent[1]], axis=-1).mean() for a in (answer, still))
+    assert moved > 0.5 and left < 0.15
+
+
+@pytest.mark.slow
+def test_point_drift_finds_the_affine_and_the_bend(pair, bent):
+    """Of a shape that was moved by an affine alone, and of one that was bent besides."""
+    cpd = replace(installed("cpd-surface"), points=1000)
+    answer = cpd.align(pair[0], pair[2], SPACING, shares=(pair[1], pair[3]))
+    points = (np.argwhere(pair[1]) - (np.array(SHAPE) - 1) / 2) * SPACING
+    mapped = points @ answer.affine[:, :3].T + answer.affine[:, 3] * SPACING
+    expected = points @ pair[4][:3, :3].T + pair[4][:3, 3]
+    assert np.linalg.norm(mapped - expected, axis=1).mean() < 1.5
+    answer = cpd.align(bent[0], bent[2], SPACING, shares=(bent[1], bent[3]))
+    _, affine, final = overlaps(bent, answer)
+    assert final > affine + 0.03 and final > 0.88 and answer.inverse is None
+
+
+@pytest.mark.slow
+def test_greedys_failure_is_an_error_with_its_last_line(bent):
+    broken = replace(installed("greedy"), options="-no-such-option")
+    with pytest.raises(RuntimeError, match="greedy ended with code 1: .*no-such-option"):
+        broken.align(bent[0], bent[2], SPACING)
 
 
 @pytest.mark.slow
@@ -185,17 +237,51 @@ def test_a_tool_that_is_not_there_is_refused():
     with pytest.raises(InputError, match="'syn': must be one of network, ants-affine"):
         peer("syn")
     images = np.zeros((8, 8, 8)), np.zeros((8, 8, 8))
-    with pytest.raises(InputError, match=r"missing: needs nothing, .*acsgreg_tf\[peers\]"):
+    with pytest.raises(InputError, match=r"missing: needs nothing; .*pip install '\.\[peers\]'"):
         MissingPeer("missing").align(*images)
     with pytest.raises(InputError, match="missing"):
         MissingPeer("missing").made_by()
 
 
+@dataclass(frozen=True)
+class WatchingPeer(ShiftPeer):
+    """Keeps the sides that it gets in `sides`."""
+
+    sides: list = field(default_factory=list, compare=False)
+
+    def align_on(self, grid, fixed, moving):
+        self.sides.extend((fixed, moving))
+        return super().align_on(grid, fixed, moving)
+
+
+def test_a_tool_is_given_the_labels_with_the_crops(scans):
+    tool = WatchingPeer("watching", (40, 40, 40))
+    tool.run(scans)
+    for side in tool.sides:
+        assert side.image.shape == side.share.shape == (40, 40, 40)
+        np.testing.assert_array_equal(side.image > 0, side.share > 0.5)
+        distance = side.distance(3.0)
+        assert distance.min() == -3 and distance.max() == 3
+        assert ((distance < 0) != (side.share > 0.5)).mean() < 0.01
+
+
+def test_distances_are_mm_and_need_a_surface():
+    share = np.zeros((20, 20, 20), np.float32)
+    share[5:15, 5:15, 5:15] = 1
+    fine, coarse = (Side(share, share, spacing).distance() for spacing in (1.0, 2.0))
+    np.testing.assert_allclose(coarse, 2 * fine)
+    assert fine[10, 10, 10] == pytest.approx(-4.5, abs=0.1) and fine[0, 10, 10] == pytest.approx(4.5, abs=0.1)
+    with pytest.raises(InputError, match="no surface"):
+        Side(share, 0 * share).distance()
+
+
 def test_shapes_are_checked():
-    with pytest.raises(InputError, match=r"\(8, 8, 8\) and \(7, 8, 8\)"):
+    with pytest.raises(InputError, match=r"\(8, 8, 8\), \(7, 8, 8\)"):
         ShiftPeer("still").align(np.zeros((8, 8, 8)), np.zeros((7, 8, 8)))
+    with pytest.raises(InputError, match=r"\(7, 8, 8\)"):
+        ShiftPeer("still").align(*(np.zeros((8, 8, 8)),) * 2, shares=(np.zeros((8, 8, 8)), np.zeros((7, 8, 8))))
 
 
 def test_the_tools_of_every_module_are_known_by_their_names():
-    assert {"ants-affine", "elastix-bspline", "voxelmorph-layers"} <= set(PEERS)
+    assert {"ants-affine", "elastix-bspline", "voxelmorph-layers", "greedy", "cpd-surface"} <= set(PEERS)
     assert all(name == tool.name for name, tool in PEERS.items())

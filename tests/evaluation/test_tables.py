@@ -62,7 +62,19 @@ def test_tables_of_one_and_of_several_methods():
     assert "| L1 | 2 |" in one and "0.700 ± 0.141" in one and "| inf |" in one
     assert "| L1 | 1 (1 failed) |" in two
     last = both.strip().splitlines()[-1].split(" | ")
-    assert last[0] == "| tool" and last[4] == "0.500" and last[-2] == "–"
+    heads = both.strip().splitlines()[2].split(" | ")
+    assert last[0] == "| tool" and last[4] == "0.500" and last[heads.index("inverse error mm")] == "–"
     lengths = {line.count("|") for line in both.strip().splitlines()[2:]}
     assert len(lengths) == 1
     assert "### Methods" not in tables(summarise(rows[:2]))
+
+
+def test_costs_have_columns_where_they_were_measured():
+    costs = {"seconds_cold": np.nan, "memory_mb": np.nan}
+    rows = [row_of(name, "L1", 0.8) | costs for name in ("net", "tool")]
+    assert not {"seconds cold", "memory MB"} & set(tables(summarise(rows)).split(" | "))
+    rows[1] |= {"seconds_cold": 8.25, "memory_mb": 2000.0}
+    shown = [line.split(" | ") for line in tables(summarise(rows)).splitlines()]
+    heads, net, tool = shown[-4], shown[-2], shown[-1]
+    assert net[heads.index("seconds cold")] == "–" and tool[heads.index("seconds cold")] == "8.2"
+    assert "memory MB" in heads[-1] and tool[-1].startswith("2000")

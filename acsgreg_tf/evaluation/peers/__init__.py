@@ -1,16 +1,16 @@
 """Other registration tools, measured beside the networks by the same code.
 
 A peer is one module of this package that defines `PEERS`, a tuple of `Peer` objects with names of their own. It imports
-its tool when it runs, since the tools come with the optional extra ``acsgreg_tf[peers]``.
+its tool when it runs, since the tools come with an optional extra; in a clone: ``pip install '.[peers]'``.
 """
 
 import importlib
 import pkgutil
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation.peers.base import Alignment, Peer
+from acsgreg_tf.evaluation.peers.base import Alignment, Peer, Side
 
-__all__ = ["PEERS", "Alignment", "Peer", "peer"]
+__all__ = ["PEERS", "Alignment", "Peer", "Side", "peer"]
 
 PEERS: dict[str, Peer] = {
     peer.name: peer

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import SimpleITK as sitk
 
-from acsgreg_tf.evaluation.peers.base import Alignment, Peer
+from acsgreg_tf.evaluation.peers.base import Alignment, Peer, Side
 from acsgreg_tf.geometry import Affine, DenseField, Grid, Transform, affine_to_network, field_to_network
 from acsgreg_tf.io.transforms import from_sitk_transform, to_sitk
 
@@ -26,11 +26,11 @@ class ElastixPeer(Peer):
     module: ClassVar[str] = "itk"
     package: ClassVar[str] = "itk-elastix"
 
-    def align_on(self, grid: Grid, fixed: np.ndarray, moving: np.ndarray) -> Alignment:
-        """Register; the transform is taken apart so that the affine comes last."""
+    def align_on(self, grid: Grid, fixed: Side, moving: Side) -> Alignment:
+        """Register the images; the transform is taken apart so that the affine comes last."""
         import itk
 
-        images = [_to_itk(itk, volume, grid) for volume in (fixed, moving)]
+        images = [_to_itk(itk, side.image, grid) for side in (fixed, moving)]
         parameters = itk.ParameterObject.New()
         for stage in ("affine", "bspline"):
             chosen = parameters.GetDefaultParameterMap(stage)
@@ -42,7 +42,7 @@ class ElastixPeer(Peer):
         seconds = time.perf_counter() - begun
         with tempfile.TemporaryDirectory() as folder:  # transformix leaves a file, else in the working folder
             field = itk.transformix_deformation_field(images[1], result, output_directory=folder)
-        total = _field(itk.array_from_image(field), fixed, grid)
+        total = _field(itk.array_from_image(field), fixed.image, grid)
         affine = _affine(result.GetParameterMap(0))
         # elastix applies the affine first and the B-spline after it; with phi = A^-1 T the affine comes last.
         points = grid.points()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation.peers.base import Alignment, Peer
+from acsgreg_tf.evaluation.peers.base import Alignment, Peer, Side
 from acsgreg_tf.geometry import Grid
 
 
@@ -18,15 +18,15 @@ class VoxelmorphLayersPeer(Peer):
     module: ClassVar[str] = "voxelmorph"
     package: ClassVar[str] = "voxelmorph"
 
-    def align_on(self, grid: Grid, fixed: np.ndarray, moving: np.ndarray) -> Alignment:
+    def align_on(self, grid: Grid, fixed: Side, moving: Side) -> Alignment:
         """Run the network, twice: what is built at the first call is no part of the time."""
         from acsgreg_tf.ops.backend import without_gradients
         from acsgreg_tf.registration import load_model
 
         network: Any = load_model()
-        if fixed.shape != network.inshape:
-            raise InputError(f"images: shape {fixed.shape}; the network of {self.name} takes {network.inshape}")
-        inputs = {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
+        if grid.shape != network.inshape:
+            raise InputError(f"images: shape {grid.shape}; the network of {self.name} takes {network.inshape}")
+        inputs = {"fixed": fixed.image[None, ..., None], "moving": moving.image[None, ..., None]}
         call = without_gradients(voxelmorph_network(network))  # as `register` calls a network
         call(inputs, training=False)
         begun = time.perf_counter()
