@@ -4,6 +4,7 @@
 # make test-backends   runs the tests of the core under JAX and PyTorch, in environments without TensorFlow
 # make results DATA=folder [WORK=folder]   measures the test set and writes docs/results.md and the README's section
 # make lint types      checks style and which room imports which; checks types
+# make explore         draws EXAMPLES times as many examples of a fresh seed, FILES damaged files, other moments to kill at
 # make coverage        runs `make test` and reports the lines that it missed
 # Each makes the environment that it needs first.
 
@@ -23,7 +24,10 @@ WORK    ?= build/results
 RESULTS ?=
 FIELDS := build/backend-fields
 
-.PHONY: demo results test test-slow test-backends lint types coverage clean
+EXAMPLES ?= 20
+FILES  ?= 10000
+
+.PHONY: demo results explore test test-slow test-backends lint types coverage clean
 
 $(READY): setup.py pyproject.toml requirements-base.txt requirements-tensorflow.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
@@ -51,6 +55,11 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
+
+explore: $(READY)
+	ACSGREG_EXAMPLES=$(EXAMPLES) $(PYTEST) -m hypothesis
+	ACSGREG_SEED=$$(date +%s) $(BIN)/python -m pytest tests/cli/test_killed.py
+	$(BIN)/python benchmarks/fuzz_readers.py --files $(FILES) --seed $$(date +%s) --processes $(JOBS) --findings build/findings
 
 coverage: $(READY)
 	$(PYTEST) -m "not slow" --cov acsgreg_tf --cov-report term-missing:skip-covered

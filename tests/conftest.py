@@ -4,13 +4,10 @@ import os
 import sys
 
 import pytest
-from hypothesis import settings
+
+from tests import explore  # noqa: F401 (loads hypothesis's profile)
 
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
-
-# The same examples in every run: a change is to blame for a failure, not the draw.
-settings.register_profile("repeatable", derandomize=True)
-settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config, items):

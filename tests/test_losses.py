@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf import losses
 from acsgreg_tf.layers._voxelmorph import voxelmorph
 from acsgreg_tf.losses import LNCC, Diffusion, MeanSquaredDifference, SoftDice, SurfaceDistance, local_correlation
+from tests.explore import examples
 from tests.helpers import LARGE, SMALL, ball, directional_derivative, gradients, noise, slopes, smooth_field
 
 SHAPE = (16, 16, 12)
@@ -306,7 +307,7 @@ def test_without_a_surface_near_the_distance_is_finite():
 
 
 @given(st.floats(0.0, 2.0), st.integers(0, 2**16))
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_mean_squared_difference_of_a_shift_is_its_square(shift, seed):
     image = noise((2, *SMALL, 1), seed=seed)
     assert float(MeanSquaredDifference()(image, image + np.float32(shift))) == pytest.approx(shift**2, abs=1e-4)

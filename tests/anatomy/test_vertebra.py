@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.anatomy.vertebra import extract, pick_label
@@ -13,6 +13,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, network_grid, resample
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.io.images import Image
+from tests.explore import examples
 from tests.registration.cases import BOX, NUMBER, grid_about, reoriented, scan
 
 PLACE = (12.0, -30.0, 55.0)
@@ -145,7 +146,7 @@ def fine_centre():
     return extract(ct, label, NUMBER, BOX).grid.center
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(
     spacing=st.tuples(*[st.floats(0.5, 2)] * 3),
     angles=st.tuples(*[st.floats(-0.5, 0.5)] * 3),

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.cohort.augment import Augment
+from tests.explore import examples
 
 SHAPE = (40, 36, 32)
 STILL = dict.fromkeys(
@@ -108,7 +109,7 @@ def test_without_a_label_the_image_is_its_own_mask():
     assert not Augment()(np.zeros(SHAPE, np.float16), None, rng())[0].any()
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     seed=st.integers(0, 10**6),
     half=st.tuples(st.integers(4, 18), st.integers(4, 16), st.integers(4, 15)),

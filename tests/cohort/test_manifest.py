@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf import evaluation
@@ -13,6 +13,7 @@ from acsgreg_tf.cohort.manifest import COLUMNS, Sample, read_manifest, usable, w
 from acsgreg_tf.cohort.pairs import mixed_pairs, ordered_pairs, write_pairs
 from acsgreg_tf.cohort.split import make_split, read_split, write_split
 from acsgreg_tf.errors import InputError
+from tests.explore import examples
 
 # Section 3.1: vertebrae at each level, of 61 scans.
 PAPER = {"L1": 58, "L2": 60, "L3": 61, "L4": 61, "L5": 60}
@@ -86,7 +87,7 @@ def test_a_split_by_person_keeps_a_persons_levels_on_one_side():
     assert Counter(s.level for s in split.val) == dict.fromkeys(PAPER, 4)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     has=st.lists(st.sets(st.sampled_from(["L1", "L2", "L3"]), min_size=1), min_size=6, max_size=25),
     by=st.sampled_from(["level", "person"]),

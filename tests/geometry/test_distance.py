@@ -5,11 +5,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import distance
+from tests.explore import examples
 from tests.geometry.solids import SMALL, ball, body_with_process, dice, extent
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -98,7 +99,7 @@ def test_meshes_that_make_no_sense_are_refused(change, message):
     assert str(caught.value).startswith("thing.npz: ") and "\n" not in str(caught.value)
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(order=st.permutations(range(3)), flips=st.tuples(*[st.sampled_from([1, -1])] * 3))
 def test_a_label_is_the_same_in_any_orientation(order, flips):
     sdf = body_with_process(20)

@@ -5,12 +5,13 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, network_grid
 from acsgreg_tf.geometry.grid import box_corners
+from tests.explore import examples
 from tests.geometry.cases import centred_grid
 
 SPACINGS = st.tuples(*[st.floats(0.2, 5)] * 3)
@@ -27,7 +28,7 @@ def test_a_left_handed_grid():
     np.testing.assert_allclose(grid.points_to_index([[8, -1, 8], [10, -4, 7]]), [[1, 2, 1], [0, 0, 0]], atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(SHAPES, SPACINGS, ANGLES)
 def test_indices_and_points_undo_each_other(shape, spacing, angles):
     grid = centred_grid(shape, spacing, angles, (100, -50, 900))
@@ -37,7 +38,7 @@ def test_indices_and_points_undo_each_other(shape, spacing, angles):
     np.testing.assert_allclose(grid.spacing, spacing)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(SHAPES, ANGLES)
 def test_slabs_tile_the_voxel_centres(shape, angles):
     grid = centred_grid(shape, (1, 2, 3), angles)

@@ -4,12 +4,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, Grid, resample, resample_label
 from acsgreg_tf.io.transforms import from_sitk, to_sitk, to_sitk_transform
+from tests.explore import examples
 from tests.geometry.cases import (
     ORIENTATIONS,
     centred_grid,
@@ -72,7 +73,7 @@ def test_nearest_agrees_with_itk():
     assert (ours == theirs).mean() > 0.9999  # a point half way between two voxels may go either way
 
 
-@settings(max_examples=48, deadline=None)
+@examples(48)
 @given(
     orientation=st.sampled_from(ORIENTATIONS),
     spacing=st.tuples(*[st.floats(0.5, 3)] * 3),

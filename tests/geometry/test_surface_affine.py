@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -11,6 +11,7 @@ from acsgreg_tf.geometry import surface_affine as affine_fit
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import first_guess, fit_affine
 from acsgreg_tf.synthesis import phantom
+from tests.explore import examples
 from tests.helpers import about_centre, turned
 
 COARSE = (48, 48, 24)
@@ -51,7 +52,7 @@ def test_a_known_affine_is_recovered(start):
     assert miss(result, TRUTH, fixed < 0) < 0.1
 
 
-@settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.generate))
+@examples(10, phases=(Phase.explicit, Phase.generate))
 @given(
     angles=st.tuples(*[st.floats(-20, 20)] * 3), scale=st.floats(0.85, 1.2), shift=st.tuples(*[st.floats(-4, 4)] * 3)
 )

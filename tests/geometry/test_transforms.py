@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, Composite, DenseField, Grid, network_grid
 from acsgreg_tf.io.transforms import to_sitk_transform
+from tests.explore import examples
 from tests.geometry.cases import (
     centred_grid,
     fixed_grid,
@@ -73,7 +74,7 @@ def test_a_field_ends_where_itks_ends(axis):
         np.testing.assert_allclose(field.apply(point), expected, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(st.sampled_from(["affine", "field"]), min_size=1, max_size=4), st.integers(0, 99))
 def test_any_composite_agrees_with_itk(kinds, seed):
     grid = centred_grid((12, 10, 9), (-2, 3, 4), (0.3, -0.2, 0.1))
@@ -117,7 +118,7 @@ def test_the_total_displacement_is_the_transform_at_the_voxels():
     np.testing.assert_allclose(total.apply(points), transform.apply(points), atol=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 999))
 def test_nothing_from_outside_the_reach_lands_in_the_box(seed):
     rng = np.random.default_rng(seed)

@@ -9,13 +9,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid
 from acsgreg_tf.io.images import Image, as_image, as_label, read_image, read_label, write_image
 from acsgreg_tf.io.transforms import from_sitk
+from tests.explore import examples
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 
@@ -72,7 +73,7 @@ ORIENTATIONS = [
 ]
 
 
-@settings(max_examples=48, deadline=None)
+@examples(48)
 @given(
     orientation=st.sampled_from(ORIENTATIONS),
     spacing=st.tuples(*[st.floats(0.3, 5)] * 3),

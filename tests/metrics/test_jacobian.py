@@ -4,13 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.jacobian import mapped_points, tetrahedra
+from tests.explore import examples
 from tests.metrics.cases import checkerboard, linear_field, rough_field
 
 
@@ -158,7 +159,7 @@ def test_folded_volume_agrees_with_the_authors_program():
     assert ours == pytest.approx((9.050065527970103, 2.6934718833244355), abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 3))
 def test_digital_diffeomorphism_implies_no_folds(seed, amplitude):
     """No folded volume: no negative determinant, forward or central (Liu et al.)."""
@@ -192,7 +193,7 @@ def test_folded_cells_of_known_fields():
 
 
 @given(st.integers(0, 2**16), st.floats(0.05, 1.5))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_folded_cells_are_those_of_the_volume_and_of_both_differences(seed, amplitude):
     u = rough_field((7, 6, 5), amplitude, seed)
     cells = metrics.folded_cells(u)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf import metrics
+from tests.explore import examples
 from tests.metrics.cases import SPACINGS, cube
 
 
@@ -107,7 +108,7 @@ def test_labels_agree_with_an_independent_script(pair, reference, spacing):
     assert ours == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 5))
 def test_distances_are_symmetric_and_scale_with_the_spacing(seed, scale):
     a, b = np.random.default_rng(seed).random((2, 7, 6, 5)) < 0.3

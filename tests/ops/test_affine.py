@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.ops import affine, sampling
 from acsgreg_tf.ops.fields import identity_grid, warp
+from tests.explore import examples
 from tests.helpers import LARGE, SMALL, gradients, is_no_gradient, noise, smooth_field
 from tests.ops.cases import after_displacement, coordinates
 
@@ -47,7 +48,7 @@ def test_quarter_turn_takes_the_corners_round():
 
 
 @given(st.integers(0, 2**16))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_agrees_with_matrix_arithmetic(seed):
     matrix = (np.eye(3, 4) + noise((2, 3, 4), 0.3, seed)).astype("float32")
     centre = (np.array(SMALL) - 1) / 2

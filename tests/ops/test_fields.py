@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.linalg import expm
 
 from acsgreg_tf import metrics
 from acsgreg_tf.ops import fields, sampling
+from tests.explore import examples
 from tests.helpers import LARGE, SMALL, directional_derivative, gradients, noise, slopes, smooth_field
 
 INSIDE = (slice(None), *[slice(3, -3)] * 3)
@@ -114,7 +115,7 @@ def test_one_squaring_is_the_field_after_itself():
 
 
 @given(st.integers(0, 2**16), st.floats(0.1, 3))
-@settings(max_examples=5, deadline=None)
+@examples(5)
 def test_a_smooth_velocity_gives_no_folds(seed, peak):
     velocity = smooth_field((14, 14, 12), peak, sigma=2.5, seed=seed)
     assert metrics.jacobian_determinant(np.array(fields.integrate(velocity))[0]).min() > 0

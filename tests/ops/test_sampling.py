@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 from scipy import ndimage
@@ -10,6 +10,7 @@ from scipy import ndimage
 from acsgreg_tf.ops import sampling
 from acsgreg_tf.ops.fields import identity_grid
 from acsgreg_tf.ops.sampling import sample
+from tests.explore import examples
 from tests.helpers import LARGE, SMALL, directional_derivative, dtype_of, gradients, is_no_gradient, noise
 
 
@@ -92,7 +93,7 @@ def test_labels_keep_their_dtype_and_values():
 
 
 @given(st.integers(0, 2**16), st.floats(-20, 20), st.floats(-20, 20), st.floats(-20, 20))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_sample_lies_between_the_smallest_and_the_largest_voxel(seed, x, y, z):
     volume = noise((1, 4, 3, 5, 1), seed=seed)
     value = float(sample(volume, np.float32([[[x, y, z]]]))[0, 0, 0])
@@ -100,7 +101,7 @@ def test_a_sample_lies_between_the_smallest_and_the_largest_voxel(seed, x, y, z)
 
 
 @given(st.lists(st.floats(-2, 2, width=32), min_size=4, max_size=4), st.integers(0, 2**16))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_a_linear_image_is_sampled_exactly(coefficients, seed):
     shape = (6, 5, 7)
     *slope, offset = (np.float32(c) for c in coefficients)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from acsgreg_tf import metrics
@@ -18,6 +18,7 @@ from acsgreg_tf.registration import STEPS, default_model, load_model, register, 
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS
+from tests.explore import examples
 from tests.registration.cases import (
     BOX,
     NUMBER,
@@ -339,7 +340,7 @@ def at_half_a_millimetre():
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
+@examples(12, phases=(Phase.explicit, Phase.generate))
 @given(
     spacings=st.tuples(SPACINGS, SPACINGS),
     codes=st.tuples(*[st.sampled_from(ORIENTATIONS)] * 2),

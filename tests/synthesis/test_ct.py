@@ -5,11 +5,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf.synthesis import ct
+from tests.explore import examples
 
 SPINES = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "spines"
 SHAPE = (56, 56, 48)
@@ -69,7 +70,7 @@ def test_thick_slices_smooth_one_axis_only():
     assert ratio[1] > 0.8  # slices are stacked along z or x
 
 
-@settings(max_examples=6, deadline=None)
+@examples(6)
 @given(noise=st.floats(5, 100), seed=st.integers(0, 1000))
 def test_noise_has_the_deviation_asked_for(noise, seed):
     rng = np.random.default_rng(seed)

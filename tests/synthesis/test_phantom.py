@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import cKDTree
@@ -19,6 +19,7 @@ from acsgreg_tf.synthesis import shapes
 from acsgreg_tf.synthesis.phantom import FAR, parameters, vertebra
 from acsgreg_tf.synthesis.phantom_parameters import TABLE
 from acsgreg_tf.synthesis.phantom_sdf import gauge, polygon_plate, smooth_max, smooth_min, sweep
+from tests.explore import examples
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "spines"
 GOLDEN_SIZES = [46.7718, 15.12575, 36.22304, 13.171, 11.95569, 0.4048879]
@@ -211,7 +212,7 @@ def test_a_real_vertebra_is_no_stranger_than_another_generated_one(people):
     assert to_real > among - 0.1
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(seed=st.integers(0, 2**63), level=st.sampled_from(LEVELS))
 def test_any_number_is_a_whole_vertebra_inside_the_grid(seed, level):
     mask = vertebra(seed, level, **SMALL) < 0

@@ -3,12 +3,13 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.synthesis import shapes
+from tests.explore import examples
 from tests.geometry.solids import SMALL, ball, body_with_process, dice, extent
 
 
@@ -79,7 +80,7 @@ def test_one_seed_is_one_shape():
     assert dice(one <= 0, other <= 0) < 0.99
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(seed=st.integers(0, 2**31), strength=st.floats(0, 4))
 def test_what_is_varied_stays_whole_clear_of_the_box_and_a_distance(seed, strength):
     deformation = ((24.0, strength), (12.0, strength / 2), (6.0, 0.5))

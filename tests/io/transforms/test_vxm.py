@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
@@ -17,6 +17,7 @@ from acsgreg_tf.geometry import (
     resample,
 )
 from acsgreg_tf.io.transforms import read_npz, write_npz
+from tests.explore import examples
 from tests.geometry.cases import (
     centred_grid,
     fixed_grid,
@@ -54,7 +55,7 @@ def test_a_turn_acts_about_the_centre():
     np.testing.assert_allclose(affine.apply([[10, 20, 30], [13, 20, 30]]), [[-3, 0, 100], [-3, 3, 100]], atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 999))
 def test_the_affine_samples_where_voxelmorph_does(seed):
     fixed = centred_grid(SHAPE, (1, -1.2, 1), (0.1, 0.2, 0.3), (5, 6, 7))

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from acsgreg_tf.ops import fields
 from acsgreg_tf.registration.refine.box import Box
+from tests.explore import examples
 from tests.helpers import noise
 
 # Full grid and lattice: half, half of odd sides from either end, a third, the same, and a step a little below 2.
@@ -107,7 +108,7 @@ def test_a_box_on_the_full_grid_has_one_window():
 
 
 @given(st.integers(0, 2**16), st.sampled_from([2, 4, 8]))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_boxes_of_one_size_anywhere_make_windows_of_one_shape(seed, quantum):
     """So that few shapes are compiled: a box that touches no border, or both, has one shape wherever it lies."""
     rng = np.random.default_rng(seed)

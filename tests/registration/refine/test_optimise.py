@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from acsgreg_tf import metrics
@@ -15,6 +15,7 @@ from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, Subject, refine
 from acsgreg_tf.registration.refine.box import Box
 from acsgreg_tf.registration.refine.objective import Objective
 from acsgreg_tf.registration.refine.optimise import FINE_REACH, SQUARINGS
+from tests.explore import examples
 from tests.helpers import noise, smooth_field
 from tests.registration.refine.cases import (
     COARSE,
@@ -141,7 +142,7 @@ def test_a_good_start_does_not_get_worse(pair, solved):
 
 
 @given(st.integers(0, 2**16), st.floats(0.1, 1.0), st.integers(1, 5))
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_is_never_worse_than_where_it_started(pair, seed, peak, steps):
     rng = np.random.default_rng(seed)
     affine = IDENTITY + rng.normal(size=(3, 4)) * [0.03, 0.03, 0.03, 0.5]
