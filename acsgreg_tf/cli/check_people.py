@@ -1,8 +1,9 @@
 """Find people who stand in two lists: the same bones under one name or two, whichever way they were saved.
 
-A list is a manifest (prepare.py, generate.py), a folder of scans, or a CSV list of them with the columns image and
-label, and optionally person, level and number. Vertebrae of one level are laid on each other; pairs that are nearer
-than two people are to each other are printed."""
+A list is a manifest (prepare.py, generate.py), the list of shapes that generate.py varies, a folder of scans, or a CSV
+list of them with the columns image and label, and optionally person, level and number. A single folder with people.csv
+is compared with itself: its training people with its test people. Vertebrae of one level are laid on each other; pairs
+that are nearer than two people are to each other are printed."""
 
 import argparse
 
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> common.Parser:
     parser = common.Parser(prog="check_people.py", description=__doc__)
     parser.add_argument("first", help="one list of people, such as those to train on")
-    parser.add_argument("second", help="the other, such as those to test on")
+    parser.add_argument("second", nargs="?", help="the other, such as those to test on")
     parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also print the N nearest pairs of all")
     parser.add_argument("--processes", type=int, default=1, help="that compare side by side (default: %(default)s)")
@@ -28,10 +29,13 @@ def _parser() -> common.Parser:
 
 
 def _check_people(options: argparse.Namespace) -> list:
-    from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_bones
+    from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_bones, list_people_bones
 
     table = parse_table(options.table)
-    first, second = (list_bones(source, table) for source in (options.first, options.second))
+    if options.second is None:
+        first, second = (list_people_bones(options.first, side) for side in ("train", "test"))
+    else:
+        first, second = (list_bones(source, table) for source in (options.first, options.second))
     matches = compare_people(first, second, options.processes)
     near = [match for match in matches if match.mm < SAME_PERSON_MM]
     for match in matches[: max(len(near), options.nearest)]:

@@ -36,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     pairs.add_argument(
         "--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)"
     )
+    parser.add_argument(
+        "--check-people",
+        action="store_true",
+        help="of --split: compare the bones of its parts first, and refuse one person under two names (slow)",
+    )
     parser.add_argument("--manifest", metavar="CSV", help="the split's manifest, if it is not where the split says")
     parser.add_argument(
         "--method",
@@ -83,6 +88,7 @@ def _test(options: argparse.Namespace) -> None:
     from acsgreg_tf import evaluation
 
     if options.split:
+        _refuse_shared_people(options)
         pairs = evaluation.split_pairs(options.split, manifest=options.manifest)
     else:
         pairs = evaluation.read_pairs(options.pairs)
@@ -116,6 +122,16 @@ def _test(options: argparse.Namespace) -> None:
         raise InputError(f"no pair could be registered; the first: {faults[0]['fault']}")
 
 
+def _refuse_shared_people(options: argparse.Namespace) -> None:
+    from acsgreg_tf.cohort.guard import refuse_shared_names, refuse_shared_shapes
+    from acsgreg_tf.cohort.split import read_split
+
+    split = read_split(options.split, options.manifest)
+    refuse_shared_names(split, options.split)
+    if options.check_people:
+        refuse_shared_shapes(split, options.split, options.processes)
+
+
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
     if options.processes < 1:
@@ -126,6 +142,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")
     if options.manifest and not options.split:
         raise InputError("--manifest: goes with --split")
+    if options.check_people and not options.split:
+        raise InputError("--check-people: goes with --split; check_people.py compares any two lists")
     from acsgreg_tf.evaluation.peers import peer
 
     for name in options.method:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from acsgreg_tf.cohort.dataset import VertebraDataset, Vertebrae, read_list
 from acsgreg_tf.cohort.generated import GeneratedVertebrae
+from acsgreg_tf.cohort.guard import refuse_shared_names, refuse_shared_shapes
 from acsgreg_tf.cohort.manifest import Sample, read_manifest, usable
 from acsgreg_tf.cohort.pairs import mixed_pairs
 from acsgreg_tf.cohort.split import read_split
@@ -27,6 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument(
         "--split", metavar="JSON", help="train on this part of --manifest only; its val part chooses best.h5"
+    )
+    data.add_argument(
+        "--check-people",
+        action="store_true",
+        help="of --split: also compare the bones of its parts, and refuse one person under two names (a second for "
+        "each two vertebrae of a level); one name on both sides is refused in any case",
     )
     data.add_argument(
         "--pairs-per-sample",
@@ -108,6 +115,8 @@ def _check(options: argparse.Namespace) -> None:
             for name in names:
                 if getattr(options, name):
                     raise InputError(f"--{name.replace('_', '-')}: goes with {source}")
+    if options.check_people and not options.split:
+        raise InputError("--check-people: goes with --split; check_people.py compares any two lists")
     if options.generate is None and options.spacing != 1:
         raise InputError("--spacing: goes with --generate; crops have the voxels that they have")
 
@@ -131,6 +140,9 @@ def _cohort(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDatas
     held_out: Sequence[Sample] = ()
     if options.split:
         split = read_split(options.split, options.manifest)
+        refuse_shared_names(split, options.split)
+        if options.check_people:
+            refuse_shared_shapes(split, options.split)
         samples, held_out = split.train, split.val
     else:
         samples = usable(read_manifest(options.manifest))

@@ -12,7 +12,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.io.tables import Row, read_table
 
-__all__ = ["PEOPLE_COLUMNS", "SIDES", "Person", "PersonScan", "find_person_scans", "read_people"]
+__all__ = ["PEOPLE_COLUMNS", "SIDES", "Person", "PersonScan", "find_person_meshes", "find_person_scans", "read_people"]
 
 PEOPLE_COLUMNS = ("person", "side", "files")
 SIDES = ("train", "test")
@@ -144,17 +144,27 @@ def find_person_scans(person: Person, folder: str | os.PathLike) -> list[PersonS
     return sorted(scans, key=lambda scan: (scan.image is None, scan.parts is None, scan.label.name))
 
 
+def find_person_meshes(person: Person, folder: str | os.PathLike) -> list[tuple[Path, str]]:
+    """A person's meshes (.npz), each with its level, by the names of their files: `X_L3.npz`."""
+    meshes = []
+    for path in _files(person, Path(folder), (".npz",)):
+        level = next((word for word in _stem(path).split("_") if word in person.levels), None)
+        if level is not None:
+            meshes.append((path, level))
+    return meshes
+
+
 def _put(files: dict[tuple, Path], key: tuple, path: Path) -> None:
     if key in files:
         raise InputError(f"{path}: could be the same thing as {files[key]}; move one of them")
     files[key] = path
 
 
-def _files(person: Person, folder: Path) -> Iterable[Path]:
+def _files(person: Person, folder: Path, endings: tuple[str, ...] = _ENDINGS) -> Iterable[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder")
     for path in sorted(folder.rglob("*")):
-        if ending_of(path) in _ENDINGS and path.is_file():
+        if ending_of(path) in endings and path.is_file():
             place = path.relative_to(folder).as_posix()
             names = (path.name, place, _stem(path), place[: -len(ending_of(path))])
             if any(fnmatch(name, pattern) for name in names for pattern in person.patterns):

@@ -18,12 +18,14 @@ from scipy.spatial.transform import Rotation
 from acsgreg_tf.anatomy.levels import LUMBAR, TABLES, levels_in
 from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.cohort.manifest import COLUMNS, read_manifest, usable
-from acsgreg_tf.cohort.people import find_person_scans, read_people
+from acsgreg_tf.cohort.people import Person, PersonScan, find_person_meshes, find_person_scans, read_people
 from acsgreg_tf.cohort.scans import find_scans
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_mask, surface_points
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.parallel import run_each
+from acsgreg_tf.synthesis.sources import COLUMNS as SHAPE_COLUMNS
+from acsgreg_tf.synthesis.sources import Source, read_sources
 
 __all__ = [
     "Bone",
@@ -41,6 +43,7 @@ SAME_PERSON_MM = 0.55
 SAMPLES = 1500  # points of one surface that look for the other
 COARSE_STEPS, FINE_STEPS = 8, 40
 LEAST_VOXELS = 100
+_MESH_BOX = (160, 160, 160)  # mm, for meshes whose axes are not known
 TRIM = 0.9  # the part of the points that counts: a cut tip has no partner
 
 
@@ -51,14 +54,16 @@ class Bone:
     Attributes:
         person: Whose the list says it is.
         level: "L1" to "L5".
-        label: Path of the label map.
+        label: Path of the label map, or of the mesh.
         number: Its number there; None where the map holds one vertebra alone.
+        mesh: Whether the file is a mesh (.npz with vertices and faces).
     """
 
     person: str
     level: str
     label: str
     number: int | None = None
+    mesh: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ def list_bones(source: str | os.PathLike, table: dict[str, int]) -> list[Bone]:
     """List the lumbar vertebrae that a list of people names.
 
     Args:
-        source: A manifest of `prepare` or `generate`, or what `find_scans` reads: a folder of scans or a CSV list.
+        source: A manifest of `prepare` or `generate`, the list of shapes that `generate` varies, or what `find_scans`
+            reads: a folder of scans or a CSV list.
         table: {level: number} of label maps that hold several vertebrae.
 
     Returns:
@@ -84,8 +90,11 @@ def list_bones(source: str | os.PathLike, table: dict[str, int]) -> list[Bone]:
     Raises:
         InputError: The source cannot be read or holds no lumbar vertebra.
     """
-    if _is_manifest(Path(source)):
+    if _has_columns(Path(source), COLUMNS):
         bones = [Bone(s.person, s.level, s.label) for s in usable(read_manifest(source), cut=True)]
+    elif _has_columns(Path(source), SHAPE_COLUMNS):
+        shapes = read_sources(source)
+        bones = [Bone(s.person, s.level, str(s.path), s.label, s.kind == "mesh") for s in shapes]
     else:
         bones = []
         for scan in find_scans(source):
@@ -103,7 +112,7 @@ def list_bones(source: str | os.PathLike, table: dict[str, int]) -> list[Bone]:
 
 
 def list_people_bones(data: str | os.PathLike, side: str, people: str | os.PathLike | None = None) -> list[Bone]:
-    """List the lumbar vertebrae of one side of a table of people, of all their label maps.
+    """List the lumbar vertebrae of one side of a table of people, of all their label maps and meshes.
 
     Args:
         data: Folder of the scans.
@@ -111,30 +120,37 @@ def list_people_bones(data: str | os.PathLike, side: str, people: str | os.PathL
         people: The table (`cohort.people.read_people`); None is `people.csv` in `data`.
 
     Returns:
-        Bones, sorted by level and person; people who have meshes only have none.
+        Bones, sorted by level and person. Meshes (.npz) are among them, each with its file's name beside the person's,
+        since a line of the table may be about several people.
 
     Raises:
         InputError: The table or a label map cannot be read.
     """
-    bones = []
+    bones: list[Bone] = []
     for person in read_people(Path(data) / "people.csv" if people is None else people):
-        for scan in find_person_scans(person, data) if person.side == side else ():
-            numbers = TABLES[scan.table]
-            if scan.level is not None:
-                bones.append(Bone(person.name, scan.level, str(scan.label)))
-                continue
-            held = levels_in(read_label(scan.label).data, numbers)
-            bones += [
-                Bone(person.name, level, str(scan.label), numbers[level]) for level in held if level in person.levels
-            ]
+        if person.side == side:
+            for scan in find_person_scans(person, data):
+                bones += _bones_of_scan(person, scan)
+            meshes = find_person_meshes(person, data)
+            bones += [Bone(f"{person.name} {path.stem}", level, str(path), mesh=True) for path, level in meshes]
     return sorted(bones, key=lambda bone: (bone.level, bone.person, bone.label))
 
 
-def _is_manifest(path: Path) -> bool:
+def _bones_of_scan(person: Person, scan: PersonScan) -> list[Bone]:
+    if scan.level is not None:
+        return [Bone(person.name, scan.level, str(scan.label))]
+    label, numbers = read_label(scan.label).data, TABLES[scan.table]
+    held = [level for level in levels_in(label, numbers) if level in person.levels]
+    # A scan's end may leave some voxels of the next vertebra, which have no shape.
+    whole = [level for level in held if np.count_nonzero(label == numbers[level]) >= LEAST_VOXELS]
+    return [Bone(person.name, level, str(scan.label), numbers[level]) for level in whole]
+
+
+def _has_columns(path: Path, columns: Iterable[str]) -> bool:
     if not path.is_file():
         return False
     with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return set(COLUMNS) <= {name.strip() for name in file.readline().split(",")}
+        return set(columns) <= {name.strip() for name in file.readline().split(",")}
 
 
 def compare_people(first: Iterable[Bone], second: Iterable[Bone], processes: int = 1) -> list[Match]:
@@ -165,6 +181,10 @@ def _distance(pair: tuple[Bone, Bone]) -> float:
 @lru_cache(maxsize=256)
 def _surface(bone: Bone) -> "Surface":
     """The surface of the vertebra's largest piece."""
+    if bone.mesh:
+        # Whatever its axes are: the comparison turns and mirrors.
+        source = Source(Path(bone.label), "mesh", None, bone.level, bone.person, "RAS")
+        return Surface.of(source.load(_MESH_BOX) < 0)
     label = read_label(bone.label)
     mask = label.data == pick_label(label, bone.number)
     pieces, count = ndimage.label(mask)

@@ -1,5 +1,7 @@
 """train.py's three sources of data: what is loaded, what does not go together, and a step of training from each."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -62,6 +64,17 @@ def test_a_split_gives_its_train_and_val_parts(cohort):
     }
 
 
+def test_a_person_on_both_sides_is_refused(cohort, tmp_path):
+    saved = json.loads((cohort / "split.json").read_text())
+    saved["manifest"] = str(cohort / "manifest.csv")
+    moved = next(name for name in saved["train"] if name.endswith("L1_ct.nii.gz"))
+    saved["train"].remove(moved)
+    saved["test"].append(moved)
+    (tmp_path / "split.json").write_text(json.dumps(saved))
+    with pytest.raises(InputError, match=rf"split.json: p{moved[0]} \(L2\) stands in train and in test"):
+        training_data.load(options("--manifest", cohort / "manifest.csv", "--split", tmp_path / "split.json"))
+
+
 def test_generated_vertebrae(cohort):
     vertebrae, _ = training_data.load(options("--generate", 15, "--spacing", 4, "--data-processes", 0))
     assert len(vertebrae) == 15 and vertebrae.inshape == (32, 32, 16)
@@ -74,6 +87,7 @@ def test_generated_vertebrae(cohort):
         ([], "required"),
         (["--generate", 5, "--manifest", "m.csv"], "not allowed with"),
         (["--generate", 5, "--split", "s.json"], "--split: goes with --manifest"),
+        (["--manifest", "m.csv", "--check-people"], "--check-people: goes with --split"),
         (["--manifest", "m.csv", "--shapes", "s.csv"], "--shapes: goes with --generate"),
         (["--manifest", "m.csv", "--seg-list", "s.txt"], "--seg-list: goes with --img-list"),
         (["--manifest", "m.csv", "--spacing", 2], "--spacing: goes with --generate"),

@@ -98,7 +98,9 @@ def _when(measured: Measured) -> str:
 def _origin(measured: Measured) -> str:
     lines = [[s[name] for name in ("date", "machine", "load", "versions", "commit")] for s in measured.sessions]
     network = measured.plan.networks()[0].made_by()
-    return f"{markdown(['date', 'machine', 'load at the start', 'versions', 'commit'], lines)}\n\nThe model's file: {network}. Seconds are wall time: other work on the machine counts.\n"
+    heads = ["date", "machine", "load at the start", "versions", "commit"]
+    note = f"The model's file: {network}. Seconds are wall time: other work on the machine counts."
+    return f"{markdown(heads, lines)}\n\n{note}\n"
 
 
 def _people(measured: Measured) -> str:
@@ -122,7 +124,7 @@ def _comparison_of_people(measured: Measured) -> str:
     return (
         f"Nobody stands on both sides: of {check['compared']} pairs of a test and a training bone, laid on each other "
         f"by rigid ICP, the nearest are {nearest['mm']:.2f} mm apart ({nearest['test']} and {nearest['train']}, "
-        f"{nearest['level']}); one person's stay below {SAME_PERSON_MM} mm. Meshes are not compared.\n"
+        f"{nearest['level']}); one person's stay below {SAME_PERSON_MM} mm.\n"
     )
 
 
