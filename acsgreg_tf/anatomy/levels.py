@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.tables import is_label_number
 
 _CERVICAL = [f"C{n}" for n in range(1, 8)]
 _THORACIC = [f"T{n}" for n in range(1, 13)]
@@ -51,7 +52,7 @@ def parse_table(text: str) -> dict[str, int]:
     table: dict[str, int] = {}
     for entry in text.split(","):
         level, sign, number = (part.strip() for part in entry.partition("="))
-        if not (level and sign and number.isascii() and number.isdigit() and int(number) > 0):
+        if not (level and sign and is_label_number(number)):
             known = ", ".join(TABLES)
             raise InputError(f"label table {text!r}: must be {known}, or a list such as L1=20,L2=21 (bad: {entry!r})")
         if _find(level, table) or int(number) in table.values():

@@ -154,7 +154,7 @@ def start_backend(gpu: str | None = None) -> None:
         InputError: The backend is unknown or not installed, or sees no such GPU.
     """
     if gpu is not None:
-        if not all(part.isdigit() for part in gpu.split(",")) and gpu != "-1":
+        if not all(part.isascii() and part.isdigit() for part in gpu.split(",")) and gpu != "-1":
             raise InputError(f"--gpu {gpu}: must be a GPU's number, several such as 0,1, or -1 for none")
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         if gpu == "-1":

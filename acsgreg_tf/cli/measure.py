@@ -12,6 +12,7 @@ from typing import Any
 
 from acsgreg_tf.cli import anatomy, common
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.tables import is_label_number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +75,7 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--moved-parts: goes with --moved-seg, --fixed-parts and --moving-parts")
     if options.moved_seg is not None and options.fixed_parts is not None and options.moved_parts is None:
         raise InputError("--fixed-parts: with --moved-seg, give --moved-parts too")
-    if options.label and not options.label.isdigit():
+    if options.label and not is_label_number(options.label):
         raise InputError(f"--label {options.label}: must be a whole number")
 
 

@@ -98,7 +98,7 @@ def _read_record(scan: ScanFiles, out: Path) -> list[Sample] | None:
         if record["files"] != _fingerprint(scan):
             return None
         samples = [Sample(**row) for row in record["samples"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
     samples = [
         replace(s, image=str(out / s.image) if s.image else "", label=str(out / s.label) if s.label else "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from acsgreg_tf.anatomy.levels import TABLES
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.io.tables import Row, read_table
+from acsgreg_tf.io.tables import Row, is_label_number, read_table
 
 __all__ = ["LAYOUTS", "PREPARED", "ScanFiles", "find_scans"]
 
@@ -173,7 +173,7 @@ def _scan_of(folder: Path, row: Row) -> ScanFiles:
         raise InputError(f"{where}: names neither an image nor a label")
     if level is not None and level not in _LEVELS:
         raise InputError(f"{where}: level {level!r} is not the name of a vertebra, such as L3")
-    if number is not None and not (number.isascii() and number.isdigit() and int(number) > 0 and level):
+    if number is not None and not (is_label_number(number) and level):
         raise InputError(f"{where}: number {number!r} must be a label's number, and stand beside a level")
     person = cells.get("person") or _stem(path)
     name = re.sub(r"[^\w.-]+", "-", "_".join([person, *([level] if level else [])]))

@@ -174,7 +174,7 @@ def read_split(path: str | os.PathLike, manifest: str | os.PathLike | None = Non
         content = json.loads(path.read_text(encoding="utf-8"))
         parts = {part: [str(name) for name in content[part]] for part in (*PARTS, "left_out")}
         by, seed, named = str(content["by"]), int(content["seed"]), str(content["manifest"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a split ({error.__class__.__name__})") from error
     manifest = Path(manifest) if manifest is not None else path.parent / named
     samples = {relative_name(s.image, manifest): s for s in read_manifest(manifest) if s.image}

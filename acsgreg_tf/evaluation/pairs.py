@@ -13,7 +13,7 @@ from acsgreg_tf.cohort.pairs import ordered_pairs
 from acsgreg_tf.cohort.split import read_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import Image, as_label
-from acsgreg_tf.io.tables import read_table
+from acsgreg_tf.io.tables import is_label_number, read_table
 
 _FILES = ("fixed", "fixed_seg", "moving", "moving_seg")
 _LUMBAR = {level: number for level, number in TABLES["verse"].items() if level.startswith("L")}
@@ -45,7 +45,7 @@ def read_pairs(path: str | os.PathLike) -> list[Pair]:
         empty = [name for name in _FILES if not pair[name]]
         if empty:
             raise InputError(f"{where}: {empty[0]} is empty")
-        if pair["label"] and not pair["label"].isdigit():
+        if pair["label"] and not is_label_number(pair["label"]):
             raise InputError(f"{where}: label must be a whole number, not {pair['label']!r}")
         pair |= {name: cells[name] for name in (*_ANATOMY, "kind") if cells.get(name)}
         paths = {name: str(Path(path).parent / pair[name]) for name in (*_FILES, *_ANATOMY) if name in pair}

@@ -161,7 +161,7 @@ def _read_markups(path: str | os.PathLike, text: str, coordinates: str | None) -
         points = np.array([swap_if_lps(_position(path, point["position"]), system) for point, system in placed])
     except InputError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as a Slicer markups file ({one_line(error)})") from error
     if not len(points):
         raise InputError(f"{path}: holds no points")
@@ -228,8 +228,8 @@ def _is_number(cell: str) -> bool:
 def _position(path: str | os.PathLike, cells: Sequence[Any]) -> np.ndarray:
     try:
         position = np.array([float(cell) for cell in cells])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         position = np.array([])
     if position.shape != (3,) or not np.isfinite(position).all():
-        raise InputError(f"{path}: {cells!r} is not a position of three numbers")
+        raise InputError(f"{path}: {repr(cells)[:100]} is not a position of three numbers")
     return position

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import atomic_path, one_line
 
-__all__ = ["Row", "read_lines", "read_table", "write_table"]
+__all__ = ["Row", "is_label_number", "read_lines", "read_table", "write_table"]
 
 
 class Row(NamedTuple):
@@ -62,6 +62,11 @@ def read_table(path: str | os.PathLike, columns: Iterable[str], what: str) -> li
     if missing:
         raise InputError(f"{path}: lacks the column {', '.join(missing)}, so it is not {what}")
     return rows
+
+
+def is_label_number(text: str) -> bool:
+    """Whether a text is a label's number in a label map: a positive whole number that fits into 32 bits."""
+    return text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0
 
 
 def write_table(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

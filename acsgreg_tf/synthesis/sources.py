@@ -10,7 +10,7 @@ from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_mesh
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
-from acsgreg_tf.io.tables import Row, read_table
+from acsgreg_tf.io.tables import Row, is_label_number, read_table
 from acsgreg_tf.synthesis.shapes import load_label
 
 __all__ = ["COLUMNS", "Source", "read_sources"]
@@ -83,7 +83,7 @@ def _source(row: Row, folder: Path) -> Source:
         raise InputError(f"{where}: level must be one of {', '.join(LUMBAR)}, not {cells['level']!r}")
     if not cells["person"]:
         raise InputError(f"{where}: person is empty")
-    if cells["label"] and not cells["label"].isdigit():
+    if cells["label"] and not is_label_number(cells["label"]):
         raise InputError(f"{where}: label must be a whole number, not {cells['label']!r}")
     if bool(cells["axes"]) != (cells["kind"] == "mesh"):
         raise InputError(f"{where}: axes are given for a mesh, and for a mesh only")

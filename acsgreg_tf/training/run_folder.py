@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, remove_unfinished, write_json
+from acsgreg_tf.io.files import READ_FAULTS, atomic_path, remove_unfinished, write_json
 from acsgreg_tf.io.work_folder import changed_entries
 from acsgreg_tf.training.model import STAGES
 from acsgreg_tf.training.recipe import Recipe
@@ -102,7 +102,7 @@ class RunFolder:
             state = json.loads(note.read_text(encoding="utf-8"))
             weights, recipe = self.path / state.pop("weights"), dict(state.pop("recipe"))
             position = Position(**state)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (*READ_FAULTS, AttributeError, RecursionError) as error:
             raise InputError(f"{note}: a damaged training state; start again without --resume") from error
         if not weights.is_file():
             raise InputError(f"{note}: its weights file {weights.name} is missing; start again without --resume")

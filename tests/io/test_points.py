@@ -117,6 +117,7 @@ BAD = {
     "box": ("p.mrk.json", markups("LPS", LPS, "ROI"), "a markup of type ROI is more than its points"),
     "metres": ("p.mrk.json", markups("LPS", LPS, coordinateUnits="m"), "holds coordinates in m, not in mm"),
     "bad position": ("p.mrk.json", markups("LPS", [[1, 2]]), "[1, 2] is not a position"),
+    "huge": ("p.mrk.json", markups("LPS", [[1, 2, 10**400]]), "is not a position"),
     "bad system": ("p.mrk.json", markups("XYZ", LPS), "holds XYZ coordinates"),
     "no points": ("p.mrk.json", markups("LPS", []), "holds no points"),
     "ending": ("p.txt", "1,2,3\n", "unknown ending; points are .csv, .fcsv, .mrk.json"),

@@ -3,7 +3,7 @@
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.tables import read_lines, read_table, write_table
+from acsgreg_tf.io.tables import is_label_number, read_lines, read_table, write_table
 
 
 def test_cells_are_text_without_blanks_and_rows_know_their_line(tmp_path):
@@ -11,6 +11,12 @@ def test_cells_are_text_without_blanks_and_rows_know_their_line(tmp_path):
     rows = read_table(tmp_path / "t.csv", ["b"], "a list")
     assert [row.cells for row in rows] == [{"a": "1", "b": "x"}, {"a": "two\nlines", "b": ""}, {"a": "NA", "b": "007"}]
     assert [row.where.rsplit(" ", 1)[1] for row in rows] == ["2", "5", "6"]
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "L1", "\u00b2", "1" * 10, "1" * 5000])
+def test_what_is_no_number_of_a_label(text):
+    assert not is_label_number(text)
+    assert is_label_number("20")
 
 
 def test_what_is_written_is_read_back(tmp_path):
