@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import write_text
+from acsgreg_tf.io.files import atomic_path, write_text
 
 PAGE, PICTURE, README = "docs/results.md", "docs/images/results.png", "README.md"
 _SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
@@ -52,6 +52,7 @@ def _parser() -> common.Parser:
     parser.add_argument(
         "--again", action="store_true", help="measure anew, as after a change of code; earlier rows go to *.before"
     )
+    parser.add_argument("--so-far", action="store_true", help="measure nothing: write what is measured so far")
     parser.add_argument("--docs", metavar="DIR", help=f"checkout in which {PAGE}, {PICTURE} and {README} are written")
     common.add_gpu(parser)
     return parser
@@ -59,7 +60,7 @@ def _parser() -> common.Parser:
 
 def _results(options: argparse.Namespace) -> None:
     from acsgreg_tf.evaluation.peers import peer
-    from acsgreg_tf.evaluation.results import Measured, Plan, measure_all
+    from acsgreg_tf.evaluation.results import Plan, measure_all, read_measured
 
     others = tuple(peer(name) for name in options.methods if name != "network")
     plan = Plan(
@@ -76,8 +77,13 @@ def _results(options: argparse.Namespace) -> None:
         raise InputError(f"--processes {options.processes}: must be at least 1")
     if options.docs is not None:
         _check_docs(Path(options.docs))
+    if options.again and options.so_far:
+        raise InputError("--again: measures, and --so-far does not")
     if options.again:
         _set_aside(Path(options.out))
+    if options.so_far:
+        _write(read_measured(plan), options)
+        return
     common.start_backend(options.gpu)
 
     def progress(step: str, row: dict[str, Any] | None) -> None:
@@ -88,8 +94,7 @@ def _results(options: argparse.Namespace) -> None:
         number = row["fault"] or f"{row['dice_deformable']:.3f}"
         tqdm.write(f"{step}: {pair}: {number}", file=sys.stderr)
 
-    measured: Measured = measure_all(plan, progress)
-    _write(measured, options)
+    _write(measure_all(plan, progress), options)
 
 
 def _check_docs(docs: Path) -> None:
@@ -121,7 +126,8 @@ def _write(measured: Any, options: argparse.Namespace) -> None:
     write_text(out / "results.md", page)
     if options.docs is not None:
         docs = Path(options.docs)
-        save_results_picture(measured.rows, docs / PICTURE)
+        with atomic_path(docs / PICTURE) as temporary:
+            temporary.write_bytes((out / "results.png").read_bytes())
         write_text(docs / PAGE, page)
         readme = (docs / README).read_text(encoding="utf-8")
         section = short_section(measured, PAGE)

@@ -54,7 +54,7 @@ def evaluate(
     if len(made_by) < len(methods):
         names = ", ".join(method.name for method in methods)
         raise InputError(f"methods: {names} are not all different; give models different names")
-    rows = {_key(row): row for row in _read_rows(out)}
+    rows = {_key(row): row for row in read_rows(out)}
     _check_origin(rows.values(), made_by, out)
     tasks = {(method.name, *(pair[name] for name in KEY[1:])): (method, pair) for method in methods for pair in pairs}
     missing = [task for key, task in tasks.items() if key not in rows or rows[key]["fault"]]
@@ -83,7 +83,7 @@ def put_row(out: str | os.PathLike, row: Row) -> None:
     Raises:
         InputError: The file is another table, or cannot be written.
     """
-    rows = {_key(earlier): earlier for earlier in _read_rows(out)}
+    rows = {_key(earlier): earlier for earlier in read_rows(out)}
     rows[_key(row)] = dict.fromkeys(COLUMNS, "") | row
     write_table(out, COLUMNS, rows.values())
 
@@ -118,7 +118,12 @@ def _key(row: Row) -> tuple:
     return tuple(row[name] for name in KEY)
 
 
-def _read_rows(path: str | os.PathLike) -> list[Row]:
+def read_rows(path: str | os.PathLike) -> list[Row]:
+    """The rows of a table of `evaluate`, measures as numbers; none where there is no file.
+
+    Raises:
+        InputError: It is another table.
+    """
     if not Path(path).exists():
         return []
     rows: list[Row] = [dict(row.cells) for row in read_table(path, _NEEDED, "a table of this command")]

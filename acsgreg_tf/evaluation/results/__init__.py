@@ -3,6 +3,15 @@
 from acsgreg_tf.evaluation.results.page import results_page, short_section
 from acsgreg_tf.evaluation.results.picture import save_results_picture
 from acsgreg_tf.evaluation.results.provenance import provenance
-from acsgreg_tf.evaluation.results.run import Measured, Plan, measure_all
+from acsgreg_tf.evaluation.results.run import Measured, Plan, measure_all, read_measured
 
-__all__ = ["Measured", "Plan", "measure_all", "provenance", "results_page", "save_results_picture", "short_section"]
+__all__ = [
+    "Measured",
+    "Plan",
+    "measure_all",
+    "provenance",
+    "read_measured",
+    "results_page",
+    "save_results_picture",
+    "short_section",
+]

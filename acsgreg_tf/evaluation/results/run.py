@@ -13,12 +13,12 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.methods import Method, RegisterMethod
 from acsgreg_tf.evaluation.pairs import Pair, read_pairs
 from acsgreg_tf.evaluation.results.provenance import provenance
-from acsgreg_tf.evaluation.runner import Row, evaluate
+from acsgreg_tf.evaluation.runner import Row, evaluate, read_rows
 from acsgreg_tf.io.files import write_json
 from acsgreg_tf.io.tables import read_table
 from acsgreg_tf.io.work_folder import make_folder
 
-__all__ = ["ONE_SHOT", "REFINED", "Measured", "Plan", "drawn", "measure_all"]
+__all__ = ["ONE_SHOT", "REFINED", "Measured", "Plan", "drawn", "measure_all", "read_measured"]
 
 ONE_SHOT, REFINED = "one shot", "refined"
 ROWS, PART_ROWS, SESSIONS, CHECK = "rows.csv", "part_rows.csv", "sessions.json", "people_check.json"
@@ -100,7 +100,7 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
     progress("comparing the people of both sides", None)
     check = _check_people(plan, out)
     pairs = read_pairs(out / "test_set" / PAIRS)
-    sessions, here = _sessions(out), provenance()
+    sessions, here = _read_json(out / SESSIONS, []), provenance()
 
     def measured(methods: Sequence[Method], pairs: Sequence[Pair], name: str) -> list[Row]:
         def done(row: Row) -> None:
@@ -118,8 +118,31 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
     measured([one_shot, *refined, *plan.others], real, ROWS)
     part_rows = measured([one_shot, *refined, *plan.others], _pairs_with_parts(plan, out), PART_ROWS)
     rows = measured([one_shot], pairs, ROWS) + measured([*refined, *plan.others], fewer, ROWS)
-    vertebrae = [row.cells for row in read_table(out / "test_set" / VERTEBRAE, ("person", "level"), "a test set")]
-    return Measured(plan, rows, part_rows, vertebrae, check, sessions)
+    return Measured(plan, rows, part_rows, _vertebrae(out), check, sessions)
+
+
+def read_measured(plan: Plan) -> Measured:
+    """What an earlier run measured so far, and nothing more.
+
+    Raises:
+        InputError: There is nothing in the work folder, or it is damaged.
+    """
+    out, wanted = Path(plan.out), [method.name for method in (*plan.networks(), *plan.others)]
+    rows, part_rows = ([row for row in read_rows(out / name) if row["method"] in wanted] for name in (ROWS, PART_ROWS))
+    if not rows:
+        raise InputError(f"{out}: nothing is measured there yet")
+    return Measured(plan, rows, part_rows, _vertebrae(out), _read_json(out / CHECK, {}), _read_json(out / SESSIONS, []))
+
+
+def _vertebrae(out: Path) -> list[dict[str, str]]:
+    return [row.cells for row in read_table(out / "test_set" / VERTEBRAE, ("person", "level"), "a test set")]
+
+
+def _read_json(path: Path, default: Any) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return default
 
 
 def drawn(pairs: Sequence[Pair], part: float) -> list[Pair]:
@@ -154,10 +177,7 @@ def _check_people(plan: Plan, out: Path) -> dict[str, Any]:
     """The nearest bones of the two sides; compared once, since it takes minutes."""
     test, train = (list_people_bones(plan.data, side, plan.people) for side in ("test", "train"))
     names = [[f"{bone.person} {bone.level} {Path(bone.label).name}" for bone in side] for side in (test, train)]
-    try:
-        check = json.loads((out / CHECK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        check = {}
+    check = _read_json(out / CHECK, {})
     if check.get("bones") != names:
         matches = compare_people(test, train, plan.processes)
         nearest = [
@@ -173,10 +193,3 @@ def _check_people(plan: Plan, out: Path) -> dict[str, Any]:
                 f"{match['mm']:.2f} mm apart"
             )
     return check
-
-
-def _sessions(out: Path) -> list[dict[str, str]]:
-    try:
-        return list(json.loads((out / SESSIONS).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return []

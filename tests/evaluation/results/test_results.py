@@ -120,12 +120,18 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, tmp_path,
     assert readme.startswith("before\n<!-- results -->\n| Dice") and readme.endswith("<!-- /results -->\nafter\n")
     assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
     assert (docs / "docs/results.md").read_text() == (tmp_path / "work" / "results.md").read_text()
+    (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)
+    assert main([*options, "--so-far"]) == 0 and len(methods[0].runs) == runs
+    assert (docs / "docs/results.md").read_text() == (tmp_path / "work" / "results.md").read_text()
     assert main([*options, "--again"]) == 0 and len(methods[0].runs) == 2 * runs
     assert (tmp_path / "work" / "rows.csv.before").is_file()
 
 
-@pytest.mark.parametrize("more, words", [(["--part", "2"], "--part 2"), (["--methods", "no"], "method 'no'")])
+@pytest.mark.parametrize(
+    "more, words",
+    [(["--part", "2"], "--part 2"), (["--methods", "no"], "method 'no'"), (["--so-far"], "nothing is measured there")],
+)
 def test_faults_are_one_line(data, tmp_path, capsys, more, words):
     assert main(["--data", str(data), "--out", str(tmp_path), *more]) == 2
     assert words in capsys.readouterr().err
