@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import NUMBERS, measure
-from tests.evaluation.cases import SIDE, cube_outcome
+from acsgreg_tf.evaluation.measures import anatomy
+from tests.evaluation.cases import SIDE, cube, cube_outcome
 
 
 def test_two_cubes():
@@ -36,6 +38,22 @@ def test_folds_of_a_mirrored_and_of_a_stretched_field():
     stretched = measure(cube_outcome(displacement=np.concatenate([x, still], -1)))  # determinant 2
     assert stretched["folds_count"] == stretched["folded_volume_percent"] == 0
     assert stretched["std_log_jacobian"] == pytest.approx(0, abs=1e-6)
+
+
+def test_parts_and_landmarks_are_needed_on_both_sides_or_on_none():
+    files = {"fixed": "f", "moving": "m"}
+    assert anatomy(files, {}) == {}
+    for one in ({"fixed_parts": "a"}, {"moving_parts": "a", "fixed_parts": ""}, {"moving_points": "a"}):
+        with pytest.raises(InputError, match="f, m: (parts|points) are needed on both sides"):
+            anatomy(files | one, {})
+
+
+def test_the_networks_own_affine_and_field_have_columns_of_their_own():
+    outcome = cube_outcome(network_folds_count=69)
+    row = measure(cube_outcome(labels={**outcome.labels, "network_affine": cube(3)}, network_folds_count=69))
+    assert row["dice_network_affine"] == pytest.approx((SIDE - 3) / SIDE)
+    assert row["network_folds_percent"] == pytest.approx(100 * 69 / (23 * 15 * 15))
+    assert np.isnan(measure(outcome)["dice_network_affine"]) and np.isnan(row["written_folds_count"])
 
 
 def test_what_the_method_knows_itself_is_handed_on():
