@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects
 from acsgreg_tf.anatomy.levels import LUMBAR, TABLES
 from acsgreg_tf.anatomy.parts import parts_of_vertebra
 from acsgreg_tf.anatomy.vertebra import extract
-from acsgreg_tf.cohort.crops import simulate
+from acsgreg_tf.cohort.crops import PLAUSIBLE_ML, simulate
 from acsgreg_tf.cohort.manifest import relative_name
 from acsgreg_tf.cohort.people import Person, PersonScan, find_person_scans, read_people
 from acsgreg_tf.errors import InputError
@@ -212,6 +212,9 @@ def _number(label: Image, scan: PersonScan, level: str) -> int | None:
 def _whole(label: Image, number: int, image: Path | None, name: str) -> str:
     """Why a vertebra is not whole, or ""."""
     mask = Image((label.data == number).astype(np.float32), label.grid, label.name)
+    volume, (low, high) = float(mask.data.sum() * np.prod(label.grid.spacing)) / 1000, PLAUSIBLE_ML
+    if not low <= volume <= high:
+        return f"{label.name}: label {number}: {volume:.1f} ml are no vertebra ({low} to {high})"
     source = mask if image is None else _around(_named_by_file(read_image(image), image), label, number)
     try:
         notes = extract(source, label, number).notes

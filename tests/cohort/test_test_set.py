@@ -14,10 +14,10 @@ from acsgreg_tf.io.images import Image, read_image, read_label
 from tests.registration.cases import grid_about, save, scan
 
 
-def add_scan(folder, name, number, ct=True, parts=False, edge=False, suffix="seg-vert_msk"):
+def add_scan(folder, name, number, ct=True, parts=False, edge=False, suffix="seg-vert_msk", size=2.5):
     """A person's scan of one vertebra (L3 by VerSe is 22); `edge` cuts it, `parts` adds arch and body."""
-    shape = (40, 40, 24 if not edge else 10)
-    image, label = scan(grid_about((3, 4, 5), shape, (1, 1, 1.5)), (3, 4, 5), number=number)
+    grid = grid_about((3, 4, 5), (40, 40, 24 if not edge else 10), np.multiply(size, (1, 1, 1.5)))
+    image, label = scan(grid, (3, 4, 5), number=number, size=size)
     if ct:
         save(image, folder / f"{name}_ct.nii.gz")
     save(label, folder / f"{name}_{suffix}.nii.gz")
@@ -36,7 +36,10 @@ def data(tmp_path_factory):
     add_scan(folder / "scans", "cat", 22, ct=False)
     add_scan(folder / "scans", "dan", 22, edge=True)
     add_scan(folder / "scans", "eve", 22)
-    lines = [f"{name},{'train' if name == 'eve' else 'test'},yes,L3,{name}_*" for name in "ann ben cat dan eve".split()]
+    add_scan(folder / "scans", "fay", 22, size=0.5)  # a fragment of a vertebra
+    lines = [
+        f"{name},{'train' if name == 'eve' else 'test'},yes,L3,{name}_*" for name in "ann ben cat dan eve fay".split()
+    ]
     (folder / "people.csv").write_text("\n".join(["person,side,ct,levels,files", *lines]))
     return folder
 
@@ -57,6 +60,7 @@ def test_every_ordered_pair_of_whole_vertebrae_of_one_side(data, tmp_path, capsy
     assert with_parts == {("ann", "ben"), ("ben", "ann")}
     vertebrae = {row["person"]: row for row in rows_of(tmp_path / "vertebrae.csv")}
     assert "reaches the edge of dan_ct.nii.gz" in vertebrae["dan"]["notes"] and not vertebrae["dan"]["image"]
+    assert "0.2 ml are no vertebra" in vertebrae["fay"]["notes"]
     assert vertebrae["cat"]["kind"] == "simulated" and vertebrae["ann"]["kind"] == "real"
 
 
