@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.layers import ConvBlock
+from acsgreg_tf.metrics import inverse_consistency_error
 from acsgreg_tf.networks import AVoxelMorph, VelocityUNet
+from acsgreg_tf.registration import run_network
 from tests.networks.cases import HALF, SHAPE, layers_of, make, outputs_of, pair, randomise
 
 
@@ -50,9 +52,9 @@ def test_with_voxelmorphs_weights_each_layer_gives_what_voxelmorphs_gives(voxelm
     )
     theirs.set_weights(stage.get_weights())
     fixed, moving = pair().values()
-    for own, their in zip(activations(stage), activations(theirs), strict=True):
-        a = keras.Model(stage.input, own)([fixed, moving])
-        b = keras.Model(theirs.input, their)([moving, fixed])
+    own = keras.Model(stage.input, activations(stage))([fixed, moving])
+    their = keras.Model(theirs.input, activations(theirs))([moving, fixed])
+    for a, b in zip(own, their, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     velocity, phi = stage([fixed, moving]), theirs([moving, fixed])[1]
     # voxelmorph halves and doubles vectors where the grid, corner to corner, shrinks and grows by 15 / 7.
@@ -63,7 +65,7 @@ def test_with_voxelmorphs_weights_each_layer_gives_what_voxelmorphs_gives(voxelm
 
 
 def activations(network):
-    """Outputs of the convolutions' activations and of the convolution to the field, in the order of the layers."""
+    """Outputs of the convolutions' activations, of pooling and upsampling, in the order of the layers."""
     kinds = (keras.layers.LeakyReLU, keras.layers.MaxPooling3D, keras.layers.UpSampling3D)
     layers = [layer for layer in network.layers if isinstance(layer, kinds)]
     return [layer.output for layer in layers]
@@ -89,6 +91,15 @@ def test_a_displacement_is_not_integrated():
     np.testing.assert_array_equal(result["phi"], result["velocity"])
     assert result["phi"].shape == (1, *SHAPE, 3) and np.abs(result["phi"]).max() > 0.05
     assert network.get_config()["int_steps"] == 0
+
+
+def test_a_displacement_is_registered_with_an_inverse_that_was_searched():
+    network, images = randomise(make("avoxelmorph", field="displacement")), pair()
+    deformation = run_network(network, *(image[0, ..., 0] for image in images.values()))
+    np.testing.assert_array_equal(deformation.phi, outputs_of(network)["phi"][0])
+    error = inverse_consistency_error(deformation.phi, deformation.inverse, spacing=(1, 1, 1)).mean
+    negative = inverse_consistency_error(deformation.phi, -deformation.phi, spacing=(1, 1, 1)).mean
+    assert error < 0.05 < 0.5 < np.abs(deformation.phi).max() and error < 0.7 * negative
 
 
 def test_the_slope_is_that_of_the_affine_network():
