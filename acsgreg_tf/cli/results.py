@@ -50,6 +50,11 @@ def _parser() -> common.Parser:
     )
     parser.add_argument("--processes", type=int, default=1, help="that work side by side (default: %(default)s)")
     parser.add_argument(
+        "--costs",
+        action="store_true",
+        help="run each method in a process of its own, and measure its seconds cold and warm and its memory",
+    )
+    parser.add_argument(
         "--again", action="store_true", help="measure anew, as after a change of code; earlier rows go to *.before"
     )
     parser.add_argument("--so-far", action="store_true", help="measure nothing: write what is measured so far")
@@ -72,6 +77,7 @@ def _results(options: argparse.Namespace) -> None:
         part=options.part,
         others=others,
         processes=options.processes,
+        costs=options.costs,
     )
     if options.processes < 1:
         raise InputError(f"--processes {options.processes}: must be at least 1")
@@ -120,6 +126,8 @@ def _write(measured: Any, options: argparse.Namespace) -> None:
     words = ["python scripts/results.py --data DATA --out WORK", f"--refine {options.refine} --part {options.part:g}"]
     if options.methods != ["network"]:
         words.append("--methods " + " ".join(options.methods))
+    if options.costs:
+        words.append("--costs")
     command = " ".join([*words, "--docs ."])
     page = results_page(measured, command, "images/results.png")
     save_results_picture(measured.rows, out / "results.png")

@@ -10,6 +10,7 @@ from typing import Any
 from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_people_bones
 from acsgreg_tf.cohort.test_set import PAIRS, VERTEBRAE, build_set
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.evaluation.isolated import isolated
 from acsgreg_tf.evaluation.methods import Method, RegisterMethod
 from acsgreg_tf.evaluation.pairs import Pair, read_pairs
 from acsgreg_tf.evaluation.results.provenance import provenance
@@ -37,6 +38,7 @@ class Plan:
         part: Of the simulated pairs that are refined and given to other tools, 0 to 1; real pairs all are.
         others: Other tools, measured on those pairs.
         processes: That work side by side; seconds are comparable with 1.
+        costs: Run each method in a process of its own, for its seconds cold and warm and its memory.
 
     Raises:
         InputError: A number is out of range.
@@ -50,12 +52,15 @@ class Plan:
     part: float = 0.0
     others: tuple[Method, ...] = ()
     processes: int = 1
+    costs: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.part <= 1:
             raise InputError(f"part {self.part:g}: must lie between 0 and 1")
         if self.steps < 0:
             raise InputError(f"steps {self.steps}: must not be negative")
+        if self.costs and self.processes > 1:
+            raise InputError("costs: goes with one process, or the methods would wait for each other")
 
     def networks(self) -> tuple[RegisterMethod, ...]:
         """The network in one shot, and refined if it shall be."""
@@ -109,6 +114,7 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
                 write_json(out / SESSIONS, sessions)
             progress(row["method"], row)
 
+        methods = isolated(methods) if plan.costs else methods
         return evaluate(methods, pairs, out / name, plan.processes, done) if pairs else []
 
     one_shot, *refined = plan.networks()

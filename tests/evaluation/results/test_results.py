@@ -77,6 +77,15 @@ def test_a_run_that_was_stopped_goes_on(data, tmp_path, methods):
     assert {row["kind"] for row in again.rows} == {"real", "simulated"}
 
 
+def test_costs_are_measured_where_they_are_asked_for(data, tmp_path, monkeypatch, methods):
+    alone = []
+    monkeypatch.setattr("acsgreg_tf.evaluation.results.run.isolated", lambda given: alone.extend(given) or list(given))
+    measure_all(Plan(str(data), str(tmp_path / "plain"), steps=0))
+    assert not alone
+    measure_all(Plan(str(data), str(tmp_path / "costs"), steps=0, costs=True))
+    assert set(method.name for method in alone) == {ONE_SHOT, REFINED}
+
+
 def test_the_page_tells_what_did_what(data, tmp_path, methods):
     measured = measure_all(Plan(str(data), str(tmp_path), steps=5, part=0.5))
     lines = stage_table(measured.rows, "real").splitlines()
@@ -130,7 +139,12 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, tmp_path,
 
 @pytest.mark.parametrize(
     "more, words",
-    [(["--part", "2"], "--part 2"), (["--methods", "no"], "method 'no'"), (["--so-far"], "nothing is measured there")],
+    [
+        (["--part", "2"], "--part 2"),
+        (["--costs", "--processes", "2"], "--costs: goes with one process"),
+        (["--methods", "no"], "method 'no'"),
+        (["--so-far"], "nothing is measured there"),
+    ],
 )
 def test_faults_are_one_line(data, tmp_path, capsys, more, words):
     assert main(["--data", str(data), "--out", str(tmp_path), *more]) == 2
