@@ -118,13 +118,14 @@ def _people(measured: Measured) -> str:
 
 def _comparison_of_people(measured: Measured) -> str:
     check = measured.check
-    if not check.get("nearest"):
-        return "No bone of the training people is there to compare the test people with.\n"
+    if not check["nearest"]:
+        return "The bones of the two sides were not compared.\n"
     nearest = check["nearest"][0]
     return (
-        f"Nobody stands on both sides: of {check['compared']} pairs of a test and a training bone, laid on each other "
-        f"by rigid ICP, the nearest are {nearest['mm']:.2f} mm apart ({nearest['test']} and {nearest['train']}, "
-        f"{nearest['level']}); one person's stay below {SAME_PERSON_MM} mm.\n"
+        f"Nobody stands on both sides ({', '.join(check['levels'])}): {check['compared']} pairs of a test and a "
+        "training bone were laid on each other by rigid ICP. The nearest two are "
+        f"{nearest['mm']:.2f} mm apart ({nearest['test']} and {nearest['train']}, {nearest['level']}); one person's "
+        f"stay below {SAME_PERSON_MM} mm.\n"
     )
 
 

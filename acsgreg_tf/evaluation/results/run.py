@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cohort.same_person import SAME_PERSON_MM, compare_people, list_people_bones
 from acsgreg_tf.cohort.test_set import PAIRS, VERTEBRAE, build_set
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.isolated import isolated
 from acsgreg_tf.evaluation.methods import Method, RegisterMethod
 from acsgreg_tf.evaluation.pairs import Pair, read_pairs
+from acsgreg_tf.evaluation.results.people_check import check_people, read_check
 from acsgreg_tf.evaluation.results.provenance import provenance
 from acsgreg_tf.evaluation.runner import Row, evaluate, read_rows
 from acsgreg_tf.io.files import write_json
@@ -22,7 +22,7 @@ from acsgreg_tf.io.work_folder import make_folder
 __all__ = ["ONE_SHOT", "REFINED", "Measured", "Plan", "drawn", "measure_all", "read_measured"]
 
 ONE_SHOT, REFINED = "one shot", "refined"
-ROWS, PART_ROWS, SESSIONS, CHECK = "rows.csv", "part_rows.csv", "sessions.json", "people_check.json"
+ROWS, PART_ROWS, SESSIONS = "rows.csv", "part_rows.csv", "sessions.json"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Measured:
         rows: Of the test set.
         part_rows: Of the pairs with parts, a test person with any other.
         vertebrae: The lines of the set's table of vertebrae.
-        check: {"nearest": [{"mm", "level", "test", "train"}], "compared": number} of test people and the others.
+        check: Of the bones of both sides (`people_check.read_check`).
         sessions: Machine, date, versions and commit of each run that measured something.
     """
 
@@ -102,8 +102,7 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
     out = make_folder(plan.out)
     progress("building the test set", None)
     build_set(plan.data, out / "test_set", ("test",), plan.people)
-    progress("comparing the people of both sides", None)
-    check = _check_people(plan, out)
+    check = check_people(plan.data, plan.people, out, plan.processes, lambda step: progress(step, None))
     pairs = read_pairs(out / "test_set" / PAIRS)
     sessions, here = _read_json(out / SESSIONS, []), provenance()
 
@@ -137,7 +136,7 @@ def read_measured(plan: Plan) -> Measured:
     rows, part_rows = ([row for row in read_rows(out / name) if row["method"] in wanted] for name in (ROWS, PART_ROWS))
     if not rows:
         raise InputError(f"{out}: nothing is measured there yet")
-    return Measured(plan, rows, part_rows, _vertebrae(out), _read_json(out / CHECK, {}), _read_json(out / SESSIONS, []))
+    return Measured(plan, rows, part_rows, _vertebrae(out), read_check(out), _read_json(out / SESSIONS, []))
 
 
 def _vertebrae(out: Path) -> list[dict[str, str]]:
@@ -177,25 +176,3 @@ def _pairs_with_parts(plan: Plan, out: Path) -> list[Pair]:
         for pair in pairs
         if pair.get("fixed_parts") and tested & {Path(pair[name]).name for name in ("fixed", "moving")}
     ]
-
-
-def _check_people(plan: Plan, out: Path) -> dict[str, Any]:
-    """The nearest bones of the two sides; compared once, since it takes minutes."""
-    test, train = (list_people_bones(plan.data, side, plan.people) for side in ("test", "train"))
-    names = [[f"{bone.person} {bone.level} {Path(bone.label).name}" for bone in side] for side in (test, train)]
-    check = _read_json(out / CHECK, {})
-    if check.get("bones") != names:
-        matches = compare_people(test, train, plan.processes)
-        nearest = [
-            {"mm": match.mm, "level": match.level, "test": match.first.person, "train": match.second.person}
-            for match in matches[:5]
-        ]
-        check = {"bones": names, "compared": len(matches), "nearest": nearest}
-        write_json(out / CHECK, check)
-    for match in check["nearest"]:
-        if match["mm"] < SAME_PERSON_MM:
-            raise InputError(
-                f"{match['test']} (test) and {match['train']} (train) are one person: their {match['level']} are "
-                f"{match['mm']:.2f} mm apart"
-            )
-    return check

@@ -1,12 +1,15 @@
 """The results page: what is measured, that it goes on where it stopped, and what the page and the README say."""
 
+import shutil
 from dataclasses import dataclass, replace
 
 import pytest
 
 from acsgreg_tf.cli.results import main
+from acsgreg_tf.cohort.test_set import build_set
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.results import Plan, measure_all, provenance, results_page, short_section
+from acsgreg_tf.evaluation.results.people_check import check_people
 from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, drawn
 from acsgreg_tf.evaluation.results.stages import stage_table
 from tests.cohort.test_test_set import add_scan
@@ -37,12 +40,28 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def prepared(data, tmp_path_factory):
+    """A work folder in which the sets are built and the people compared."""
+    out = tmp_path_factory.mktemp("prepared")
+    build_set(data, out / "test_set")
+    build_set(data, out / "both_sides", ("test", "train"))
+    with pytest.raises(InputError, match="are one person"):  # which the tests of other things pass over
+        check_people(str(data), None, out, 1)
+    return out
+
+
+@pytest.fixture
+def work(prepared, tmp_path):
+    return shutil.copytree(prepared, tmp_path / "work")
+
+
 @pytest.fixture
 def methods(monkeypatch):
     """The network in one shot and refined, replaced; and everybody counted as another person."""
     pair = (StageMethod(ONE_SHOT, left=1), StageMethod(REFINED))
     monkeypatch.setattr(Plan, "networks", lambda plan: pair)
-    monkeypatch.setattr("acsgreg_tf.evaluation.results.run.SAME_PERSON_MM", 0.0)
+    monkeypatch.setattr("acsgreg_tf.evaluation.results.people_check.SAME_PERSON_MM", 0.0)
     return pair
 
 
@@ -59,9 +78,9 @@ def test_real_pairs_are_all_drawn_and_a_part_of_the_others():
     assert [pair["moving"] for pair in drawn(moved, 0.25)] == [pair["moving"] for pair in some]
 
 
-def test_a_run_that_was_stopped_goes_on(data, tmp_path, methods):
+def test_a_run_that_was_stopped_goes_on(data, work, methods):
     one_shot, refined = methods
-    plan = Plan(str(data), str(tmp_path), steps=5)
+    plan = Plan(str(data), str(work), steps=5)
 
     def stop(step, row):
         if row is not None and len(one_shot.runs) == 2:
@@ -77,17 +96,18 @@ def test_a_run_that_was_stopped_goes_on(data, tmp_path, methods):
     assert {row["kind"] for row in again.rows} == {"real", "simulated"}
 
 
-def test_costs_are_measured_where_they_are_asked_for(data, tmp_path, monkeypatch, methods):
+def test_costs_are_measured_where_they_are_asked_for(data, prepared, tmp_path, monkeypatch, methods):
     alone = []
     monkeypatch.setattr("acsgreg_tf.evaluation.results.run.isolated", lambda given: alone.extend(given) or list(given))
-    measure_all(Plan(str(data), str(tmp_path / "plain"), steps=0))
+    plain, costs = (shutil.copytree(prepared, tmp_path / name) for name in ("plain", "costs"))
+    measure_all(Plan(str(data), str(plain), steps=0))
     assert not alone
-    measure_all(Plan(str(data), str(tmp_path / "costs"), steps=0, costs=True))
+    measure_all(Plan(str(data), str(costs), steps=0, costs=True))
     assert set(method.name for method in alone) == {ONE_SHOT, REFINED}
 
 
-def test_the_page_tells_what_did_what(data, tmp_path, methods):
-    measured = measure_all(Plan(str(data), str(tmp_path), steps=5, part=0.5))
+def test_the_page_tells_what_did_what(data, work, methods):
+    measured = measure_all(Plan(str(data), str(work), steps=5, part=0.5))
     lines = stage_table(measured.rows, "real").splitlines()
     assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [
         "centres laid on each other (2)",
@@ -111,16 +131,16 @@ def test_the_page_tells_what_did_what(data, tmp_path, methods):
     assert "ann, ben, cat" in section and "| real, one shot | 2 | 0.900 / " in section and "(L3)" in section
 
 
-def test_one_person_on_both_sides_is_refused(data, tmp_path, monkeypatch):
+def test_one_person_on_both_sides_is_refused(data, work, monkeypatch):
     monkeypatch.setattr(Plan, "networks", lambda plan: ())
     with pytest.raises(InputError, match=r"(ann|ben|cat) \(test\) and dan \(train\) are one person"):
-        measure_all(Plan(str(data), str(tmp_path)))
+        measure_all(Plan(str(data), str(work)))
 
 
-def test_the_command_writes_page_picture_and_the_readmes_section(data, tmp_path, methods, capsys):
+def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp_path, methods, capsys):
     docs = tmp_path / "checkout"
     (docs / "docs" / "images").mkdir(parents=True)
-    options = ["--data", str(data), "--out", str(tmp_path / "work"), "--docs", str(docs), "--refine", "5"]
+    options = ["--data", str(data), "--out", str(work), "--docs", str(docs), "--refine", "5"]
     (docs / "README.md").write_text("before\n")
     assert main(options) == 2 and "lacks the lines" in capsys.readouterr().err
     (docs / "README.md").write_text("before\n<!-- results -->\n1999\n<!-- /results -->\nafter\n")
@@ -128,13 +148,13 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, tmp_path,
     readme = (docs / "README.md").read_text()
     assert readme.startswith("before\n<!-- results -->\n| Dice") and readme.endswith("<!-- /results -->\nafter\n")
     assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
-    assert (docs / "docs/results.md").read_text() == (tmp_path / "work" / "results.md").read_text()
+    assert (docs / "docs/results.md").read_text() == (work / "results.md").read_text()
     (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)
     assert main([*options, "--so-far"]) == 0 and len(methods[0].runs) == runs
-    assert (docs / "docs/results.md").read_text() == (tmp_path / "work" / "results.md").read_text()
+    assert (docs / "docs/results.md").read_text() == (work / "results.md").read_text()
     assert main([*options, "--again"]) == 0 and len(methods[0].runs) == 2 * runs
-    assert (tmp_path / "work" / "rows.csv.before").is_file()
+    assert (work / "rows.csv.before").is_file()
 
 
 @pytest.mark.parametrize(
