@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.evaluation import evaluate, isolated
+from acsgreg_tf.evaluation import RegisterMethod, evaluate, isolated
 from tests.evaluation.cases import CubeMethod, cube_outcome, pair
+from tests.registration.cases import grid_about, save, save_network, scan
 
 PAIRS = [pair("a", "b"), pair("a", "c")]
 
@@ -59,6 +60,22 @@ def test_faults_and_missing_tools_are_the_methods(tmp_path):
         evaluate(isolated([CubeMethod(version="broken")]), PAIRS, tmp_path / "out.csv")
     (row,) = evaluate(isolated([CubeMethod(fails_on="a")]), PAIRS[:1], tmp_path / "faults.csv")
     assert row["fault"].startswith("a: first line")
+
+
+@pytest.mark.slow
+def test_a_network_is_slower_cold_than_warm(tmp_path):
+    names = {"level": "L3", "label": ""}
+    for name, place in {"fixed": (12.5, -30.0, 55.5), "moving": (-200.0, 40.5, 7.0)}.items():
+        ct, label = scan(grid_about(place, (40, 40, 40), (1, 1, 1)), place)
+        names |= {
+            name: save(ct, tmp_path / f"{name}.nii.gz"),
+            f"{name}_seg": save(label, tmp_path / f"{name}_s.nii.gz"),
+        }
+    model = RegisterMethod(save_network(tmp_path / "small.h5"))
+    (plain,) = evaluate([model], [names], tmp_path / "plain.csv")
+    (row,) = evaluate(isolated([model]), [names], tmp_path / "out.csv")
+    assert row["fault"] == "" and row["dice_deformable"] == pytest.approx(plain["dice_deformable"], abs=1e-6)
+    assert row["seconds_cold"] > 2 * row["seconds"] and row["memory_mb"] > 200
 
 
 def test_rows_without_costs_are_not_mixed_with_rows_with(tmp_path):
