@@ -30,12 +30,12 @@ def results_page(measured: Measured, command: str, picture: str) -> str:
         _people(measured),
         _comparison_of_people(measured),
         "## What did what\n",
-        "Mean over ordered pairs; over all ± standard deviation over pairs (which share people). Worst tenth: the mean",
-        f"over the tenth of the pairs that is worst by that measure. {_refined_note(measured)}\n",
+        "Mean over ordered pairs; over all ± standard deviation over pairs (which share people). Worst tenth: the mean "
+        f"over the tenth of the pairs that is worst by that measure. {_refined_note(measured)}{_so_far(measured)}\n",
     ]
     for kind, what in KINDS.items():
         if good_rows(rows, ONE_SHOT, kind):
-            parts += [f"### Pairs of {what}\n", stage_table(rows, kind), "", regularity_table(rows, kind), ""]
+            parts += [f"### Pairs of {what}\n", stage_table(rows, kind) + "\n", regularity_table(rows, kind) + "\n"]
     parts += [f"![Dice and surface distance by level]({picture})\n"]
     parts += [_parts_section(measured), _others_section(measured), "## The worst pairs\n", _worst(rows), _faults(rows)]
     return "\n".join(part for part in parts if part) + "\n"
@@ -76,9 +76,17 @@ def short_section(measured: Measured, page: str) -> str:
             markdown(heads, lines),
             "",
             f"{_who(measured)} [docs/results.md]({page}) has every level, the affine stages, parts, and other tools.",
-            f"Measured {_when(measured)}, {machine}.",
+            f"Measured {_when(measured)}, {machine}.{_so_far(measured)}",
         ]
     )
+
+
+def _so_far(measured: Measured) -> str:
+    """How many pairs are measured, where some are missing."""
+    whole = [v for v in measured.vertebrae if v["image"]]
+    planned = sum(a["level"] == b["level"] and a["person"] != b["person"] for a in whole for b in whole)
+    done = len(good_rows(measured.rows, ONE_SHOT))
+    return "" if done == planned else f" **So far {done} of {planned} pairs are measured in one shot.**"
 
 
 def _who(measured: Measured) -> str:

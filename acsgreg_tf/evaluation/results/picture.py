@@ -29,6 +29,7 @@ def save_results_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -48,6 +49,7 @@ def save_results_picture(rows: Sequence[Row], path: str | os.PathLike) -> None:
         axes.set_ylabel(heading)
         axes.grid(axis="y", linewidth=0.3)
     figure.axes[1].set_yscale("log")
+    figure.axes[1].yaxis.set_minor_formatter(NullFormatter())
     figure.axes[1].set_yticks((0.1, 0.2, 0.5, 1, 2, 4), ("0.1", "0.2", "0.5", "1", "2", "4"))
     _legend(figure)
     with atomic_path(path) as temporary:

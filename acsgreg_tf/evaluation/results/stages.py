@@ -40,17 +40,23 @@ def stage_table(rows: Sequence[Row], kind: str) -> str:
         rows: Of the test set, by the network in one shot and refined.
         kind: Whose pairs: "real" or "simulated".
     """
-    lines = []
+    lines, one_shot = [], good_rows(rows, ONE_SHOT, kind)
     for heading, method, stage in STAGE_ROWS:
         chosen = good_rows(rows, method, kind)
         if not chosen:
             continue
-        (levels,) = summarise(chosen).values()
-        every = levels["all"]
-        cells = [_both(levels.get(level), stage) for level in LUMBAR]
-        spread = " / ".join(cell(every[f"{name}_{stage}"], 3) for name in ("dice", "assd_mm"))
-        lines.append([f"{heading} ({every['pairs']})", *cells, spread, _both(every, stage, "worst")])
+        if method == REFINED and len(chosen) < len(one_shot):
+            lines.append(_stage_line("one shot, on the pairs that are refined", same_pairs(one_shot, chosen), stage))
+        lines.append(_stage_line(heading, chosen, stage))
     return markdown(["Dice / ASSD mm (pairs)", *LUMBAR, "all", "worst tenth"], lines)
+
+
+def _stage_line(heading: str, rows: Sequence[Row], stage: str) -> list[str]:
+    (levels,) = summarise(rows).values()
+    every = levels["all"]
+    cells = [_both(levels.get(level), stage) for level in LUMBAR]
+    spread = " / ".join(cell(every[f"{name}_{stage}"], 3) for name in ("dice", "assd_mm"))
+    return [f"{heading} ({every['pairs']})", *cells, spread, _both(every, stage, "worst")]
 
 
 def _both(level: LevelSummary | None, stage: str, what: str = "mean") -> str:

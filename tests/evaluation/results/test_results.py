@@ -118,7 +118,11 @@ def test_the_page_tells_what_did_what(data, work, methods):
     ]
     dice = [line.split(" | ")[3].split(" / ")[0] for line in lines[2:]]  # of L3
     assert dice == ["0.600", "0.700", "0.800", "0.900", "1.000"]
+    half = [line.split(" | ")[0].strip("| ") for line in stage_table(measured.rows, "simulated").splitlines()[-2:]]
+    assert half == ["one shot, on the pairs that are refined (2)", "refined (2)"]
     page = results_page(measured, "make results", "picture.png")
+    assert "So far" not in page
+    assert "**So far 5 of 6 pairs" in results_page(replace(measured, rows=measured.rows[1:]), "make", "picture.png")
     for words in (
         "Pairs of two real CTs",
         "50 % of the simulated",
