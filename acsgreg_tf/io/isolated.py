@@ -47,7 +47,7 @@ def call_isolated(function: Callable[..., Any], path: str | os.PathLike, *argume
         InputError: What `function` raises as such, or the child crashed, took too long or asked for too much memory.
         Exception: Whatever else `function` raises.
     """
-    if not _isolate:
+    if not (_isolate and sys.executable):  # an application that holds Python within has no interpreter to start
         return function(path, *arguments)
     size = os.path.getsize(path)
     seconds, memory = _SECONDS + _SECONDS_A_BYTE * size, int(_BYTES + _BYTES_A_BYTE * size)
