@@ -31,6 +31,7 @@ class Person:
         patterns: Globs of the person's files, of their names or of their paths below the folder.
         levels: Those that may be used, of L1 to L5.
         ct_levels: Those whose CT may be used; the others count as labels without a CT.
+        ct_remark: What the table says of the CT in parentheses.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Person:
     patterns: tuple[str, ...]
     levels: tuple[str, ...] = LUMBAR
     ct_levels: tuple[str, ...] = LUMBAR
+    ct_remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def _person(row: Row) -> Person:
     usable = _levels(levels, where) if levels else LUMBAR
     word = ct.split()[0].lower() if ct else "yes"
     with_ct = {"yes": LUMBAR, "no": ()}.get(word)
-    return Person(name, cells["side"], files, usable, _levels(ct, where) if with_ct is None else with_ct)
+    remark = "; ".join(re.findall(r"\(([^)]*)\)", cells.get("ct", "")))
+    return Person(name, cells["side"], files, usable, _levels(ct, where) if with_ct is None else with_ct, remark)
 
 
 def _without_remarks(text: str) -> str:

@@ -143,7 +143,7 @@ def _vertebrae_of(person: Person, data: Path, out: Path) -> Iterator[SetVertebra
     maps: dict[Path, Image] = {}
     for level in person.levels:
         record = out / "records" / f"{_file_name(person, level)}.json"
-        mark = {"files": marks, "ct": level in person.ct_levels}
+        mark = {"files": marks, "ct": level in person.ct_levels, "remark": person.ct_remark}
         vertebra = _recorded(record, mark, out)
         if vertebra is None:
             vertebra = _cut_out(person, level, scans, maps, out)
@@ -185,7 +185,8 @@ def _cut_out(
         if notes:
             reasons.append(notes)
             continue
-        found = replace(blank, kind="simulated" if image is None else "real", source=scan.label.name)
+        kind, remark = ("simulated", "") if image is None else ("real", person.ct_remark)
+        found = replace(blank, kind=kind, source=scan.label.name, notes=remark)
         return _write_vertebra(found, label, number, image, scan.parts, out)
     return replace(blank, notes="; ".join(reasons) or "no label map holds it")
 

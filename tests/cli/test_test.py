@@ -126,6 +126,7 @@ def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
         (["--method", "tool"], "--model: goes with"),
         (["--costs", "--processes", "2"], "--costs: goes with --processes 1"),
         (["--manifest", "m.csv"], "--manifest: goes with --split"),
+        (["--check-people"], "--check-people: goes with --split"),
         (["--model", "gone.h5"], "gone.h5: no such model file"),
         (["--out", "no/such/folder.csv"], "no/such"),
         (["--json", "{out}"], "given for both"),

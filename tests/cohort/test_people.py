@@ -20,8 +20,9 @@ def test_levels_and_ct_with_their_remarks(tmp_path):
         "cat,test,yes (>= 200 HU),,cat_*\n"
     )
     ann, ben, cat = people_of(tmp_path, lines)
-    assert ann == Person("ann", "train", ("sub-ann_*", "sub-x_*"), ("L1", "L2", "L3"), ("L2", "L5"))
+    assert ann == Person("ann", "train", ("sub-ann_*", "sub-x_*"), ("L1", "L2", "L3"), ("L2", "L5"), "metal at L3 L4")
     assert (ben.levels, ben.ct_levels) == (("L1", "L5"), ())
+    assert (ben.ct_remark, cat.ct_remark) == ("simulate", ">= 200 HU")
     assert cat.levels == cat.ct_levels == ("L1", "L2", "L3", "L4", "L5")
     (short,) = people_of(tmp_path, "dan,test,dan_*\n", "person,side,files\n")
     assert short.levels == short.ct_levels == cat.levels

@@ -121,7 +121,9 @@ def _people(measured: Measured) -> str:
         lines.append([person, *cells, parts or "–"])
     counts = [str(sum(row["level"] == level for row in good_rows(measured.rows, ONE_SHOT))) for level in LUMBAR]
     lines.append(["ordered pairs", *counts, ""])
-    return markdown(["person", *LUMBAR, "parts"], lines) + "\n"
+    remarks = {v["person"]: v["notes"] for v in measured.vertebrae if v["kind"] == "real" and v["notes"]}
+    notes = "".join(f"\n{person}'s CT: {remark}.\n" for person, remark in remarks.items())
+    return markdown(["person", *LUMBAR, "parts"], lines) + "\n" + notes
 
 
 def _comparison_of_people(measured: Measured) -> str:

@@ -35,7 +35,9 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     for name, options in {"ann": {"parts": True}, "ben": {}, "cat": {"ct": False}, "dan": {"parts": True}}.items():
         add_scan(folder, name, 22, **options)
-    lines = [f"{name},{'train' if name == 'dan' else 'test'},yes,L3,{name}_*" for name in ("ann", "ben", "cat", "dan")]
+    lines = [
+        f"{name},{'train' if name == 'dan' else 'test'},yes (1 mm),L3,{name}_*" for name in ("ann", "ben", "cat", "dan")
+    ]
     (folder / "people.csv").write_text("\n".join(["person,side,ct,levels,files", *lines]))
     return folder
 
@@ -121,7 +123,7 @@ def test_the_page_tells_what_did_what(data, work, methods):
     half = [line.split(" | ")[0].strip("| ") for line in stage_table(measured.rows, "simulated").splitlines()[-2:]]
     assert half == ["one shot, on the pairs that are refined (2)", "refined (2)"]
     page = results_page(measured, "make results", "picture.png")
-    assert "So far" not in page
+    assert "So far" not in page and "ann's CT: 1 mm." in page and "cat's CT" not in page
     assert "**So far 5 of 6 pairs" in results_page(replace(measured, rows=measured.rows[1:]), "make", "picture.png")
     for words in (
         "Pairs of two real CTs",
