@@ -26,22 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         help="network; may be given several times; none refines from nothing; default: the one that comes with the "
         "package",
     )
-    pairs = parser.add_mutually_exclusive_group(required=True)
-    pairs.add_argument(
-        "--pairs",
-        metavar="CSV",
-        help="columns fixed, fixed_seg, moving, moving_seg[, level, label, kind, fixed_parts, moving_parts, "
-        "fixed_points, moving_points]; paths relative to the file",
-    )
-    pairs.add_argument(
-        "--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)"
-    )
-    parser.add_argument(
-        "--check-people",
-        action="store_true",
-        help="of --split: compare the bones of its parts first, and refuse one person under two names (slow)",
-    )
-    parser.add_argument("--manifest", metavar="CSV", help="the split's manifest, if it is not where the split says")
+    _add_pairs(parser)
     parser.add_argument(
         "--method",
         nargs="+",
@@ -81,6 +66,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_gpu(parser)
     return parser
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    pairs = parser.add_mutually_exclusive_group(required=True)
+    pairs.add_argument(
+        "--pairs",
+        metavar="CSV",
+        help="columns fixed, fixed_seg, moving, moving_seg[, level, label, kind, fixed_parts, moving_parts, "
+        "fixed_points, moving_points]; paths relative to the file",
+    )
+    pairs.add_argument(
+        "--split", metavar="JSON", help="all ordered pairs of the test samples of this split (prepare.py --split)"
+    )
+    parser.add_argument(
+        "--check-people",
+        action="store_true",
+        help="of --split: compare the bones of its parts first, and refuse one person under two names (slow)",
+    )
+    parser.add_argument("--manifest", metavar="CSV", help="the split's manifest, if it is not where the split says")
 
 
 def _test(options: argparse.Namespace) -> None:

@@ -63,18 +63,12 @@ class AttentionFusionNet(DeformableNet):
         inputs = deformable_inputs(inshape)
         features = _encode(inputs, encoder_features, block)
         sequences = _embed([levels[-1] for levels in features], width)
-        # Of the decoders, coarse to fine: label, filters, the features of both images that skip to it.
-        steps: list[tuple] = list(
-            zip(range(1, len(decoder_features)), decoder_features[1:], reversed(list(zip(*features))[:-1]))
-        )
-        if int_downsize == 1:
-            steps.append(("full", decoder_features[-1], inputs))
+        skips = [*reversed(list(zip(*features))[:-1]), *([inputs] if int_downsize == 1 else [])]
 
         def decode(pair: Tensor, name: str) -> Tensor:
             """Tokens of both images [B, T, 2k] to a velocity."""
             x = keras.layers.Reshape((*bottleneck, 2 * width), name=f"{name}_volume")(pair)
-            x = block(decoder_features[0], name=f"{name}_0")(x)
-            return velocity_head(_upsample(x, steps, block, name), f"{name}_velocity")
+            return velocity_head(_decode(x, decoder_features, skips, block, name), f"{name}_velocity")
 
         study = {}
         if "self" in attention:
@@ -156,11 +150,23 @@ def _attend_across(sequences: Sequence[Tensor], encoder: Callable) -> Tensor:
     return keras.layers.Concatenate(name="cam_pair")(parts)
 
 
-def _upsample(x: Tensor, steps: Iterable[tuple], block: Callable, name: str) -> Tensor:
-    """Decoder from the bottleneck up; each step is (label, filters, tensors that skip to it)."""
-    for label, filters, skips in steps:
+def _decode(
+    x: Tensor, channels: Sequence[int], skips: Sequence[Sequence[Tensor]], block: Callable, name: str
+) -> Tensor:
+    """Decoder from the bottleneck up.
+
+    Args:
+        x: The tokens' volume.
+        channels: Of its ConvBlocks, coarse to fine.
+        skips: The tensors that skip to each step after the first; a step beyond the channels has the last's.
+        block: Makes a ConvBlock.
+        name: Of the decoder.
+    """
+    x = block(channels[0], name=f"{name}_0")(x)
+    for level, skip in enumerate(skips, 1):
+        label, filters = (level, channels[level]) if level < len(channels) else ("full", channels[-1])
         x = keras.layers.UpSampling3D(2, name=f"{name}_up_{label}")(x)
-        x = keras.layers.Concatenate(name=f"{name}_skip_{label}")([x, *skips])
+        x = keras.layers.Concatenate(name=f"{name}_skip_{label}")([x, *skip])
         x = block(filters, name=f"{name}_{label}")(x)
     return x
 
