@@ -76,9 +76,17 @@ def short_section(measured: Measured, page: str) -> str:
             markdown(heads, lines),
             "",
             f"{_who(measured)} [docs/results.md]({page}) has every level, the affine stages, parts, and other tools.",
-            f"Measured {_when(measured)}, {machine}.{_so_far(measured)}",
+            f"Measured {_when(measured)}, {machine}.{_beside(measured)}{_so_far(measured)}",
         ]
     )
+
+
+def _beside(measured: Measured) -> str:
+    """A warning where other work slowed the seconds: more than one running process before ours began."""
+    loads = [float(session["load"]) for session in measured.sessions if session["load"] != "unknown"]
+    if not loads or max(loads) <= 1.5:
+        return ""
+    return f" Other work ran beside it (load up to {max(loads):.0f}), so its seconds are no measure."
 
 
 def _so_far(measured: Measured) -> str:

@@ -133,6 +133,8 @@ def test_the_page_tells_what_did_what(data, work, methods):
     ):
         assert words in page, words
     assert "Only ann is a test person" in page and provenance()["commit"] in page
+    busy, idle = (replace(measured, sessions=[{**provenance(), "load": load}]) for load in ("7.2", "0.3"))
+    assert "load up to 7" in short_section(busy, "page.md") and "load" not in short_section(idle, "page.md")
     section = short_section(measured, "page.md")
     assert "ann, ben, cat" in section and "| real, one shot | 2 | 0.900 / " in section and "(L3)" in section
 
