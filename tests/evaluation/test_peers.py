@@ -275,6 +275,15 @@ def test_distances_are_mm_and_need_a_surface():
         Side(share, 0 * share).distance()
 
 
+def test_where_rows_come_from_names_the_version_and_the_settings():
+    plain, off = ShiftPeer("off"), ShiftPeer("off", (8, 8, 8), 2.5)
+    assert (
+        plain.made_by() == f"numpy {np.__version__}, shift=0.0"
+        and off.made_by() == f"numpy {np.__version__}, shift=2.5"
+    )
+    assert WatchingPeer("watching").made_by() == plain.made_by()
+
+
 def test_shapes_are_checked():
     with pytest.raises(InputError, match=r"\(8, 8, 8\), \(7, 8, 8\)"):
         ShiftPeer("still").align(np.zeros((8, 8, 8)), np.zeros((7, 8, 8)))

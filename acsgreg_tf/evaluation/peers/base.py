@@ -3,7 +3,7 @@
 import importlib.metadata
 import importlib.util
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
@@ -115,13 +115,15 @@ class Peer(ABC):
             raise InputError(f"method {self.name}: needs {self.package}; in a clone: pip install '.[peers]'")
 
     def made_by(self) -> str:
-        """The package and its version, such as "antspyx 0.6.3".
+        """The package, its version and the peer's settings, such as "antspyx 0.6.3, kind='Affine', options=()".
 
         Raises:
             InputError: It is not installed.
         """
         self.check()
-        return f"{self.package} {importlib.metadata.version(self.package)}"
+        own = [field.name for field in fields(self) if field.name not in ("name", "shape") and field.compare]
+        settings = [f"{name}={getattr(self, name)!r}" for name in own]
+        return ", ".join([f"{self.package} {importlib.metadata.version(self.package)}", *settings])
 
     def run(self, pair: Pair) -> Outcome:
         """Register one pair."""

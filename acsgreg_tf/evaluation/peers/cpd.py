@@ -32,7 +32,7 @@ class CPDPeer(Peer):
     """
 
     points: int = 2000
-    alpha: float = 0.1
+    alpha: float = 0.5
     beta: float = 8.0
     outliers: float = 0.0
     iterations: int = 100

@@ -85,5 +85,5 @@ def _volume(side: Side, kind: str, reach: float) -> np.ndarray:
 
 PEERS = (
     GreedyPeer("greedy", smoothing=(0.8, 0.4)),
-    GreedyPeer("greedy-distance", sees=("distance",), metric="SSD"),
+    GreedyPeer("greedy-distance", sees=("distance",), metric="SSD", smoothing=(0.8, 0.4)),
 )
