@@ -91,5 +91,10 @@ def levels_in(label: np.ndarray, table: Mapping[str, int]) -> list[str]:
     return [level for level, number in table.items() if number in present]
 
 
+def level_of(number: int | None, table: Mapping[str, int]) -> str | None:
+    """The level that a number stands for in a table, or None."""
+    return next((level for level, known in table.items() if known == number), None)
+
+
 def _find(level: str, table: Mapping[str, int]) -> str | None:
     return next((known for known in table if known.lower() == level.strip().lower()), None)

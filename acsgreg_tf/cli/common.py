@@ -18,6 +18,9 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.io import files
 from acsgreg_tf.io.files import check_writable, one_line
 
+# Exit code of a command that did its work and doubts the result.
+DOUBT = 3
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are InputErrors, for `run` to print in one line."""
@@ -30,14 +33,14 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(
-    work: Callable[[argparse.Namespace], object],
+    work: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Parse the arguments, call `work(options)`, and return the exit code.
 
     An InputError, or what the operating system says of a file, becomes one line `error: ...` on stderr and
-    code 2; a warning one line `warning: ...`; Ctrl-C code 130.
+    code 2; a warning one line `warning: ...`; Ctrl-C code 130. Else the code is what `work` returns, or 0.
 
     Args:
         work: What the command does.
@@ -52,7 +55,7 @@ def run(
         try:
             parser.parse_args(arguments, options)
             _check_paths(options)
-            work(options)
+            return work(options) or 0
         except InputError as error:
             return _fail(_with_flag(str(error), options))
         except OSError as error:
@@ -60,7 +63,6 @@ def run(
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             return 130
-    return 0
 
 
 def _check_paths(options: argparse.Namespace) -> None:

@@ -15,8 +15,10 @@ from acsgreg_tf.cli.register_outputs import check_endings, output_paths, report,
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.registration import (
+    DEFORMABLE,
     NO_MODEL,
     STEPS,
+    TRANSFORMS,
     Options,
     Scan,
     Selection,
@@ -38,8 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return common.run(register_files, _parser(), arguments)
 
 
-def register_files(options: Namespace) -> None:
-    """Register the files that the parsed options name, one level or several, and write what they ask for."""
+def register_files(options: Namespace) -> int:
+    """Register the files that the parsed options name, one level or several, and write what they ask for.
+
+    Returns:
+        The exit code: with `strict`, `common.DOUBT` where a registration is doubtful, else 0.
+    """
+    flags = 0
     _check(options)
     scans = _read(options)
     paths = {level: output_paths(options, level if options.levels else None) for level in scans}
@@ -60,6 +67,7 @@ def register_files(options: Namespace) -> None:
                 fit_affine=options.fit_affine,
                 refine=options.refine,
                 smoothness=options.smoothness,
+                transform=options.transform,
                 progress=progress.step,
                 refine_progress=progress.refinement,
             )
@@ -69,9 +77,11 @@ def register_files(options: Namespace) -> None:
             result.summary.update(anatomy.measure(options, tuple(labels), transforms))
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
+            flags += len(result.summary["flags"])
             if result.summary.get("refinement", {}).get("stopped"):
                 tqdm.write("stopped: the best so far is written", file=sys.stderr)
                 raise KeyboardInterrupt
+    return common.DOUBT if options.strict and flags else 0
 
 
 class _Progress:
@@ -118,7 +128,7 @@ def _check(options: Namespace) -> None:
         raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
-    Options(options.fit_affine, options.refine, options.smoothness).check_model(options.model)
+    Options(options.fit_affine, options.refine, options.smoothness, options.transform).check_model(options.model)
     if options.model is None:
         options.model = default_model()
     for path in _inputs(options):
@@ -138,7 +148,8 @@ def _warn_of_one_vertebra(options: Namespace) -> None:
 
 def _read(options: Namespace) -> Scans:
     """Read both scans, and choose the vertebra of each level in them."""
-    fixed, moving = read_scan(options.fixed, options.fixed_seg), read_scan(options.moving, options.moving_seg)
+    fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore)
+    moving = read_scan(options.moving, options.moving_seg, options.moving_ignore)
     levels: list[str | None] = [options.level]
     if options.levels is not None:
         levels = [*shared_levels(options.levels, fixed, moving, _selection(options, None))]
@@ -148,7 +159,8 @@ def _read(options: Namespace) -> Scans:
 def _inputs(options: Namespace) -> list[str | None]:
     model = None if options.model == NO_MODEL else options.model
     others = [getattr(options, name) for name in anatomy.FILES]
-    return [options.fixed, options.moving, options.fixed_seg, options.moving_seg, model, *others]
+    labels = [options.fixed_seg, options.moving_seg, options.fixed_ignore, options.moving_ignore]
+    return [options.fixed, options.moving, *labels, model, *others]
 
 
 def _parser() -> common.Parser:
@@ -165,6 +177,17 @@ def _parser() -> common.Parser:
         "--model",
         metavar="H5",
         help="network to use (default: the one that comes with the package); none goes without one, with --refine",
+    )
+    parser.add_argument(
+        "--transform",
+        choices=TRANSFORMS,
+        default=DEFORMABLE,
+        help="what is estimated (default: %(default)s); the others leave the bone as it is, for follow-up and motion",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with 3 where a registration is doubtful (its outputs are written all the same)",
     )
     _add_refinement(parser)
     _add_labels(parser)
@@ -206,6 +229,12 @@ def _add_labels(parser: common.Parser) -> None:
     group = parser.add_argument_group("labels", "which vertebra; without labels the images must show one alone")
     group.add_argument("--fixed-seg", metavar="S", help="label map of the fixed scan")
     group.add_argument("--moving-seg", metavar="S", help="label map of the moving scan")
+    group.add_argument(
+        "--fixed-ignore",
+        metavar="M",
+        help="mask of where not to compare the fixed scan (metal, a fracture, a tip)",
+    )
+    group.add_argument("--moving-ignore", metavar="M", help="likewise of the moving scan")
     which = group.add_mutually_exclusive_group()
     which.add_argument("--label", type=int, metavar="N", help="the vertebra's number in the label maps")
     which.add_argument("--level", metavar="L3", help="its name instead")

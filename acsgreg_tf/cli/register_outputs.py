@@ -103,7 +103,7 @@ def report(summary: dict[str, Any]) -> str:
             lines.append(f"{heading:12}" + "".join(f"{value:12.3f}" for value in summary[name].values()))
     folds = summary["folds"]
     smoothed = f" ({folds['network']} in the network's own field, smoothed away)" if folds.get("network") else ""
-    lines.append(f"folds {folds['count']}{smoothed}, inverse error {summary['inverse_error_mm']:.3f} mm")
+    lines.append(f"folds {folds['count']}{smoothed}, {_inverse_line(summary)}")
     if "refinement" in summary:
         lines.append(_refinement_line(summary["refinement"]))
     cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
@@ -112,6 +112,10 @@ def report(summary: dict[str, Any]) -> str:
     lines += anatomy.report(summary)
     lines.append(f"{summary['seconds']['total']:.1f} s")
     return "\n".join(lines)
+
+
+def _inverse_line(summary: dict[str, Any]) -> str:
+    return f"inverse error {summary['inverse_error_mm']:.3f} mm, at most {summary['inverse_error_max_mm']:.2f} mm"
 
 
 def _refinement_line(refinement: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from acsgreg_tf.anatomy.intensity import normalise
 from acsgreg_tf.anatomy.levels import label_of, levels_in
+from acsgreg_tf.anatomy.plausibility import PLAUSIBLE_ML
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.scans import ScanFiles
@@ -23,10 +24,8 @@ from acsgreg_tf.io.files import READ_FAULTS, one_line
 from acsgreg_tf.io.images import Image, read_image, read_label
 from acsgreg_tf.synthesis.ct import simulate_ct
 
-__all__ = ["PLAUSIBLE_ML", "Preparation", "crop_scan", "simulate"]
+__all__ = ["Preparation", "crop_scan", "simulate"]
 
-# Lumbar vertebrae have 38 to 80 ml (docs/reference/phantom.md); far outside a label is a fragment, or two fused.
-PLAUSIBLE_ML = (15, 150)
 # A label's affine may differ from its CT's in the last digits of a header, by this part of a voxel.
 _SAME_GRID = 0.1
 

@@ -12,8 +12,9 @@ from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.levels import LUMBAR, TABLES
 from acsgreg_tf.anatomy.parts import parts_of_vertebra
+from acsgreg_tf.anatomy.plausibility import PLAUSIBLE_ML
 from acsgreg_tf.anatomy.vertebra import extract
-from acsgreg_tf.cohort.crops import PLAUSIBLE_ML, simulate
+from acsgreg_tf.cohort.crops import simulate
 from acsgreg_tf.cohort.manifest import relative_name
 from acsgreg_tf.cohort.people import Person, PersonScan, find_person_scans, read_people
 from acsgreg_tf.errors import InputError

@@ -9,6 +9,7 @@ from acsgreg_tf.geometry.network import (
     field_to_network,
     network_grid,
 )
+from acsgreg_tf.geometry.pose import Pose, pose_of
 from acsgreg_tf.geometry.resample import resample, resample_label
 from acsgreg_tf.geometry.transforms import Affine, Composite, DenseField, Transform
 
@@ -18,6 +19,7 @@ __all__ = [
     "Composite",
     "DenseField",
     "Grid",
+    "Pose",
     "Transform",
     "affine_from_network",
     "affine_to_network",
@@ -25,6 +27,7 @@ __all__ = [
     "field_from_network",
     "field_to_network",
     "network_grid",
+    "pose_of",
     "resample",
     "resample_label",
 ]

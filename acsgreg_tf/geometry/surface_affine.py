@@ -5,17 +5,21 @@ input.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["first_guess", "fit_affine"]
+from acsgreg_tf.geometry.linear_kinds import KINDS, nearest_of_kind
+
+__all__ = ["Trust", "first_guess", "fit_affine", "misfit", "trusted_distance"]
 
 # Voxels to which distances are cut, one after the other: far ones pull from afar, near ones are swayed less by what
 # only one of the two has. The last alone decides the result.
 REACHES = (20.0, 10.0, 5.0)
 STEP = 3  # voxels between the points that are compared
 MOST_STEPS, TOLERANCE = 20, 1e-5  # of a fit; it ends where a step lowers the mean by less than this part
+TRUST_ROUNDS = 5  # of a fit, where which points count depends on the affine
 ROBUST = 0.25  # of a reach; a larger difference of distances counts by its size, not by its square (Huber 1964)
 
 
@@ -33,8 +37,34 @@ def first_guess(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     return np.concatenate([size * np.eye(3), (middles[1] - size * middles[0])[:, None]], axis=1)
 
 
+class Trust(NamedTuple):
+    """Where two distances can be relied on, each (X, Y, Z) from 0 (nowhere) to 1, or None for everywhere."""
+
+    fixed: np.ndarray | None = None
+    moving: np.ndarray | None = None
+
+
+def trusted_distance(distance: np.ndarray, seen: np.ndarray | None) -> np.ndarray | None:
+    """How far a signed distance can be relied on, (X, Y, Z) float32 in [0, 1], or None for wholly, everywhere.
+
+    Args:
+        distance: Signed, (X, Y, Z), voxels.
+        seen: (X, Y, Z) bool, where the surface is seen: one that is hidden may be nearer than the one in sight.
+    """
+    if seen is None:
+        return None
+    # A cut face lies half a voxel before the first voxel that is not seen, and is rounded by half a voxel more.
+    return np.clip(ndimage.distance_transform_edt(seen) - np.abs(distance) - 1, 0, 1).astype(np.float32)
+
+
 def fit_affine(
-    fixed: np.ndarray, moving: np.ndarray, affine: np.ndarray | None = None, reaches: Sequence[float] | None = None
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    affine: np.ndarray | None = None,
+    reaches: Sequence[float] | None = None,
+    *,
+    kind: str = "affine",
+    trust: "Trust | None" = None,
 ) -> np.ndarray:
     """The affine that takes the fixed surface to the moving one, [3, 4] float64.
 
@@ -48,55 +78,70 @@ def fit_affine(
         affine: Where to start, [3, 4], voxels about the grid's centre; None is `first_guess`, which also takes the
             place of a start that is worse than it.
         reaches: One fit for each, voxels; None takes `REACHES`, or from a good start the last of them.
+        kind: What it may be: "rigid", "similarity" (one scale for all axes) or "affine".
+        trust: Points that count less, or not at all; None trusts all.
     """
-    guess = first_guess(fixed, moving)
+    trust = trust or Trust()
+    guess = nearest_of_kind(first_guess(fixed, moving), kind)
     if affine is not None:
-        compare = _Comparison(fixed, moving, REACHES[-1])
+        compare = _Comparison(fixed, moving, REACHES[-1], trust)
+        affine = nearest_of_kind(affine, kind)
         if compare.cost(affine) > compare.cost(guess):
             affine = None
     reaches = reaches or (REACHES if affine is None else REACHES[-1:])
     affine = np.array(guess if affine is None else affine, float)
     for reach in reaches:
-        affine = _fit(fixed, moving, affine, reach, TOLERANCE if reach == reaches[-1] else 100 * TOLERANCE)
+        compare = _Comparison(fixed, moving, reach, trust)
+        for _ in range(1 if trust.moving is None else TRUST_ROUNDS):
+            compare.weigh(affine)
+            affine = _fit(compare, affine, kind, TOLERANCE if reach == reaches[-1] else 100 * TOLERANCE)
     return affine
 
 
-def _fit(fixed: np.ndarray, moving: np.ndarray, affine: np.ndarray, reach: float, tolerance: float) -> np.ndarray:
+def misfit(fixed: np.ndarray, moving: np.ndarray, reach: float) -> float:
+    """The robust mean square, squared voxels, by which two surfaces miss when a similarity lays them on each other.
+
+    Args:
+        fixed: As in `fit_affine`.
+        moving: Likewise.
+        reach: To which distances are cut, voxels; the fit starts with twice as much.
+    """
+    affine = fit_affine(fixed, moving, reaches=(2 * reach, reach), kind="similarity")
+    return _Comparison(fixed, moving, reach, Trust()).cost(affine)
+
+
+def _fit(compare: "_Comparison", affine: np.ndarray, kind: str, tolerance: float) -> np.ndarray:
     """One fit, by Levenberg and Marquardt's steps, which never mirror."""
     # scipy.optimize.least_squares comes to the same affine, within 2e-5 voxel, and takes five times as long.
-    compare = _Comparison(fixed, moving, reach)
-    entries = (affine / compare.scale).ravel()
-    cost, misses = compare.misses(entries)
-    normal, slope = compare.normal_equations(entries, misses)
+    cost, misses = compare.misses(affine)
+    normal, slope = compare.normal_equations(affine, misses, kind)
     damping = 1e-3
     for _ in range(MOST_STEPS):
         least = damping * np.diag(normal) + len(misses) * 1e-9  # where there is no slope there is no step
-        tried = entries - np.linalg.solve(normal + np.diag(least), slope)
+        step = compare.directions(affine, kind) @ np.linalg.solve(normal + np.diag(least), slope)
+        tried = nearest_of_kind(affine - step.reshape(3, 4) * compare.scale, kind)
         lower, tried_misses = compare.misses(tried)
-        mirrored = np.linalg.det((tried.reshape(3, 4) * compare.scale)[:, :3]) <= 0
-        if lower >= cost or mirrored:
+        if lower >= cost or np.linalg.det(tried[:, :3]) <= 0:
             damping *= 10
             if damping > 1e3:
                 break
             continue
-        gain, cost, entries, damping = cost - lower, lower, tried, damping / 10
+        gain, cost, affine, damping = cost - lower, lower, tried, damping / 10
         if gain < tolerance * cost:
             break
-        normal, slope = compare.normal_equations(entries, tried_misses)
-    return entries.reshape(3, 4) * compare.scale
+        normal, slope = compare.normal_equations(affine, tried_misses, kind)
+    return affine
 
 
 class _Comparison:
-    """Two distances compared at points about the fixed surface.
+    """Two distances compared at points about the fixed surface, through affines [3, 4] in voxels."""
 
-    Entries are the twelve of an affine, each in voxels at the grid's borders.
-    """
-
-    def __init__(self, fixed: np.ndarray, moving: np.ndarray, reach: float) -> None:
+    def __init__(self, fixed: np.ndarray, moving: np.ndarray, reach: float, trust: Trust) -> None:
         centre = (np.array(fixed.shape) - 1) / 2
         near = ndimage.find_objects((fixed < reach).astype(np.uint8))[0]
         axes = [np.arange(side.start, side.stop, STEP) for side in near]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3) - centre
+        # Entries of an affine count in voxels at the grid's borders.
         self.scale = np.append(1 / centre, 1.0)
         self._local = np.concatenate([points / centre, np.ones((len(points), 1))], axis=1).astype(np.float32)
         self._centre = centre.astype(np.float32)
@@ -104,27 +149,42 @@ class _Comparison:
         self._moving = np.clip(moving, -reach, reach).astype(np.float32)
         self._slopes = np.gradient(self._moving)
         # Beyond the surface itself distances say how large a body is as much as where it lies.
-        self._weight = 1 - (self._target / reach) ** 2
+        self._near = 1 - (self._target / reach) ** 2
+        if trust.fixed is not None:
+            self._near = self._near * trust.fixed[np.ix_(*axes)].ravel()
+        self._weights = self._near
+        self._trust = None if trust.moving is None else trust.moving.astype(np.float32)
         self._kink = ROBUST * reach
 
-    def _sampled(self, volume: np.ndarray, entries: np.ndarray) -> np.ndarray:
-        at = self._local @ entries.reshape(3, 4).T.astype(np.float32) + self._centre
+    def _sampled(self, volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        at = self._local @ (affine / self.scale).T.astype(np.float32) + self._centre
         return ndimage.map_coordinates(volume, at.T, np.float32, order=1, mode="nearest")
 
-    def cost(self, affine: np.ndarray) -> float:
-        """Robust mean square of the misses of an affine [3, 4]."""
-        return self.misses((np.asarray(affine, float) / self.scale).ravel())[0]
+    def weigh(self, affine: np.ndarray) -> None:
+        """Let points count as the moving distance can be relied on where an affine takes them."""
+        if self._trust is not None:
+            self._weights = self._near * self._sampled(self._trust, affine)
 
-    def misses(self, entries: np.ndarray) -> tuple[float, np.ndarray]:
+    def cost(self, affine: np.ndarray) -> float:
+        """Robust mean square of the misses."""
+        self.weigh(affine)
+        return self.misses(affine)[0]
+
+    def misses(self, affine: np.ndarray) -> tuple[float, np.ndarray]:
         """(robust mean square, misses by point)."""
-        misses = self._sampled(self._moving, entries) - self._target
+        misses = self._sampled(self._moving, affine) - self._target
         size = np.abs(misses)
         squares = np.where(size < self._kink, size**2, self._kink * (2 * size - self._kink))
-        return float((self._weight * squares).mean()), misses
+        return float((self._weights * squares).sum() / max(self._weights.sum(), 1e-6)), misses
 
-    def normal_equations(self, entries: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of the misses' squares, those beyond the kink weighted down: (12, 12) and (12,)."""
-        slopes = np.stack([self._sampled(slope, entries) for slope in self._slopes], axis=-1)
+    def normal_equations(self, affine: np.ndarray, misses: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """Of the misses' squares, those beyond the kink weighted down, in the kind's n directions: (n, n) and (n,)."""
+        slopes = np.stack([self._sampled(slope, affine) for slope in self._slopes], axis=-1)
         columns = (slopes[:, :, None] * self._local[:, None, :]).reshape(-1, 12)
-        weighted = columns * (self._weight * self._kink / np.maximum(np.abs(misses), self._kink))[:, None]
+        columns = columns @ self.directions(affine, kind).astype(np.float32)
+        weighted = columns * (self._weights * self._kink / np.maximum(np.abs(misses), self._kink))[:, None]
         return (weighted.T @ columns).astype(float), (weighted.T @ misses).astype(float)
+
+    def directions(self, affine: np.ndarray, kind: str) -> np.ndarray:
+        """The kind's directions, in the affine's entries: (12, n)."""
+        return KINDS[kind](affine) / np.tile(self.scale, 3)[:, None] if kind != "affine" else np.eye(12)

@@ -209,6 +209,22 @@ def _may_fold(phi: np.ndarray, least: float) -> np.ndarray:
     return near
 
 
+def least_determinants(points: np.ndarray) -> np.ndarray:
+    """The least of the ten determinants of `non_diffeomorphic_volume` in each cell, in cubed units of the points.
+
+    Args:
+        points: (3, ..., X, Y, Z), where the nodes of one grid or of many are mapped to.
+
+    Returns:
+        (..., X-1, Y-1, Z-1).
+    """
+    least: np.ndarray | None = None
+    for determinant, _ in tetrahedra(points):
+        least = determinant if least is None else np.minimum(least, determinant)
+    assert least is not None
+    return least
+
+
 def _corner(volume: np.ndarray, *offset: int) -> np.ndarray:
     """A view (..., X-1, Y-1, Z-1) of the values at one corner of all cells."""
     x, y, z = (slice(o, n - 1 + o) for o, n in zip(offset, volume.shape[-3:]))

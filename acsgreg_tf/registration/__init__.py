@@ -8,12 +8,14 @@ from acsgreg_tf.registration.clock import STEPS
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.estimate import run_network
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
-from acsgreg_tf.registration.options import Options
+from acsgreg_tf.registration.options import DEFORMABLE, TRANSFORMS, Options
 from acsgreg_tf.registration.pipeline import register
 from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select, shared_levels
 from acsgreg_tf.registration.result import STAGES, Result
 
 __all__ = [
+    "DEFORMABLE",
+    "TRANSFORMS",
     "NO_MODEL",
     "STAGES",
     "STEPS",

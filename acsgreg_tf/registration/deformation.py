@@ -6,10 +6,15 @@ from functools import cached_property
 import numpy as np
 
 from acsgreg_tf.geometry import Affine, Composite, Grid, affine_from_network, field_from_network
+from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.folds import unfolded
 
 # Squarings where no network says how many.
 INT_STEPS = 7
+# A power of two.
+PARTS = 2
+# Times that a part is corrected until all together are the whole.
+MATCHES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +23,9 @@ class Deformation:
 
     The velocity's lattice lies on the network's grid, corner voxels on corner voxels, and may reach beyond it by
     `margin` lattice voxels on every side (`registration.margin`).
+
+    exp(v) is made of `parts` equal parts, exp(v / parts), one after the other. Between its voxels the inverse of one
+    steep field is off by a millimetre where its two halves are off by tenths.
 
     Attributes:
         affine: [3, 4], voxels about the grid's centre, fixed -> moving.
@@ -44,26 +52,60 @@ class Deformation:
         """By how many voxels `phi` reaches beyond the network's grid on every side, (3,)."""
         return np.floor(self.margin * self.step + 1e-6).astype(int)
 
+    @property
+    def parts(self) -> int:
+        """Of how many equal parts exp(v) is made; a displacement that is not integrated has one."""
+        return PARTS if self.int_steps else 1
+
+    def on_lattice(self, places: np.ndarray) -> np.ndarray:
+        """Places (N, 3) in voxels of phi's grid, in voxels of the lattice."""
+        return (places - self.padding) / self.step + self.margin
+
     @cached_property
-    def phi(self) -> np.ndarray:
-        """Displacement exp(v) on the network's grid grown by `padding`, [..., 3] float32, voxels, pull. Cached."""
+    def part(self) -> np.ndarray:
+        """One part on the network's grid grown by `padding`, [..., 3] float32, voxels. Cached."""
         return self._exponential(self.velocity)
 
     @cached_property
-    def inverse(self) -> np.ndarray:
-        """Displacement of phi's inverse, of phi's shape, float32, voxels. Computed lazily; cached.
+    def part_inverse(self) -> np.ndarray:
+        """Displacement of part's inverse, of its shape, float32, voxels. Computed lazily; cached.
 
-        It is exp(-v), corrected for the grid's interpolation (`ops.fields.correct_inverse`, `balance_inverse`), without
-        folds.
+        It is exp(-v / parts), corrected for the grid's interpolation (`ops.fields.correct_inverse`,
+        `balance_inverse`), without folds.
         """
         from keras import ops
 
         from acsgreg_tf.ops import fields
 
-        forward = ops.convert_to_tensor(self.phi[None])
+        forward = ops.convert_to_tensor(self.part[None])
         backward = ops.convert_to_tensor(self._exponential(-self.velocity)[None])
-        backward = fields.balance_inverse(fields.correct_inverse(backward, forward), forward)
-        return unfolded(ops.convert_to_numpy(backward)[0])
+        backward = fields.balance_inverse(fields.correct_inverse(backward, forward, steps=1), forward)
+        return unfolded(ops.convert_to_numpy(backward)[0], self._whole, self.parts)
+
+    @cached_property
+    def integrated(self) -> np.ndarray:
+        """exp(v) as the lattice integrates it, on part's grid, float32, voxels: what a network computes. Cached."""
+        from keras import ops
+
+        from acsgreg_tf.ops import fields
+
+        whole = fields.integrate(ops.convert_to_tensor(self.velocity[None]), self.int_steps)
+        return ops.convert_to_numpy(self._on_grid(whole))[0]
+
+    @cached_property
+    def phi(self) -> np.ndarray:
+        """Displacement exp(v) = all parts, at the voxels of part's grid, float32, voxels, pull. Cached."""
+        return self._whole(self.part)
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """Displacement of phi's inverse, of phi's shape, float32, voxels. Computed lazily; cached."""
+        return self._whole(self.part_inverse)
+
+    def _whole(self, part: np.ndarray) -> np.ndarray:
+        from keras import ops
+
+        return ops.convert_to_numpy(_repeated(ops.convert_to_tensor(part[None]), self.parts))[0]
 
     @property
     def box_velocity(self) -> np.ndarray:
@@ -80,24 +122,51 @@ class Deformation:
 
     def world_transform(self, fixed: Grid, moving: Grid) -> Composite:
         """The whole transform, fixed RAS mm -> moving RAS mm, between two network grids; it has an inverse."""
+        if not self.velocity.any():
+            return Composite([self.world_affine(fixed, moving)])
         grown = fixed.crop(-self.padding, np.add(fixed.shape, self.padding))
-        field = field_from_network(self.phi, grown, self.inverse)
-        return Composite([field, self.world_affine(fixed, moving)])
+        field = field_from_network(self.part, grown, self.part_inverse)
+        return Composite([field] * self.parts + [self.world_affine(fixed, moving)])
 
     def _exponential(self, velocity: np.ndarray) -> np.ndarray:
+        """exp(v / parts) on the grown grid, such that all parts together are exp(v) as the lattice integrates it."""
         from keras import ops
 
         from acsgreg_tf.ops import fields
 
-        phi = fields.integrate(ops.convert_to_tensor(velocity[None]), self.int_steps)
-        if not self.margin and velocity.shape[:3] == tuple(self.shape):
-            return ops.convert_to_numpy(phi)[0]
-        sides = zip(self.shape, velocity.shape[:3], self.step, self.padding, strict=True)
+        # The squarings that are left out are those that lay the parts together.
+        steps = self.int_steps - int(np.log2(self.parts))
+        lattice = fields.integrate(ops.convert_to_tensor(velocity[None] / self.parts), steps)
+        part = self._on_grid(lattice)
+        if self.parts > 1:
+            whole = self._on_grid(_repeated(lattice, self.parts))
+            for _ in range(MATCHES):
+                part = part + (whole - _repeated(part, self.parts)) / self.parts
+        return ops.convert_to_numpy(part)[0]
+
+    def _on_grid(self, field: Tensor) -> Tensor:
+        """A displacement on the lattice, on the grown grid in its voxels."""
+        from keras import ops
+
+        from acsgreg_tf.ops import fields
+
+        if not self.margin and field.shape[1:4] == tuple(self.shape):
+            return field
+        sides = zip(self.shape, field.shape[1:4], self.step, self.padding, strict=True)
         matrices = [
             fields.weights_at(np.arange(-pad, new + pad) / step + self.margin, old) for new, old, step, pad in sides
         ]
-        phi = fields.resize_by(phi, matrices) * ops.convert_to_tensor(self.step, dtype=phi.dtype)
-        return ops.convert_to_numpy(phi)[0]
+        field = fields.resize_by(field, matrices)
+        return field * ops.convert_to_tensor(self.step, dtype=field.dtype)
+
+
+def _repeated(part: Tensor, times: int) -> Tensor:
+    from acsgreg_tf.ops import fields
+
+    whole = part
+    for _ in range(times - 1):
+        whole = fields.compose(part, whole)
+    return whole
 
 
 def _inner(volume: np.ndarray, border: np.ndarray | tuple[int, ...]) -> np.ndarray:

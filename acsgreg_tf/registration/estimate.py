@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.linear_kinds import nearest_of_kind
 from acsgreg_tf.geometry.surface_affine import fit_affine as fit_to_surfaces
 from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.clock import StepProgress
@@ -14,6 +15,7 @@ from acsgreg_tf.registration.models import RegistrationNetwork
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import VertebraPair
 from acsgreg_tf.registration.refine.result import Refined
+from acsgreg_tf.registration.trust import pulled, pushed
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +35,14 @@ class Estimate:
     refined: Refined | None = None
 
 
-def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bool) -> Estimate:
+def estimate(network: RegistrationNetwork, pair: VertebraPair, options: Options) -> Estimate:
     """Affine -> surface fit -> velocity.
 
     Args:
         network: What estimates.
         pair: Two vertebrae on grids of the network's shape.
-        fit_affine: Fit the affine to the two surfaces, where both vertebrae have one; the velocity goes on from there.
+        options: Whether the affine is fitted to the two surfaces, where both vertebrae have one; of which kind it is,
+            and whether a velocity goes on from there.
 
     Raises:
         InputError: The network's output is not finite.
@@ -47,11 +50,52 @@ def estimate(network: RegistrationNetwork, pair: VertebraPair, *, fit_affine: bo
     inputs = _inputs(pair.fixed.image, pair.moving.image)
     first, fit_mm = _affine(network, inputs), None
     affine = first
-    fixed, moving = pair.distances if fit_affine else (None, None)
+    fixed, moving = pair.distances if options.fit_affine else (None, None)
     if fixed is not None and moving is not None:
-        affine = fit_to_surfaces(fixed, moving, first).astype(np.float32)
+        affine = fit_to_surfaces(fixed, moving, first, kind=options.kind, trust=pair.trust).astype(np.float32)
         fit_mm = _mean_change(affine - first, fixed < 0)
-    return Estimate(_deformation(network, inputs, affine), first, fit_mm)
+    if options.deforms:
+        return Estimate(_where_both_are_seen(network, inputs, affine, pair), first, fit_mm)
+    return Estimate(_undeformed(nearest_of_kind(affine, options.kind), pair), first, fit_mm)
+
+
+def surfaces_alone(pair: VertebraPair, options: Options) -> Estimate:
+    """An affine without a network: fitted to the surfaces from nothing.
+
+    Args:
+        pair: The two vertebrae.
+        options: With its kind.
+
+    Raises:
+        InputError: A vertebra shows no surface.
+    """
+    fixed, moving = pair.distances
+    if fixed is None or moving is None:
+        raise InputError("without a network both vertebrae must show a surface")
+    return Estimate(_undeformed(fit_to_surfaces(fixed, moving, kind=options.kind, trust=pair.trust), pair))
+
+
+def _where_both_are_seen(
+    network: RegistrationNetwork, inputs: dict[str, np.ndarray], affine: np.ndarray, pair: VertebraPair
+) -> Deformation:
+    """The network's deformation; what one side does not show is taken out of the other too.
+
+    Which voxels these are depends on the deformation, so it is estimated twice: the first time from the affine.
+    """
+    if all(seen is None for seen in pair.seen):
+        return _deformation(network, inputs, affine)
+    fixed_seen, moving_seen = (np.ones(pair.fixed.image.shape, bool) if s is None else s for s in pair.seen)
+    deformation = _undeformed(affine, pair)
+    for _ in range(2):
+        in_fixed = pulled(moving_seen, deformation) > 0.5
+        in_moved = pushed(fixed_seen, deformation) > 0.5
+        deformation = _deformation(network, inputs, affine, (in_fixed & fixed_seen, in_moved))
+    return deformation
+
+
+def _undeformed(affine: np.ndarray, pair: VertebraPair) -> Deformation:
+    shape = pair.fixed.image.shape
+    return Deformation(affine, np.zeros((*(max(side // 2, 2) for side in shape), 3), "float32"), shape)
 
 
 def refined(
@@ -67,8 +111,10 @@ def refined(
     """
     from acsgreg_tf.registration.refine import Subject, refine
 
-    sides = zip((pair.fixed, pair.moving), pair.distances, strict=True)
-    fixed, moving = (Subject.of(vertebra.image, vertebra.label, distance) for vertebra, distance in sides)
+    fixed, moving = (
+        Subject.of(vertebra.image, vertebra.label, distance, seen)
+        for vertebra, distance, seen in zip((pair.fixed, pair.moving), pair.distances, pair.seen, strict=True)
+    )
     before = None if start is None else start.deformation
     outcome = refine(
         fixed,
@@ -102,13 +148,23 @@ def _affine(network: RegistrationNetwork, inputs: dict[str, np.ndarray]) -> np.n
     return _finite(_call(network.affine_net, inputs, training=False))
 
 
-def _deformation(network: RegistrationNetwork, inputs: dict[str, np.ndarray], affine: np.ndarray) -> Deformation:
+def _deformation(
+    network: RegistrationNetwork,
+    inputs: dict[str, np.ndarray],
+    affine: np.ndarray,
+    shown: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Deformation:
+    """The network's velocity after an affine; the images are set to 0 where not shown, masks (X, Y, Z)."""
     from keras import ops
 
     from acsgreg_tf.ops.affine import warp_affine
 
     m_a = _call(warp_affine, inputs["moving"], affine[None], constant=True)
-    velocity = _finite(_call(network.deformable_net, [ops.convert_to_tensor(inputs["fixed"]), m_a], training=False))
+    fixed = inputs["fixed"]
+    if shown is not None:
+        in_fixed, in_moved = (mask[None, ..., None].astype("float32") for mask in shown)
+        fixed, m_a = fixed * in_fixed, m_a * ops.convert_to_tensor(in_moved)
+    velocity = _finite(_call(network.deformable_net, [ops.convert_to_tensor(fixed), m_a], training=False))
     return Deformation(affine, velocity, tuple(network.inshape), network.arguments["int_steps"])
 
 

@@ -10,6 +10,7 @@ from acsgreg_tf.geometry import affine_from_network, resample, resample_label
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.deformation import Deformation
+from acsgreg_tf.registration.inverse_error import inverse_error
 from acsgreg_tf.registration.prepare import VertebraPair
 from acsgreg_tf.registration.result import STAGES
 
@@ -67,10 +68,10 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
         }
     folds = metrics.folds(deformation.phi)
     measures["folds"] = {"count": folds.count, "percent": folds.percent}
-    bone = np.pad(fixed.image > 0, [(pad, pad) for pad in deformation.padding])
-    measures["inverse_error_mm"] = metrics.inverse_consistency_error(
-        deformation.phi, deformation.inverse, spacing=spacing, mask=bone
-    ).mean
+    misses = inverse_error(deformation, fixed.share > 0.5).misses * spacing.max()
+    measures["inverse_error_mm"] = float(misses.mean())
+    measures["inverse_error_p99_mm"] = float(np.quantile(misses, 0.99))
+    measures["inverse_error_max_mm"] = float(misses.max())
     return measures
 
 

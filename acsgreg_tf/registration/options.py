@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.linear_kinds import KINDS
 from acsgreg_tf.registration.models import NO_MODEL
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, check_smoothness, check_steps
+
+DEFORMABLE = "deformable"
+TRANSFORMS = (*KINDS, DEFORMABLE)
 
 
 @dataclass(frozen=True)
@@ -16,21 +20,38 @@ class Options:
         fit_affine: Fit the network's affine to the two surfaces.
         refine: Steps of refinement, 0 for none.
         smoothness: Of the refined deformation; None takes the default.
+        transform: One of `TRANSFORMS`: an affine of that kind alone, or "deformable", an affine and a deformation.
 
     Raises:
-        InputError: A number that is out of range, or a smoothness without refinement.
+        InputError: A number that is out of range, a smoothness without refinement, a refinement without a deformation,
+            or a transform that is not known.
     """
 
     fit_affine: bool = True
     refine: int = 0
     smoothness: float | None = None
+    transform: str = DEFORMABLE
 
     def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise InputError(f"transform {self.transform}: must be one of {', '.join(TRANSFORMS)}")
         check_steps(self.refine)
+        if self.refine and not self.deforms:
+            raise InputError(f"refine {self.refine}: goes with transform deformable, not {self.transform}")
         if self.smoothness is not None:
             check_smoothness(self.smoothness)
             if not self.refine:
                 raise InputError(f"smoothness {self.smoothness:g}: goes with refine")
+
+    @property
+    def deforms(self) -> bool:
+        """Whether there is a deformation beside the affine."""
+        return self.transform == DEFORMABLE
+
+    @property
+    def kind(self) -> str:
+        """What the affine may be, a key of `geometry.linear_kinds.KINDS`."""
+        return "affine" if self.deforms else self.transform
 
     @property
     def weight(self) -> float:

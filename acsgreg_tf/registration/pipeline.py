@@ -4,17 +4,21 @@ import os
 import warnings
 from collections.abc import Mapping
 
+from scipy.ndimage import center_of_mass
+
 from acsgreg_tf import metrics
-from acsgreg_tf.geometry import affine_from_network
+from acsgreg_tf.geometry import affine_from_network, pose_of
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
-from acsgreg_tf.registration.estimate import Estimate, estimate, refined
+from acsgreg_tf.registration.doubts import flags_after, flags_before
+from acsgreg_tf.registration.estimate import Estimate, estimate, refined, surfaces_alone
 from acsgreg_tf.registration.finish import dice_on_fixed_grid, move, summarise
 from acsgreg_tf.registration.folds import without_folds
+from acsgreg_tf.registration.inverse_error import invertible
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
 from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork, load_model
-from acsgreg_tf.registration.options import Options
+from acsgreg_tf.registration.options import DEFORMABLE, Options
 from acsgreg_tf.registration.prepare import Scan, Selection, Source, VertebraPair, prepare, read_scan, select
 from acsgreg_tf.registration.result import Result
 
@@ -31,9 +35,12 @@ def register(
     table: str | Mapping[str, int] = "verse",
     moving_label: int | None = None,
     moving_table: str | Mapping[str, int] | None = None,
+    fixed_ignore: Source | None = None,
+    moving_ignore: Source | None = None,
     fit_affine: bool = True,
     refine: int = 0,
     smoothness: float | None = None,
+    transform: str = DEFORMABLE,
     progress: Progress | None = None,
     refine_progress: StepProgress | None = None,
 ) -> Result:
@@ -54,11 +61,16 @@ def register(
         table: Which number a level has: "verse", "totalsegmentator", a list such as "L1=20,L2=21", or a dict.
         moving_label: `label` in the moving label map, where another tool made it; None is `label`.
         moving_table: `table` of the moving label map; None is `table`.
+        fixed_ignore: A mask of where not to compare the fixed scan (metal, a fracture, missing tips): what is not 0, on
+            any grid. Where a scan's edge cuts the vertebra, nothing beyond it is compared anyway.
+        moving_ignore: Likewise of the moving scan.
         fit_affine: Fit the network's affine to the two surfaces before its deformable part goes on
             (`geometry.surface_affine`): the affine is more accurate, and the result depends less on where the voxels of
             a scan happen to lie. False takes the affine as the network estimates it.
         refine: Steps of refinement after the network (`registration.refine`), 0 for none.
         smoothness: How smooth a refined deformation is; None takes the default, larger is smoother.
+        transform: "rigid", "similarity" (one scale), "affine" or "deformable" (an affine and a deformation). The first
+            three leave the bone as it is: for follow-up and motion.
         progress: Called with the name of each of `STEPS` as it begins.
         refine_progress: Called as refine_progress(done, total, objective) after each step of refinement.
 
@@ -67,12 +79,14 @@ def register(
         not all there) and warnings; lncc (window 9, over windows that reach the fixed vertebra) and ncc (whole box) of
         the two vertebrae, each before, after the affine and after the deformation; with both labels dice and assd_mm
         likewise, and dice_on_fixed_grid (moved_seg against the fixed label map). Labels are sampled once, linearly, and
-        cut at 0.5; all measures but the last one are taken on the fixed vertebra's 1 mm grid. affine_fit_mm is how far
-        on average the fit moved the fixed vertebra's voxels (large for a network with a poor affine), or None. folds
-        (count, percent) are those of phi by forward differences, none; without refinement its network counts those of
-        the network's own field, before its velocity was smoothed where it folds; inverse_error_mm is the mean distance,
-        in the fixed vertebra, by which the inverse misses; seconds goes by step. With refinement: refinement (steps,
-        smoothness, stopped, objective before and after, and its terms).
+        cut at 0.5; all measures but the last one are taken on the fixed vertebra's 1 mm grid. transform is the kind
+        asked for, affine its pose (`geometry.pose`: rotation_deg, angle_deg, translation_mm of the fixed vertebra's
+        centroid, stretches). affine_fit_mm is how far on average the fit moved the fixed vertebra's voxels (large for a
+        network with a poor affine), or None. folds (count, percent) are those of phi by forward differences, none;
+        without refinement its network counts those of the network's own field, before its velocity was smoothed where
+        it folds; inverse_error_mm is the mean distance by which the inverse misses within 5 mm of the fixed vertebra,
+        inverse_error_p99_mm its 99th percentile and inverse_error_max_mm the largest; seconds goes by step. With
+        refinement: refinement (steps, smoothness, stopped, objective before and after, and its terms).
 
     Warns:
         with one line for each vertebra that is cut by its scan's edge or larger than the network's box.
@@ -81,12 +95,13 @@ def register(
         InputError: In one line that names the file or the value: an image, a label map or a model that cannot be used,
             or arguments that contradict each other.
     """
-    options = Options(fit_affine, refine, smoothness)
+    options = Options(fit_affine, refine, smoothness, transform)
     options.check_model(model)
     clock = Clock(progress)
     with clock("reading"):
         selection = Selection(label, level, table, moving_label, moving_table)
-        scans = select(read_scan(fixed, fixed_seg), read_scan(moving, moving_seg), selection)
+        sides = read_scan(fixed, fixed_seg, fixed_ignore), read_scan(moving, moving_seg, moving_ignore)
+        scans = select(*sides, selection)
     with clock("loading the network"):
         network = None if isinstance(model, str) and model == NO_MODEL else load_model(model)
     with clock("finding the vertebrae"):
@@ -95,27 +110,37 @@ def register(
         warnings.warn(note, stacklevel=2)
     result = _estimate(network, pair, options, clock, refine_progress)
     with clock("inverting"):
-        network_folds = None if network is None or options.refine else metrics.folds(result.deformation.phi).count
-        deformation = without_folds(with_margin(result.deformation, pair.fixed.share > 0.5))
-        transform = deformation.world_transform(pair.fixed.grid, pair.moving.grid)
+        network_folds = (
+            None if network is None or options.refine else metrics.folds(result.deformation.integrated).count
+        )
+        bone = pair.fixed.share > 0.5
+        deformation = result.deformation
+        if options.deforms:
+            deformation = invertible(without_folds(with_margin(deformation, bone)), bone)
+        whole = deformation.world_transform(pair.fixed.grid, pair.moving.grid)
     with clock("moving the image"):
-        moved, moved_seg = move(*scans, transform)
+        moved, moved_seg = move(*scans, whole)
     with clock("measuring"):
         affine = deformation.world_affine(pair.fixed.grid, pair.moving.grid)
         both = None if scans[0].label_map is None else scans[1].label_map
-        images, labels = moving_at_stages(pair, stage_transforms(pair, affine, transform), both)
-        measures = measure(pair.fixed, images, labels, deformation)
+        images, labels = moving_at_stages(pair, stage_transforms(pair, affine, whole), both)
+        pose = pose_of(affine, pair.fixed.grid.index_to_points(center_of_mass(bone)))
+        measures = {"transform": transform, "affine": pose.summary()} | measure(pair.fixed, images, labels, deformation)
         if network_folds is not None:
             measures["folds"]["network"] = network_folds
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
+        flags = flags_before(scans, pair) + flags_after(measures, pose, options, pair.fixed.cut or pair.moving.cut)
+        measures["flags"] = [flag._asdict() for flag in flags]
+    for flag in flags:
+        warnings.warn(flag.text, stacklevel=2)
     own = result.network_affine
     name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else getattr(network, "name", NO_MODEL)
     return Result(
         moved=moved,
         moved_seg=moved_seg,
-        transform=transform,
-        inverse=transform.inverse(),
+        transform=whole,
+        inverse=whole.inverse(),
         affine=affine,
         deformation=deformation,
         fixed=pair.fixed,
@@ -138,7 +163,9 @@ def _estimate(
     start = None
     with clock("registering"):
         if network is not None:
-            start = estimate(network, pair, fit_affine=options.fit_affine)
+            start = estimate(network, pair, options)
+        elif not options.deforms:
+            start = surfaces_alone(pair, options)
     if start is not None and not options.refine:
         return start
     with clock("refining"):

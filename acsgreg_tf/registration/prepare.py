@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from acsgreg_tf.anatomy.levels import label_of, levels_in, parse_table
+from acsgreg_tf.anatomy.levels import TABLES, label_of, levels_in, parse_table
+from acsgreg_tf.anatomy.pieces import without_stray_pieces
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
+from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
 from acsgreg_tf.io.images import Image, as_image, as_label
+from acsgreg_tf.registration.trust import seen_region
 
 # A path, a nibabel or SimpleITK image, or an Image.
 Source = str | os.PathLike | Any
@@ -85,22 +88,27 @@ class Scan:
         image: Intensities.
         label_map: Its label map, on whatever grid, or None for an image that shows one vertebra alone.
         number: The chosen vertebra's number in the label map; None before `select`, and without a label map.
+        ignore: A mask of where not to compare (not 0), on whatever grid, or None.
+        notes: Warnings about the label map for the user, one line each.
     """
 
     image: Image
     label_map: Image | None = None
     number: int | None = None
+    ignore: Image | None = None
+    notes: tuple[str, ...] = ()
 
 
-def read_scan(image: Source | Scan, label_map: Source | None = None) -> Scan:
-    """Read and check an image and its label map; a Scan passes unchanged.
+def read_scan(image: Source | Scan, label_map: Source | None = None, ignore: Source | None = None) -> Scan:
+    """Read and check an image, its label map and its mask to ignore; a Scan passes unchanged.
 
     Raises:
         InputError: As `io.images.as_image` and `as_label`.
     """
     if isinstance(image, Scan):
         return image
-    return Scan(as_image(image), None if label_map is None else as_label(label_map))
+    labels = [None if source is None else as_label(source) for source in (label_map, ignore)]
+    return Scan(as_image(image), labels[0], ignore=labels[1])
 
 
 def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]:
@@ -116,7 +124,31 @@ def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]
 def _picked(scan: Scan, number: Any) -> Scan:
     if scan.label_map is None or scan.number is not None:
         return scan
-    return replace(scan, number=pick_label(scan.label_map, number()))
+    picked = pick_label(scan.label_map, number())
+    label_map, notes = _without_stray_pieces(scan.label_map, picked)
+    return replace(scan, label_map=label_map, number=picked, notes=notes + _sixth_note(scan.label_map, picked))
+
+
+def _without_stray_pieces(label_map: Image, number: int) -> tuple[Image, tuple[str, ...]]:
+    mask = label_map.data == number
+    cleaned = without_stray_pieces(mask)
+    notes = []
+    if cleaned.voxels:
+        data = np.where(mask & ~cleaned.mask, 0, label_map.data)
+        plural = "" if cleaned.voxels == 1 else "s"
+        notes.append(f"{label_map.name}: label {number}: {cleaned.voxels} stray voxel{plural} left out")
+        label_map = Image(data, label_map.grid, label_map.name)
+    if cleaned.others:
+        notes.append(f"{label_map.name}: label {number}: is in {cleaned.others + 1} large pieces")
+    return label_map, tuple(notes)
+
+
+def _sixth_note(label_map: Image, number: int) -> tuple[str, ...]:
+    """Where VerSe's numbers count six lumbar vertebrae, another tool's may call each by another name."""
+    verse = TABLES["verse"]
+    if verse["L1"] <= number <= verse["L6"] and (label_map.data == verse["L6"]).any():
+        return (f"{label_map.name}: holds a sixth lumbar vertebra (label {verse['L6']})",)
+    return ()
 
 
 def _levels_in(scan: Scan, table: Mapping[str, int]) -> list[str]:
@@ -155,10 +187,18 @@ def shared_levels(wanted: str, fixed: Scan, moving: Scan, selection: Selection) 
 
 @dataclass(frozen=True, eq=False)
 class VertebraPair:
-    """Two vertebrae in network space, on grids of one shape."""
+    """Two vertebrae in network space, on grids of one shape.
+
+    Attributes:
+        fixed, moving: The two.
+        seen: Where each can be compared, (X, Y, Z) bool, None for everywhere (`registration.trust`).
+        scan_notes: Warnings about the two label maps, one line each.
+    """
 
     fixed: Vertebra
     moving: Vertebra
+    seen: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+    scan_notes: tuple[str, ...] = ()
 
     @cached_property
     def distances(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -167,10 +207,17 @@ class VertebraPair:
             fixed, moving = pool.map(from_crop, (self.fixed.share, self.moving.share))
         return fixed, moving
 
+    @cached_property
+    def trust(self) -> Trust | None:
+        """Where the two distances can be relied on; None where both can everywhere. Computed lazily; cached."""
+        sides = zip(self.distances, self.seen, strict=True)
+        fixed, moving = (None if distance is None else trusted_distance(distance, seen) for distance, seen in sides)
+        return None if fixed is None and moving is None else Trust(fixed, moving)
+
     @property
     def notes(self) -> list[str]:
         """Warnings about the two for the user, one line each."""
-        return [*self.fixed.notes, *self.moving.notes]
+        return [*self.scan_notes, *self.fixed.notes, *self.moving.notes]
 
 
 def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
@@ -184,4 +231,11 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
     Raises:
         InputError: As `anatomy.vertebra.extract`.
     """
-    return VertebraPair(*(extract(scan.image, scan.label_map, scan.number, shape) for scan in (fixed, moving)))
+    sides = [extract(scan.image, scan.label_map, scan.number, shape) for scan in (fixed, moving)]
+    seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
+    return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), (*fixed.notes, *moving.notes))
+
+
+def _seen(vertebra: Vertebra, scan: Scan) -> np.ndarray | None:
+    grids = [image.grid for image in (scan.image, scan.label_map) if image is not None]
+    return seen_region(vertebra, grids, scan.ignore)

@@ -9,7 +9,7 @@ from scipy import ndimage
 from acsgreg_tf import metrics
 from acsgreg_tf.geometry import surface_affine as affine_fit
 from acsgreg_tf.geometry.distance import from_crop
-from acsgreg_tf.geometry.surface_affine import first_guess, fit_affine
+from acsgreg_tf.geometry.surface_affine import Trust, first_guess, fit_affine, misfit, trusted_distance
 from acsgreg_tf.synthesis import phantom
 from tests.explore import examples
 from tests.helpers import about_centre, turned
@@ -120,3 +120,41 @@ def test_a_single_voxel_has_no_surface():
     mask = np.zeros(COARSE, bool)
     mask[20, 20, 10] = True
     assert from_crop(mask) is None
+
+
+@pytest.mark.parametrize(("kind", "scale"), [("rigid", 1.0), ("similarity", 1.12)])
+@pytest.mark.parametrize("start", [None, IDENTITY])
+def test_a_known_map_of_a_kind_is_recovered(kind, scale, start):
+    truth = np.c_[scale * turned((4, -9, 14)), (1.5, -2, 0.7)]
+    fixed = placed(truth)
+    result = fit_affine(fixed, MOVING, start, kind=kind)
+    assert miss(result, truth, fixed < 0) < 0.1
+    np.testing.assert_allclose(np.linalg.svd(result[:, :3])[1], np.linalg.svd(result[:, :3])[1].mean(), atol=1e-9)
+
+
+def test_a_rigid_fit_of_a_stretched_surface_stays_rigid():
+    result = fit_affine(placed(TRUTH), MOVING, kind="rigid")
+    np.testing.assert_allclose(result[:, :3] @ result[:, :3].T, np.eye(3), atol=1e-9)
+
+
+PLACED = np.c_[turned((3, -4, 12)), (1.5, -2, 0.7)]
+
+
+@pytest.mark.parametrize("start", [None, PLACED])
+def test_what_is_not_trusted_does_not_sway_it(start):
+    """A third of the moving surface's width is gone, and its cut face is no surface."""
+    fixed, seen = from_crop(placed(PLACED) < 0), np.ones(COARSE, bool)
+    seen[: COARSE[0] // 3 + 2] = False
+    cut = from_crop((MOVING < 0) & seen)
+    swayed = miss(fit_affine(fixed, cut, start), PLACED, fixed < 0)
+    trusted = Trust(moving=trusted_distance(cut, seen))
+    assert miss(fit_affine(fixed, cut, start, trust=trusted), PLACED, fixed < 0) < 1 < 5 < swayed
+    backward = np.linalg.inv(np.vstack([PLACED, (0, 0, 0, 1)]))[:3]
+    trusted = Trust(fixed=trusted_distance(cut, seen))
+    result = fit_affine(cut, fixed, None if start is None else backward, trust=trusted)
+    assert miss(result, backward, (cut < 0) & seen) < 1
+
+
+def test_a_flipped_surface_misses_more():
+    fixed = placed(np.c_[turned((3, -4, 5)), (1, 0, 1)])
+    assert misfit(fixed, MOVING, reach=5) < 0.1 * misfit(fixed, np.ascontiguousarray(MOVING[:, ::-1]), reach=5)

@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
+from acsgreg_tf.geometry.surface_affine import trusted_distance
 from acsgreg_tf.losses import (
     Diffusion,
     SurfaceDistance,
@@ -48,14 +49,22 @@ class Subject:
         image: (X, Y, Z) float32 in [0, 1], masked.
         mask: (X, Y, Z) bool.
         distance: (X, Y, Z), signed distance to the surface in voxels, negative inside; None without a surface.
+        seen: (X, Y, Z) bool, where it can be compared (`registration.trust`); None everywhere.
     """
 
     image: np.ndarray
     mask: np.ndarray
     distance: np.ndarray | None
+    seen: np.ndarray | None = None
 
     @classmethod
-    def of(cls, image: np.ndarray, mask: np.ndarray | None = None, distance: np.ndarray | None = None) -> "Subject":
+    def of(
+        cls,
+        image: np.ndarray,
+        mask: np.ndarray | None = None,
+        distance: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
+    ) -> "Subject":
         """A Subject from an image and what is at hand beside it.
 
         Args:
@@ -63,6 +72,7 @@ class Subject:
             mask: (X, Y, Z); None takes where the image is not 0.
             distance: As the attribute, where a more exact one than the mask's is at hand; a mask without a surface (all
                 or nothing) has none.
+            seen: As the attribute.
 
         Raises:
             InputError: The mask has another shape than the image.
@@ -70,7 +80,22 @@ class Subject:
         mask = image != 0 if mask is None else np.asarray(mask) != 0
         if mask.shape != image.shape:
             raise InputError(f"refine: a mask must have the image's shape {image.shape}, got {mask.shape}")
-        return cls(np.asarray(image, "float32"), mask, from_crop(mask) if distance is None else distance)
+        return cls(np.asarray(image, "float32"), mask, from_crop(mask) if distance is None else distance, seen)
+
+    def trusted(self) -> np.ndarray | None:
+        """How far the distance can be relied on, (X, Y, Z) float32 in [0, 1]; None wholly, or without a distance."""
+        return None if self.distance is None else trusted_distance(self.distance, self.seen)
+
+    def weight(self) -> np.ndarray | None:
+        """How much each voxel counts, (X, Y, Z) float32 in [0, 1]: distances are trusted, windows hold nothing hidden.
+
+        None where all voxels count in full.
+        """
+        if self.seen is None:
+            return None
+        windows = ndimage.binary_erosion(self.seen, iterations=WINDOW // 2, border_value=1).astype("float32")
+        trusted = self.trusted()
+        return windows if trusted is None else windows * trusted
 
     def volume(self, blur: float, reach: float) -> np.ndarray:
         """[X, Y, Z, 2]: the image, blurred, and the distance cut at `reach` (0 without one)."""
@@ -80,20 +105,23 @@ class Subject:
 
 
 def _compare(
-    fixed: Tensor, warped: Tensor, sums: Tensor, count: Tensor, near: Tensor, weights: Tensor
+    fixed: Tensor, warped: Tensor, counts: Tensor, sums: Tensor, count: Tensor, near: Tensor, weights: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
-    """(value, [LNCC, distance]) of a window against the warped moving volume, both [1, x, y, z, 2]."""
-    lncc = ops.sum(local_correlation(fixed[..., :1], warped[..., :1], WINDOW, sums=sums)) / count
-    distance = ops.sum(rounded_difference(fixed[..., 1:], warped[..., 1:])) / near
+    """(value, [LNCC, distance]) of a window against the warped moving volume, both [1, x, y, z, 2].
+
+    `counts`, [1, x, y, z, 1], says how much each voxel counts.
+    """
+    lncc = ops.sum(counts * local_correlation(fixed[..., :1], warped[..., :1], WINDOW, sums=sums)) / count
+    distance = ops.sum(counts * rounded_difference(fixed[..., 1:], warped[..., 1:])) / near
     return -weights[0] * lncc + weights[1] * distance, [lncc, distance]
 
 
 def _value(variables: tuple, constants: tuple, *, squarings: int) -> tuple[Tensor, Tensor]:
     velocity, affine = variables
-    fixed, moving, sums, count, near, weights, matrices, scale = constants
+    fixed, moving, counts, sums, count, near, weights, matrices, scale = constants
     coarse = fields.integrate(velocity, squarings)
     phi = fields.resize_by(coarse, matrices) * scale
-    value, terms = _compare(fixed, affine_ops.warp_jointly(moving, affine, phi), sums, count, near, weights)
+    value, terms = _compare(fixed, affine_ops.warp_jointly(moving, affine, phi), counts, sums, count, near, weights)
     rough = ops.mean(Diffusion().call(phi, phi))
     folded = fields.fold_penalty(coarse, margin=FOLD_MARGIN)
     return value + weights[2] * rough + weights[3] * folded, ops.stack([*terms, rough, folded])
@@ -114,6 +142,7 @@ class Objective:
         squarings: Of the integration.
         blur: Of the images, in full voxels.
         reach: Of the distances, in full voxels.
+        counts: (X, Y, Z) in [0, 1], how much each voxel of the full grid counts; None in full.
     """
 
     TERMS = ("lncc", "distance", "roughness", "folds")
@@ -127,6 +156,7 @@ class Objective:
         squarings: int,
         blur: float = 0.0,
         reach: float = 4.0,
+        counts: np.ndarray | None = None,
     ) -> None:
         sides = tuple(round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True))
         volumes = [
@@ -136,14 +166,18 @@ class Objective:
         target = window.crop(volumes[0][0])[None]
         image = ops.convert_to_tensor(target[..., :1])
         surface = fixed.distance is not None and moving.distance is not None
-        count = max(float(ops.sum(foreground_windows(image, WINDOW))), 1.0)
-        near = max(float((np.abs(target[..., 1]) < SurfaceDistance.NEAR).sum()), 1.0)
+        voxels = np.ones_like(target[..., :1])
+        if counts is not None:
+            resized = fields.resize(ops.convert_to_tensor(counts[None, ..., None].astype("float32")), sides)
+            voxels = window.crop(ops.convert_to_numpy(resized)[0])[None]
+        count = max(float(ops.sum(foreground_windows(image, WINDOW) * voxels)), 1.0)
+        near = max(float(((np.abs(target[..., 1:]) < SurfaceDistance.NEAR) * voxels).sum()), 1.0)
         weights = np.array([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT], "float32")
         self.window = window
         self._function = _function(squarings)
         numbers = np.float32(count), np.float32(near), weights
         placed = tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32")
-        self._constants = _as_tensors((target, volumes[1], fixed_sums(image, WINDOW), *numbers, *placed))
+        self._constants = _as_tensors((target, volumes[1], voxels, fixed_sums(image, WINDOW), *numbers, *placed))
 
     def __call__(self, affine: np.ndarray, velocity: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """The objective's value and gradients.

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.surface_affine import fit_affine
+from acsgreg_tf.geometry.surface_affine import Trust, fit_affine
 from acsgreg_tf.registration.clock import StepProgress
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS, check_smoothness, check_steps
@@ -19,6 +19,7 @@ from acsgreg_tf.registration.refine.adam import Adam
 from acsgreg_tf.registration.refine.box import Box, Window
 from acsgreg_tf.registration.refine.objective import Objective, Subject
 from acsgreg_tf.registration.refine.result import Refined
+from acsgreg_tf.registration.trust import pulled
 
 # Squarings while optimising; a step of v / 32 is short enough, and the result is integrated with the network's own
 # number.
@@ -125,7 +126,8 @@ class _Descent:
         if affine is not None:
             self.affine = np.array(affine, float)
         elif self.fixed.distance is not None and self.moving.distance is not None:
-            self.affine = fit_affine(self.fixed.distance, self.moving.distance)
+            trust = Trust(self.fixed.trusted(), self.moving.trusted())
+            self.affine = fit_affine(self.fixed.distance, self.moving.distance, trust=trust)
         if not self.steps:
             return
         self.start = self._evaluate()
@@ -143,7 +145,15 @@ class _Descent:
             self._evaluate()
 
     def _objective(self, window: Window, blur: float, reach: float) -> Objective:
-        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach)
+        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach, self._counts())
+
+    def _counts(self) -> np.ndarray | None:
+        """How much each voxel counts as the two lie now, (X, Y, Z): not where a side shows nothing. None: all."""
+        fixed, moving = self.fixed.weight(), self.moving.weight()
+        if moving is None:
+            return fixed
+        moving = pulled(moving, Deformation(self.affine, self.velocity, self.box.full, SQUARINGS))
+        return moving if fixed is None else fixed * moving
 
     def _fine_objective(self) -> Objective:
         if self.fine is None:

@@ -1,0 +1,115 @@
+"""Doubts about a registration: what went in is not what it should be, or what came out is not what is usual."""
+
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf.anatomy.levels import TABLES, level_of
+from acsgreg_tf.anatomy.plausibility import Flag, hu_flags, shape_flags
+from acsgreg_tf.geometry import Pose, resample
+from acsgreg_tf.geometry.distance import coarser
+from acsgreg_tf.geometry.surface_affine import misfit
+from acsgreg_tf.registration.options import Options
+from acsgreg_tf.registration.prepare import Scan, VertebraPair
+
+# Limits were set on people of the training shapes, docs/lab/doubts.md.
+LEAST_DICE, MOST_ASSD_MM = 0.93, 0.7  # of a deformable registration
+LEAST_LINEAR_DICE = 0.5
+WORSE_BY = 0.002  # Dice
+PLAUSIBLE_STRETCH = (0.65, 1.55)
+MOST_DEGREES = 60.0
+MOST_NETWORK_FOLDS = 5000
+# Voxels of 4 mm, and the mean square in mm2 by which two surfaces on each other by a similarity miss: below it they lie
+# right; where a flipped one misses by so much less, it is flipped.
+COARSE, MISFIT, FLIPPED_SHARE = 4, 5.0, 0.75
+_FLIPS = {"upside down": (1, 1, -1), "front to back": (1, -1, 1), "upside down and front to back": (1, -1, -1)}
+
+
+def flags_before(scans: tuple[Scan, Scan], pair: VertebraPair) -> list[Flag]:
+    """Doubts about the two vertebrae, from their labels; none where an image shows its vertebra without one.
+
+    Args:
+        scans: Fixed and moving.
+        pair: Their vertebrae.
+    """
+    flags: list[Flag] = []
+    for side, scan, vertebra in zip(("fixed", "moving"), scans, (pair.fixed, pair.moving), strict=True):
+        if scan.label_map is None or vertebra.label is None:
+            continue
+        name = f"{scan.label_map.name}: label {scan.number}"
+        if not vertebra.cut:
+            flags += shape_flags(vertebra.share > 0.5, side, name)
+        if scan.image.data.min() < 0 or scan.image.data.max() > 1:
+            values = resample(scan.image.data, scan.image.grid, vertebra.grid, fill=-1024)
+            flags += hu_flags(values, vertebra.share > 0.5, side, scan.image.name)
+    return flags + _level_flags(scans) + _orientation_flags(pair)
+
+
+def flags_after(measures: dict[str, Any], pose: Pose, options: Options, cut: bool) -> list[Flag]:
+    """Doubts about what a registration reached.
+
+    Args:
+        measures: From `registration.measures.measure`, with the network's folds.
+        pose: Of the affine.
+        options: What was asked for.
+        cut: Whether a vertebra is not whole, so that overlap says little.
+    """
+    flags = []
+    low, high = PLAUSIBLE_STRETCH
+    if not low <= pose.stretches[0] <= pose.stretches[2] <= high:
+        text = (
+            f"the affine stretches by {pose.stretches[0]:.2f} to {pose.stretches[2]:.2f}; do the two belong together?"
+        )
+        flags.append(Flag("stretch", text))
+    if pose.angle_deg > MOST_DEGREES:
+        flags.append(Flag("rotation", f"the affine turns by {pose.angle_deg:.0f} degrees; are both headers right?"))
+    if "dice" in measures and not cut:
+        flags += _overlap_flags(measures, options)
+    if measures["folds"].get("network", 0) > MOST_NETWORK_FOLDS:
+        count = measures["folds"]["network"]
+        flags.append(Flag("network_folds", f"the network's own field folds in {count} voxels; does it suit this pair?"))
+    return flags
+
+
+def _overlap_flags(measures: dict[str, Any], options: Options) -> list[Flag]:
+    flags = []
+    before, affine, dice = measures["dice"].values()
+    if options.deforms and dice < affine - WORSE_BY:
+        flags.append(Flag("worse_than_affine", f"Dice fell from {affine:.3f} after the affine to {dice:.3f}"))
+    least = LEAST_DICE if options.deforms else LEAST_LINEAR_DICE
+    if dice < least:
+        flags.append(Flag("low_dice", f"Dice {dice:.3f} is below what is usual ({least:g})"))
+    distance = measures["assd_mm"]["deformable"]
+    if options.deforms and not distance <= MOST_ASSD_MM:
+        text = f"the surfaces are {distance:.2f} mm apart on average, more than is usual ({MOST_ASSD_MM:g})"
+        flags.append(Flag("far_surfaces", text))
+    return flags
+
+
+def _level_flags(scans: tuple[Scan, Scan]) -> list[Flag]:
+    """Two different levels, where both numbers are lumbar ones of the same known table."""
+    for table in TABLES.values():
+        levels = [level_of(scan.number, table) for scan in scans]
+        if all(levels) and levels[0] != levels[1] and all(str(level).startswith("L") for level in levels):
+            return [
+                Flag("levels", f"the fixed vertebra is {levels[0]} and the moving one {levels[1]} by their numbers")
+            ]
+    return []
+
+
+def _orientation_flags(pair: VertebraPair) -> list[Flag]:
+    """Whether the two lie better on each other with the moving one flipped, which headers that contradict do."""
+    fixed, moving = pair.distances
+    if fixed is None or moving is None or pair.trust is not None:
+        return []
+    if any(side % COARSE for side in fixed.shape):
+        return []
+    fixed, moving = (coarser(distance, COARSE) / COARSE for distance in (fixed, moving))
+    as_it_is = misfit(fixed, moving, reach=10 / COARSE) * COARSE**2
+    if as_it_is < MISFIT:
+        return []
+    for text, flip in _FLIPS.items():
+        flipped = moving[tuple(slice(None, None, step) for step in flip)]
+        if misfit(fixed, np.ascontiguousarray(flipped), reach=10 / COARSE) * COARSE**2 < FLIPPED_SHARE * as_it_is:
+            return [Flag("orientation", f"one vertebra seems to be {text} beside the other; are both headers right?")]
+    return []
