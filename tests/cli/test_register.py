@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.transforms import read_transform
+from acsgreg_tf.registration import doubts
 from tests.cli.cases import FIXED, MOVING, crops, fails, scans, write_cases
 from tests.registration.cases import NUMBER, interrupt_refinement
 
@@ -235,6 +236,56 @@ def test_the_networks_own_affine(cases, tmp_path, capsys):
     assert not np.allclose(result["own"][1], result["fitted"][1], atol=1e-2)
     arguments = without_network(cases, "--level", "L3", "--no-fit-affine", moved=tmp_path / "none.nii.gz")
     assert "--no-fit-affine: goes with a network" in fails(arguments, capsys)
+
+
+@pytest.mark.parametrize("transform", ["rigid", "similarity", "affine"])
+def test_a_transform_without_a_deformation(cases, tmp_path, transform):
+    out = {"--warp": tmp_path / "warp.h5", "--metrics": tmp_path / "m.json", "--inverse-warp": tmp_path / "inverse.h5"}
+    options = ("--level", "L3", "--transform", transform, *(part for pair in out.items() for part in pair))
+    assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+    summary = json.loads(out["--metrics"].read_text(encoding="utf-8"))
+    assert summary["transform"] == transform and summary["folds"]["count"] == 0 and summary["affine_fit_mm"] > 0
+    stretches = np.array(summary["affine"]["stretches"])
+    if transform == "rigid":
+        np.testing.assert_allclose(stretches, 1, atol=1e-6)
+    if transform == "similarity":
+        np.testing.assert_allclose(stretches, stretches.mean(), rtol=1e-6)
+    assert (np.ptp(stretches) > 1e-3) == (transform == "affine")
+    written = sitk.CompositeTransform(sitk.ReadTransform(str(out["--warp"])))
+    point, back = (1.0, 2.0, 3.0), sitk.ReadTransform(str(out["--inverse-warp"]))
+    np.testing.assert_allclose(back.TransformPoint(written.TransformPoint(point)), point, atol=1e-4)
+
+
+def test_refinement_goes_with_a_deformation(cases, tmp_path, capsys):
+    arguments = scans(cases, "--level", "L3", "--transform", "rigid", "--refine", "5", moved=tmp_path / "m.nii.gz")
+    assert "--refine 5: goes with transform deformable, not rigid" in fails(arguments, capsys)
+
+
+def test_strict_doubts_end_with_3_and_their_outputs(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(doubts, "LEAST_DICE", 0.9999)
+    out = tmp_path / "moved.nii.gz", tmp_path / "m.json"
+    arguments = scans(cases, "--level", "L3", "--metrics", out[1], moved=out[0])
+    assert main(arguments) == 0
+    assert main([*arguments, "--strict"]) == 3
+    assert capsys.readouterr().err.count("warning: Dice 0.") == 2
+    (flag,) = json.loads(out[1].read_text(encoding="utf-8"))["flags"]
+    assert flag["name"] == "low_dice" and "0.9999" in flag["text"] and out[0].exists()
+
+
+def test_what_is_to_be_ignored_is_read_and_counts(cases, tmp_path, capsys):
+    """The lower half of the moving scan is ignored: the affine is fitted to what is left."""
+    label = nib.load(cases["moving_seg"])
+    half = np.zeros(label.shape, np.uint8)
+    half[: label.shape[0] // 2] = 1
+    nib.save(nib.Nifti1Image(half, label.affine), tmp_path / "ignore.nii.gz")
+    affines = []
+    for options in ((), ("--moving-ignore", tmp_path / "ignore.nii.gz")):
+        options += ("--level", "L3", "--transform", "affine", "--affine", tmp_path / "a.npy")
+        assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+        affines.append(np.load(tmp_path / "a.npy"))
+    assert not np.allclose(*affines, atol=1e-3)
+    missing = scans(cases, "--level", "L3", "--fixed-ignore", tmp_path / "no.nii.gz", moved=tmp_path / "moved.nii.gz")
+    assert "no.nii.gz: no such file" in fails(missing, capsys)
 
 
 # as a command
