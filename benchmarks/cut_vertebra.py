@@ -5,7 +5,8 @@
 A scan is cut by cropping CT and label map, as where a field of view ends ("third" of the vertebra at its top, its
 bottom or its left; "tips": a seventh at its left), or by deleting the label there and ignoring the place. The distance
 is |T_cut(x) - T_whole(x)| over the fixed vertebra's voxels that the whole transform takes at least `CLEAR` mm from the
-cut, with and without the deformable part.
+cut, with and without the deformable part; beside it, how far the fixed surface there lies from the moving one through
+either transform.
 """
 
 import argparse
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+from scipy.ndimage import map_coordinates
 
 import acsgreg_tf
 from acsgreg_tf.evaluation import read_pairs
 from acsgreg_tf.geometry import Grid
+from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.io.images import Image, as_image, as_label
 from acsgreg_tf.registration import load_model
 
@@ -61,10 +64,16 @@ def compare(whole, result, axis: int, low: bool, plane: float) -> dict:
     there = whole.transform.apply(points)
     clear = there[:, axis] > plane + CLEAR if low else there[:, axis] < plane - CLEAR
     row = {}
+    to_fixed, to_moving = (from_crop(v.share) for v in (whole.fixed, whole.moving))
+    surface = clear & (np.abs(to_fixed[whole.fixed.share > 0.5]) < 1)
+    for name, r in (("whole", whole), ("cut", result)):
+        at = whole.moving.grid.points_to_index(r.transform.apply(points[surface]))
+        misses = map_coordinates(to_moving, at.T, order=1) - to_fixed[whole.fixed.share > 0.5][surface]
+        row[f"surface_{name}_mm"] = float(np.abs(misses).mean())
     for name in ("affine", "transform"):
         a, b = (getattr(r, name).apply(points[clear]) for r in (whole, result))
         distance = np.linalg.norm(a - b, axis=1)
-        row |= {f"{name}_mean_mm": distance.mean(), f"{name}_p95_mm": np.quantile(distance, 0.95)}
+        row |= {f"{name}_mean_mm": float(distance.mean()), f"{name}_p95_mm": float(np.quantile(distance, 0.95))}
     return row
 
 
