@@ -14,7 +14,7 @@ INT_STEPS = 7
 # A power of two.
 PARTS = 2
 # Times that a part is corrected until all together are the whole.
-MATCHES = 3
+MATCHES = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,28 +29,28 @@ class Deformation:
 
     Attributes:
         affine: [3, 4], voxels about the grid's centre, fixed -> moving.
-        velocity: [x + 2 margin, y + 2 margin, z + 2 margin, 3] float32, voxels of its own lattice.
+        velocity: [x, y, z, 3] float32, voxels of its own lattice, margins included.
         shape: (X, Y, Z) of the network's grid.
         int_steps: Squarings of the integration.
-        margin: Lattice voxels beyond the network's grid, on every side.
+        margin: Lattice voxels beyond the network's grid at either end of each axis.
     """
 
     affine: np.ndarray
     velocity: np.ndarray
     shape: tuple[int, ...]
     int_steps: int = INT_STEPS
-    margin: int = 0
+    margin: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def step(self) -> np.ndarray:
         """Voxels of the network's grid in one voxel of the lattice, (3,)."""
-        lattice = np.array(self.velocity.shape[:3]) - 2 * self.margin
+        lattice = np.array(self.velocity.shape[:3]) - 2 * np.array(self.margin)
         return (np.array(self.shape) - 1) / np.maximum(lattice - 1, 1)
 
     @property
     def padding(self) -> np.ndarray:
         """By how many voxels `phi` reaches beyond the network's grid on every side, (3,)."""
-        return np.floor(self.margin * self.step + 1e-6).astype(int)
+        return np.floor(np.array(self.margin) * self.step + 1e-6).astype(int)
 
     @property
     def parts(self) -> int:
@@ -110,7 +110,7 @@ class Deformation:
     @property
     def box_velocity(self) -> np.ndarray:
         """The velocity without its margin, [x, y, z, 3]."""
-        return _inner(self.velocity, (self.margin,) * 3)
+        return _inner(self.velocity, self.margin)
 
     def in_box(self, volume: np.ndarray) -> np.ndarray:
         """The part of a volume on phi's grid that lies on the network's grid, [X, Y, Z, ...]."""
@@ -150,11 +150,11 @@ class Deformation:
 
         from acsgreg_tf.ops import fields
 
-        if not self.margin and field.shape[1:4] == tuple(self.shape):
+        if not any(self.margin) and field.shape[1:4] == tuple(self.shape):
             return field
-        sides = zip(self.shape, field.shape[1:4], self.step, self.padding, strict=True)
+        sides = zip(self.shape, field.shape[1:4], self.step, self.padding, self.margin, strict=True)
         matrices = [
-            fields.weights_at(np.arange(-pad, new + pad) / step + self.margin, old) for new, old, step, pad in sides
+            fields.weights_at(np.arange(-pad, new + pad) / step + beyond, old) for new, old, step, pad, beyond in sides
         ]
         field = fields.resize_by(field, matrices)
         return field * ops.convert_to_tensor(self.step, dtype=field.dtype)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from acsgreg_tf import metrics
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 # A determinant that is no larger counts as a fold, so that other grids find none either.
 LEAST = 0.03
 # Where the cells of the field's own grid have a determinant below this, it is looked at between its voxels too.
-SUSPECT = 0.2
+SUSPECT = 0.12
+# Rounds of smoothing that look at the suspects only, before all cells are looked at again.
+LOCAL_ROUNDS = 6
 # Nodes of such a look at one cell, half a voxel apart, from half a voxel before it to half a voxel behind.
 _NODES = np.stack(np.meshgrid(*[np.arange(-1, 4) / 2] * 3, indexing="ij"), axis=-1)
 _CORNERS = np.stack(np.meshgrid(*[(0, 1)] * 3, indexing="ij"), axis=-1)
 
 
-def without_folds(deformation: "Deformation", rounds: int = 40) -> "Deformation":
+def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation":
     """A deformation whose phi folds nowhere: the same object where it does not, else one with a smoother velocity.
 
     The velocity is smoothed at the `folds_of` phi, in a neighbourhood that grows from round to round.
@@ -32,16 +35,21 @@ def without_folds(deformation: "Deformation", rounds: int = 40) -> "Deformation"
         rounds: After so many the whole velocity is weakened too.
     """
     for i in itertools.count():
-        places = folds_of(deformation.part, deformation.phi, deformation.parts)
+        suspects = suspects_of(deformation.phi)
+        places = folds_of(suspects, deformation.part, deformation.parts)
         if not len(places):
             return deformation
-        velocity = smoothed_near(deformation.velocity, deformation.on_lattice(places), reach=1 + i // 3)
-        deformation = replace(deformation, velocity=0.8 * velocity if i >= rounds else velocity)
+        for j in range(LOCAL_ROUNDS):
+            velocity = smoothed_near(deformation.velocity, deformation.on_lattice(places), reach=1 + (i + j) // 2)
+            deformation = replace(deformation, velocity=0.8 * velocity if i >= rounds else velocity)
+            places = folds_of(near_to(suspects, places), deformation.part, deformation.parts)
+            if not len(places):
+                break
     raise AssertionError("unreachable")
 
 
 def unfolded(
-    part: np.ndarray, repeated: Callable[[np.ndarray], np.ndarray], parts: int, rounds: int = 40
+    part: np.ndarray, repeated: Callable[[np.ndarray], np.ndarray], parts: int, rounds: int = 10
 ) -> np.ndarray:
     """A part of a displacement, smoothed itself at the `folds_of` all parts together.
 
@@ -52,42 +60,61 @@ def unfolded(
         rounds: After so many the whole part is weakened too.
     """
     for i in itertools.count():
-        places = folds_of(part, repeated(part), parts)
+        suspects = suspects_of(repeated(part))
+        places = folds_of(suspects, part, parts)
         if not len(places):
             return part
-        # What folds may do so in the first part or in the last.
-        places = np.concatenate([places, places + sampled(part, places)])
-        part = smoothed_near(part, places, reach=1 + i // 2) * (0.8 if i >= rounds else 1)
+        for j in range(LOCAL_ROUNDS):
+            # What folds may do so in the first part or in the last.
+            both = np.concatenate([places, places + sampled(part, places)])
+            part = smoothed_near(part, both, reach=1 + (i + j) // 2) * (0.8 if i >= rounds else 1)
+            places = folds_of(near_to(suspects, places), part, parts)
+            if not len(places):
+                break
     raise AssertionError("unreachable")
 
 
-def folds_of(part: np.ndarray, whole: np.ndarray, parts: int) -> np.ndarray:
-    """Where a displacement folds, at its voxels or between them: places (N, 3), voxels.
-
-    A fold is a cell in which one of the ten determinants of `metrics.non_diffeomorphic_volume` is `LEAST` or less: of
-    the grid's own cells, of cells of half a voxel, and of whole cells that lie half a voxel beside the grid's.
+def suspects_of(displacement: np.ndarray) -> np.ndarray:
+    """The cells (N, 3) in which one of the ten determinants of `metrics.non_diffeomorphic_volume` is below `SUSPECT`.
 
     Args:
-        part: [X, Y, Z, 3], voxels, interpolated linearly.
-        whole: All parts one after the other, at the voxels.
-        parts: How many.
+        displacement: [X, Y, Z, 3], voxels.
     """
-    box = _moving_box(whole)
-    cells = np.argwhere(_steep_cells(whole[box])) + [side.start for side in box]
+    box = _moving_box(displacement)
+    cells = np.argwhere(_steep_cells(displacement[box])) + [side.start for side in box]
     corners = np.moveaxis(cells[:, None, None, None] + _CORNERS, -1, 0)
-    least = metrics.least_determinants(np.moveaxis(whole[tuple(corners)], -1, 0) + corners)[:, 0, 0, 0]
-    cells, least = cells[least < SUSPECT], least[least < SUSPECT]
-    folded = least <= LEAST
-    for first in range(0, len(cells), 2000):
-        batch = slice(first, first + 2000)
-        there = (cells[batch, None, None, None] + _NODES).reshape(-1, 3)
+    points = np.moveaxis(displacement[tuple(corners)], -1, 0) + corners
+    return cells[metrics.least_determinants(points)[:, 0, 0, 0] < SUSPECT]
+
+
+def near_to(cells: np.ndarray, places: np.ndarray, reach: float = 6.0) -> np.ndarray:
+    """Those of some cells (N, 3) that lie within `reach` voxels of places (M, 3)."""
+    return cells[KDTree(places).query(cells + 0.5, distance_upper_bound=reach)[0] <= reach]
+
+
+def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
+    """Where a displacement folds at its voxels or between them: places (N, 3), voxels.
+
+    A fold is a cell in which one of the ten determinants is `LEAST` or less: of the grid's own cells, of cells of half
+    a voxel, and of whole cells that lie half a voxel beside the grid's.
+
+    Args:
+        suspects: The cells (N, 3) to look at.
+        part: [X, Y, Z, 3], voxels, interpolated linearly.
+        parts: How many of it, one after the other, make up the displacement.
+    """
+    folded = [np.empty((0, 3))]
+    for first in range(0, len(suspects), 2000):
+        cells = suspects[first : first + 2000]
+        there = (cells[:, None, None, None] + _NODES).reshape(-1, 3)
         for _ in range(parts):
             there = there + sampled(part, there)
-        blocks = np.moveaxis(there.reshape(-1, *_NODES.shape), -1, 0)
-        halves = metrics.least_determinants(blocks) <= LEAST * 0.5**3
-        beside = metrics.least_determinants(blocks[:, :, ::2, ::2, ::2]) <= LEAST
-        folded[batch] |= halves.any(axis=(1, 2, 3)) | beside.any(axis=(1, 2, 3))
-    return cells[folded] + 0.5
+        nodes = np.moveaxis(there.reshape(-1, *_NODES.shape), -1, 0)
+        own, beside = (nodes[:, :, a:b:2, a:b:2, a:b:2] for a, b in ((1, 4), (0, 5)))
+        kinds = ((nodes, LEAST * 0.5**3), (own, LEAST), (beside, LEAST))
+        found = [(metrics.least_determinants(points) <= least).any(axis=(1, 2, 3)) for points, least in kinds]
+        folded.append(cells[np.any(found, axis=0)] + 0.5)
+    return np.concatenate(folded)
 
 
 def _moving_box(displacement: np.ndarray) -> tuple[slice, ...]:

@@ -49,7 +49,8 @@ def inverse_error(deformation: Deformation, mask: np.ndarray) -> InverseError:
 def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> Deformation:
     """A deformation whose inverse misses by `MOST` at most: the same object, or one with a smoother velocity.
 
-    The velocity is smoothed where the inverse misses by more, in a neighbourhood that grows from round to round.
+    The velocity is smoothed where the inverse misses by that, or nearly, in a neighbourhood that grows from round to
+    round.
 
     Args:
         deformation: Without folds.
@@ -60,6 +61,6 @@ def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> 
         places, misses = inverse_error(deformation, mask)
         if not (misses > MOST).any():
             break
-        where = deformation.on_lattice(places[misses > MOST])
-        deformation = replace(deformation, velocity=smoothed_near(deformation.velocity, where, reach=1 + i // 3))
+        where = deformation.on_lattice(places[misses > 0.8 * MOST])
+        deformation = replace(deformation, velocity=smoothed_near(deformation.velocity, where, reach=1 + i))
     return deformation

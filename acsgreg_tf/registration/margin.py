@@ -14,6 +14,8 @@ from acsgreg_tf.registration.deformation import Deformation
 
 # Voxels (mm) from the bone: the velocity is left as it is up to the first, and is zero from the second on.
 NEAR, FAR = 8.0, 22.0
+# Margins are multiples of so many lattice voxels, so that few different shapes are compiled.
+QUANTUM = 4
 
 
 def with_margin(deformation: Deformation, mask: np.ndarray) -> Deformation:
@@ -27,10 +29,13 @@ def with_margin(deformation: Deformation, mask: np.ndarray) -> Deformation:
         A Deformation whose velocity is zero at its lattice's faces.
     """
     step = deformation.step
-    margin = int(np.ceil(FAR / step.min())) + 1
-    velocity = np.pad(deformation.velocity, [(margin, margin)] * 3 + [(0, 0)], mode="edge")
-    bone = np.zeros(velocity.shape[:3], bool)
     index = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))
+    room = np.minimum(index.min(axis=0), np.array(mask.shape) - 1 - index.max(axis=0))
+    needed = np.ceil(np.maximum(FAR - room, 0) / step) + 1
+    x, y, z = (int(side) for side in np.ceil(needed / QUANTUM) * QUANTUM)
+    margin = (x, y, z)
+    velocity = np.pad(deformation.velocity, [*((side, side) for side in margin), (0, 0)], mode="edge")
+    bone = np.zeros(velocity.shape[:3], bool)
     bone[tuple((np.rint(index / step).astype(int) + margin).T)] = True
     distance = ndimage.distance_transform_edt(~bone, sampling=step)
     weight = np.clip((FAR - distance) / (FAR - NEAR), 0, 1)

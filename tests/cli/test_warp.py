@@ -289,7 +289,7 @@ def test_bad_options_and_files(case, tmp_path, capsys):
     assert "must end in .csv" in fails(["--points", points, *warp, "--out", tmp_path / "o.fcsv"], capsys)
     assert "would replace an input" in fails(["--points", points, *warp, "--out", points], capsys)
     assert "does not exist" in fails(["--points", points, *warp, "--out", tmp_path / "gone" / "o.csv"], capsys)
-    assert "unknown ending" in fails([*image, "--warp", tmp_path / "w.mat", *out], capsys)
+    assert "unknown ending" in fails([*image, "--warp", tmp_path / "w.xyz", *out], capsys)
     assert "no such file" in fails([*image, "--warp", tmp_path / "w.h5", "--reference", image[1], *out], capsys)
     assert "no such file" in fails(["--points", tmp_path / "none.csv", "--inverse", *warp, *csv], capsys)
     assert "not allowed with argument" in fails([*image, "--points", points, *warp, *out], capsys)

@@ -149,18 +149,18 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp
     docs = tmp_path / "checkout"
     (docs / "docs" / "images").mkdir(parents=True)
     options = ["--data", str(data), "--out", str(work), "--docs", str(docs), "--refine", "5"]
-    (docs / "README.md").write_text("before\n")
+    (docs / "README.md").write_text("before\n", encoding="utf-8")
     assert main(options) == 2 and "lacks the lines" in capsys.readouterr().err
     (docs / "README.md").write_text("before\n<!-- results -->\n1999\n<!-- /results -->\nafter\n")
     assert main(options) == 0
-    readme = (docs / "README.md").read_text()
+    readme = (docs / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n<!-- results -->\n| Dice") and readme.endswith("<!-- /results -->\nafter\n")
     assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
-    assert (docs / "docs/results.md").read_text() == (work / "results.md").read_text()
+    assert (docs / "docs/results.md").read_text(encoding="utf-8") == (work / "results.md").read_text(encoding="utf-8")
     (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)
     assert main([*options, "--so-far"]) == 0 and len(methods[0].runs) == runs
-    assert (docs / "docs/results.md").read_text() == (work / "results.md").read_text()
+    assert (docs / "docs/results.md").read_text(encoding="utf-8") == (work / "results.md").read_text(encoding="utf-8")
     assert main([*options, "--again"]) == 0 and len(methods[0].runs) == 2 * runs
     assert (work / "rows.csv.before").is_file()
 
