@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 # A determinant that is no larger counts as a fold, so that other grids find none either.
 LEAST = 0.03
+# The inverse is sampled through the inverse affine, in cells of other shapes.
+LEAST_INVERSE = 0.05
 # Where the cells of the field's own grid have a determinant below this, it is looked at between its voxels too.
-SUSPECT = 0.12
+SUSPECT = 0.15
 # Rounds of smoothing that look at the suspects only, before all cells are looked at again.
 LOCAL_ROUNDS = 6
 # Nodes of such a look at one cell, half a voxel apart, from half a voxel before it to half a voxel behind.
@@ -61,14 +63,14 @@ def unfolded(
     """
     for i in itertools.count():
         suspects = suspects_of(repeated(part))
-        places = folds_of(suspects, part, parts)
+        places = folds_of(suspects, part, parts, LEAST_INVERSE)
         if not len(places):
             return part
         for j in range(LOCAL_ROUNDS):
             # What folds may do so in the first part or in the last.
             both = np.concatenate([places, places + sampled(part, places)])
             part = smoothed_near(part, both, reach=1 + (i + j) // 2) * (0.8 if i >= rounds else 1)
-            places = folds_of(near_to(suspects, places), part, parts)
+            places = folds_of(near_to(suspects, places), part, parts, LEAST_INVERSE)
             if not len(places):
                 break
     raise AssertionError("unreachable")
@@ -92,16 +94,17 @@ def near_to(cells: np.ndarray, places: np.ndarray, reach: float = 6.0) -> np.nda
     return cells[KDTree(places).query(cells + 0.5, distance_upper_bound=reach)[0] <= reach]
 
 
-def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
+def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = LEAST) -> np.ndarray:
     """Where a displacement folds at its voxels or between them: places (N, 3), voxels.
 
-    A fold is a cell in which one of the ten determinants is `LEAST` or less: of the grid's own cells, of cells of half
+    A fold is a cell in which one of the ten determinants is `clear` or less: of the grid's own cells, of cells of half
     a voxel, and of whole cells that lie half a voxel beside the grid's.
 
     Args:
         suspects: The cells (N, 3) to look at.
         part: [X, Y, Z, 3], voxels, interpolated linearly.
         parts: How many of it, one after the other, make up the displacement.
+        clear: By how much determinants must stay clear of 0.
     """
     folded = [np.empty((0, 3))]
     for first in range(0, len(suspects), 2000):
@@ -111,7 +114,7 @@ def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int) -> np.ndarray:
             there = there + sampled(part, there)
         nodes = np.moveaxis(there.reshape(-1, *_NODES.shape), -1, 0)
         own, beside = (nodes[:, :, a:b:2, a:b:2, a:b:2] for a, b in ((1, 4), (0, 5)))
-        kinds = ((nodes, LEAST * 0.5**3), (own, LEAST), (beside, LEAST))
+        kinds = ((nodes, clear * 0.5**3), (own, clear), (beside, clear))
         found = [(metrics.least_determinants(points) <= least).any(axis=(1, 2, 3)) for points, least in kinds]
         folded.append(cells[np.any(found, axis=0)] + 0.5)
     return np.concatenate(folded)
