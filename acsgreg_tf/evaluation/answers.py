@@ -8,7 +8,7 @@ from acsgreg_tf import metrics
 from acsgreg_tf.anatomy.vertebra import extract
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.measures import Outcome
-from acsgreg_tf.evaluation.written import lattice_beyond
+from acsgreg_tf.evaluation.written import DOMAIN_MM, lattice_beyond
 from acsgreg_tf.geometry import (
     NETWORK_SHAPE,
     Affine,
@@ -21,9 +21,6 @@ from acsgreg_tf.geometry import (
 from acsgreg_tf.io.images import Image
 
 __all__ = ["AnswerFrame", "affine_part", "moved_outcome", "transform_outcome"]
-
-# The voxels by which `register`'s own displacement reaches past the box, so that percentages of folds compare.
-_BEYOND_MM = 24.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +106,7 @@ def transform_outcome(
         fixed_label=frame.fixed_label,
         spacing=frame.box.spacing,
         labels=labels,
-        displacement=transform.to_displacement(lattice_beyond(frame.box, beyond=_BEYOND_MM)).displacement,
+        displacement=transform.to_displacement(lattice_beyond(frame.box, beyond=DOMAIN_MM)).displacement,
         seconds=seconds,
         inverse_error_mm=error,
         notes=frame.notes,

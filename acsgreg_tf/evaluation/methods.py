@@ -13,9 +13,10 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.boxed_pair import BoxedPair
 from acsgreg_tf.evaluation.measures import NETWORK_AFFINE, Outcome
 from acsgreg_tf.evaluation.pairs import Pair, pair_labels
+from acsgreg_tf.evaluation.written import DOMAIN_MM
 from acsgreg_tf.geometry import Transform, affine_from_network, resample_label
 from acsgreg_tf.io.images import Image
-from acsgreg_tf.registration import NO_MODEL, Result, default_model, load_model, register, run_network
+from acsgreg_tf.registration import NO_MODEL, Deformation, Result, default_model, load_model, register, run_network
 
 
 class Method(Protocol):
@@ -110,7 +111,7 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
         fixed_label=result.fixed.label,
         spacing=box.spacing,
         labels=labels,
-        displacement=result.deformation.phi,
+        displacement=_padded(result.deformation),
         seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
         inverse_error_mm=summary["inverse_error_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),
@@ -118,6 +119,12 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
         box=box,
         transforms=transforms,
     )
+
+
+def _padded(deformation: Deformation) -> np.ndarray:
+    """phi as far past the box as every answer is measured; it ends before that, or there."""
+    missing = np.maximum(int(DOMAIN_MM) - deformation.padding, 0)
+    return np.pad(deformation.phi, [*((pad, pad) for pad in missing), (0, 0)])
 
 
 @dataclass(frozen=True)

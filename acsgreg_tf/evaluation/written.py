@@ -7,6 +7,8 @@ from acsgreg_tf.geometry import Grid
 from acsgreg_tf.geometry.transforms import Transform
 
 BEYOND_MM = 30.0
+# How far past the box smoothness is measured, of whatever answer; `register`'s deformations end within it.
+DOMAIN_MM = 24.0
 _SLAB = 40  # voxels of x at a time: at 0.5 mm the whole lattice has 27 million
 
 
