@@ -105,6 +105,8 @@ def _orientation_flags(pair: VertebraPair) -> list[Flag]:
     if any(side % COARSE for side in fixed.shape):
         return []
     fixed, moving = (coarser(distance, COARSE) / COARSE for distance in (fixed, moving))
+    if not ((fixed < 0).any() and (moving < 0).any()):  # too small to be seen so coarsely
+        return []
     as_it_is = misfit(fixed, moving, reach=10 / COARSE) * COARSE**2
     if as_it_is < MISFIT:
         return []

@@ -53,6 +53,13 @@ def test_headers_that_contradict_each_other_are_named(fixed, flip, expected):
     assert names(fixed, phantom(1, flip)) == expected
 
 
+def test_a_vertebra_of_a_few_millimetres(fixed):
+    moving = phantom(1)
+    tenth = Grid(moving.image.grid.shape, moving.image.grid.affine * np.array([0.1, 0.1, 0.1, 1])[:, None])
+    small = Scan(*(Image(image.data, tenth, image.name) for image in (moving.image, moving.label_map)))
+    assert names(fixed, small)[0] == "moving_volume"
+
+
 def test_levels_that_do_not_go_together(fixed):
     assert names(fixed, phantom(1, number=23), moving_label=23, label=22) == ["levels"]
     # Numbers of two tools say nothing about each other.
