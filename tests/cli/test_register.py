@@ -327,6 +327,7 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line(tmp_path):
         "class Interrupt(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
         "        if name == 'acsgreg_tf.cli.common':\n"
+        "            signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n",
         encoding="utf-8",
