@@ -77,7 +77,8 @@ def test_masks_multiply_the_two_branches():
     np.testing.assert_array_equal(attention.encoder_layer(x, *weights, drop, drop, heads=HEADS), x)
     attended = attention.encoder_layer(x, *weights, keep, drop, heads=HEADS)
     normal = attention.layer_norm(x, *weights[:2])
-    np.testing.assert_allclose(attended, x + attention.self_attention(normal, *weights[2:6], HEADS), atol=1e-5)
+    branch = np.asarray(attention.self_attention(normal, *weights[2:6], HEADS))
+    np.testing.assert_allclose(attended, x + branch, atol=1e-5)
 
 
 def test_without_queries_each_token_gets_the_mean_of_the_values():
