@@ -2,9 +2,11 @@
 
     python benchmarks/doubts.py --pairs pairs.csv --out doubts.csv
     python benchmarks/doubts.py --pairs pairs.csv --spoil --out spoiled.csv
+    python benchmarks/doubts.py --pairs pairs.csv --limits --out limits.csv
 
 Without --spoil each pair is registered as it is, and every flag is a false alarm. With it each pair's moving scan is
-spoiled in all the ways of `SPOILED`, and a row without a flag is a fault that went unnoticed.
+spoiled in all the ways of `SPOILED`, and a row without a flag is a fault that went unnoticed. With --limits nothing is
+registered: the numbers that limits are set on are written.
 """
 
 import argparse
@@ -16,11 +18,14 @@ import numpy as np
 import pandas
 
 import acsgreg_tf
+from acsgreg_tf.anatomy.plausibility import body_ahead
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import read_pairs
-from acsgreg_tf.geometry import Grid
+from acsgreg_tf.geometry import NETWORK_SHAPE, Grid
 from acsgreg_tf.io.images import Image, as_image, as_label
-from acsgreg_tf.registration import load_model
+from acsgreg_tf.registration import Scan, Selection, load_model, select
+from acsgreg_tf.registration.doubts import FLIPS, coarse_misfit
+from acsgreg_tf.registration.prepare import prepare
 
 Pair = tuple[Image, Image]
 
@@ -92,11 +97,27 @@ def flags_of(fixed: Pair, moving: Pair, number: int | None, **options: object) -
     return {"dice": result.summary["dice"]["deformable"], "flags": names}
 
 
+def numbers_of(fixed: Pair, moving: Pair, number: int | None) -> dict:
+    """Of both vertebrae the volume, the extents and where the body lies; of the pair its misfits, also flipped."""
+    scans = select(Scan(*fixed), Scan(*moving), Selection(label=number))
+    pair, row = prepare(*scans, NETWORK_SHAPE), {}
+    for side, vertebra in (("fixed", pair.fixed), ("moving", pair.moving)):
+        mask = vertebra.share > 0.5
+        held = np.argwhere(mask)
+        row[f"{side}_ml"] = len(held) / 1000
+        row |= dict(zip((f"{side}_{axis}_mm" for axis in "xyz"), np.ptp(held, axis=0) + 1, strict=True))
+        row[f"{side}_body_ahead_mm"] = body_ahead(mask)
+    flips = {"as it is": (1, 1, 1), "left to right": (-1, 1, 1), **FLIPS}
+    return row | {f"misfit {name} mm2": coarse_misfit(pair, flip) for name, flip in flips.items()}
+
+
 def main() -> None:
     """Register each pair, as it is or spoiled, and write a row as soon as it is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", required=True, help="CSV as test.py reads it")
-    parser.add_argument("--spoil", action="store_true", help="spoil each pair's moving scan in every way")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--spoil", action="store_true", help="spoil each pair's moving scan in every way")
+    what.add_argument("--limits", action="store_true", help="write what limits are set on, and register nothing")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th pair (default: all)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
@@ -105,14 +126,21 @@ def main() -> None:
         number = int(pair["label"]) if pair["label"] else None
         fixed = as_image(pair["fixed"]), as_label(pair["fixed_seg"])
         moving = as_image(pair["moving"]), as_label(pair["moving_seg"])
+        if options.limits:
+            rows.append({"moving": Path(pair["moving"]).name} | numbers_of(fixed, moving, number))
+            continue
         ways = SPOILED if options.spoil else {"as it is": lambda scans: scans}
         for way, spoil in ways.items():
             row = {"fixed": Path(pair["fixed"]).name, "moving": Path(pair["moving"]).name, "way": way}
             rows.append(row | flags_of(fixed, spoil(moving), number, model=model))
             print(rows[-1], flush=True)
             pandas.DataFrame(rows).to_csv(options.out, index=False)
-    flagged = sum(bool(row["flags"]) for row in rows)
-    print(f"{flagged} of {len(rows)} flagged")
+    if options.limits:
+        table = pandas.DataFrame(rows)
+        table.to_csv(options.out, index=False)
+        print(table.describe().loc[["min", "max"]].round(1).T.to_string())
+    else:
+        print(f"{sum(bool(row['flags']) for row in rows)} of {len(rows)} flagged")
 
 
 if __name__ == "__main__":

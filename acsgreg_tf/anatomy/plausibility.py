@@ -7,8 +7,10 @@ from scipy import ndimage
 
 # Volumes in ml that a lumbar vertebra may have.
 PLAUSIBLE_ML = (15, 150)
-# Extents in mm along x, y and z; those of twelve people of the training shapes are 66 to 116, 73 to 99 and 43 to 59.
+# Extents in mm along x, y and z; docs/lab/doubts.md has those of training people.
 PLAUSIBLE_MM = ((52, 58, 33), (150, 130, 85))
+# By how many mm a body lies before the middle of its vertebra, at least.
+LEAST_AHEAD_MM = 0.0
 # Mean HU of a vertebra.
 PLAUSIBLE_HU = (0, 900)
 # By how much bone is brighter than what lies `AROUND_MM` beside it, HU at least.
@@ -36,15 +38,15 @@ def shape_flags(mask: np.ndarray, side: str, name: str) -> list[Flag]:
         name: What the label is called in a message.
     """
     flags = []
-    volume = np.count_nonzero(mask) / 1000
-    if not PLAUSIBLE_ML[0] <= volume <= PLAUSIBLE_ML[1]:
-        flags.append(Flag(f"{side}_volume", f"{name}: {volume:.1f} ml is unlikely for a lumbar vertebra"))
+    unlikely = unlikely_volume(np.count_nonzero(mask) / 1000)
+    if unlikely:
+        flags.append(Flag(f"{side}_volume", f"{name}: {unlikely}"))
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     extent = [part.stop - part.start for part in box]
     if any(not low <= size <= high for low, size, high in zip(PLAUSIBLE_MM[0], extent, PLAUSIBLE_MM[1], strict=True)):
         size = " x ".join(map(str, extent))
         flags.append(Flag(f"{side}_extent", f"{name}: {size} mm is an unlikely size for a lumbar vertebra"))
-    if not flags and _body_behind(mask[box]):
+    if not flags and body_ahead(mask[box]) < LEAST_AHEAD_MM:
         flags.append(Flag(f"{side}_backward", f"{name}: its body lies behind its arch; is its header right?"))
     return flags
 
@@ -71,8 +73,14 @@ def hu_flags(image: np.ndarray, mask: np.ndarray, side: str, name: str) -> list[
     return []
 
 
-def _body_behind(mask: np.ndarray) -> bool:
-    """Whether the widest part of a mask, its body, lies behind its middle."""
+def unlikely_volume(volume: float) -> str | None:
+    """What is wrong with a lumbar vertebra's volume in ml, or None."""
+    low, high = PLAUSIBLE_ML
+    return None if low <= volume <= high else f"{volume:.1f} ml is unlikely for a lumbar vertebra"
+
+
+def body_ahead(mask: np.ndarray) -> float:
+    """By how many mm the widest part of a mask (X, Y, Z), its body, lies before its middle."""
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(np.pad(mask, 1)), 2)
     widest = np.unravel_index(depth.argmax(), depth.shape)[1] - 1
-    return bool(widest < ndimage.center_of_mass(mask)[1])
+    return float(widest - ndimage.center_of_mass(mask)[1])

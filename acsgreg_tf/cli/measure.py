@@ -135,8 +135,8 @@ def _alone(moved: Any, moving_seg: Any) -> Any:
     from acsgreg_tf.anatomy.vertebra import pick_label
     from acsgreg_tf.io.images import Image
 
-    kept = int(moving_seg.data.max())
-    number = kept if (moved.data == kept).any() else pick_label(moved)
+    original = int(moving_seg.data.max())
+    number = original if (moved.data == original).any() else pick_label(moved)
     return Image((moved.data == number).astype("uint8"), moved.grid, moved.name)
 
 

@@ -139,5 +139,5 @@ def _write(measured: Any, options: argparse.Namespace) -> None:
         write_text(docs / PAGE, page)
         readme = (docs / README).read_text(encoding="utf-8")
         section = short_section(measured, PAGE)
-        write_text(docs / README, _SECTION.sub(lambda found: f"{found[1]}{section}\n{found[2]}", readme))
+        write_text(docs / README, _SECTION.sub(lambda match: f"{match[1]}{section}\n{match[2]}", readme))
     print(f"wrote {out / 'results.md'}" + (f" and {Path(options.docs) / PAGE}" if options.docs else ""))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from acsgreg_tf.anatomy.intensity import normalise
 from acsgreg_tf.anatomy.levels import label_of, levels_in
-from acsgreg_tf.anatomy.plausibility import PLAUSIBLE_ML
+from acsgreg_tf.anatomy.plausibility import unlikely_volume
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.scans import ScanFiles
@@ -169,8 +169,8 @@ def simulate(label: Image, number: int, name: str, shape: tuple[int, ...] = NETW
 
 def _doubts(label: np.ndarray, volume: float) -> list[str]:
     """What looks wrong with a mask (X, Y, Z) of `volume` ml, though it can be used."""
-    low, high = PLAUSIBLE_ML
-    doubts = [] if low <= volume <= high else [f"{volume:.1f} ml is unlikely for a lumbar vertebra"]
+    unlikely = unlikely_volume(volume)
+    doubts = [unlikely] if unlikely else []
     pieces, count = ndimage.label(label, ndimage.generate_binary_structure(3, 3))
     if count > 1:
         sizes = np.sort(np.bincount(pieces.ravel())[1:])

@@ -19,6 +19,7 @@ from acsgreg_tf.geometry import (
     resample_label,
 )
 from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration.inverse_error import places_around
 
 __all__ = ["AnswerFrame", "affine_part", "moved_outcome", "transform_outcome"]
 
@@ -100,7 +101,7 @@ def transform_outcome(
     labels = {stage: resample_label(seg.data > 0, seg.grid, frame.box, step) for stage, step in transforms.items()}
     error = float("nan")
     if inverse is not None:
-        points = frame.box.index_to_points(np.argwhere(frame.fixed_label))
+        points = frame.box.index_to_points(places_around(frame.fixed_label))
         error = float(metrics.target_registration_error(inverse.apply(transform.apply(points)), points).mean())
     return Outcome(
         fixed_label=frame.fixed_label,

@@ -128,14 +128,14 @@ class _PeakMemory(threading.Thread):
 
 def _tree(process: int) -> list[int]:
     """A process and all that it started, as far as they live."""
-    found = [process]
-    for parent in found:
+    processes = [process]
+    for parent in processes:
         for path in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                found.extend(map(int, path.read_text().split()))
+                processes.extend(map(int, path.read_text().split()))
             except OSError:  # ended meanwhile
                 continue
-    return found
+    return processes
 
 
 def _peak_kb(process: int) -> int:

@@ -64,7 +64,7 @@ def fit_affine(
     reaches: Sequence[float] | None = None,
     *,
     kind: str = "affine",
-    trust: "Trust | None" = None,
+    trust: Trust | None = None,
 ) -> np.ndarray:
     """The affine that takes the fixed surface to the moving one, [3, 4] float64.
 

@@ -104,10 +104,10 @@ class TransformerEncoder(keras.layers.Layer):
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         stacks = [ops.unstack(ops.convert_to_tensor(stack), num=self.layers) for stack in self.stacks]
         for weights in zip(*stacks, strict=True):
-            given = [ops.cast(weight, tokens.dtype) for weight in weights]
+            arguments = [ops.cast(weight, tokens.dtype) for weight in weights]
             if self.drop is not None and training:
-                given += [self.drop(ops.ones_like(tokens), training=True) for _ in range(2)]
-            tokens = encoder_layer(tokens, *given, heads=self.heads, softmax_scale=self.softmax_scale)
+                arguments += [self.drop(ops.ones_like(tokens), training=True) for _ in range(2)]
+            tokens = encoder_layer(tokens, *arguments, heads=self.heads, softmax_scale=self.softmax_scale)
         return self.norm(tokens)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:

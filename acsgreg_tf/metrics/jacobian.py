@@ -190,23 +190,22 @@ def _determinants_of_suspects(
 def _may_fold(phi: np.ndarray, least: float) -> np.ndarray:
     """The cells of mapped points (3, X, Y, Z) that change so much that a determinant may be `least` or less.
 
-    With q the largest sum of absolute components by which an edge of the cell differs from the identity's, a corner
-    determinant is (1 - q)^3 at least, and a central one 2 (1 - 3q)^3: the eigenvalues of I + E lie within |E|_1 of 1,
-    and the central faces are a matrix whose inverse has the norm 3/2, changed by two edges each.
+    With q^2 the sum over the axes of the largest square by which an edge of the cell differs from the identity's, a
+    corner determinant is (1 - q)^3 at least: its matrix is I + E with |E| <= q. A central one is 2 (1 - 2q)^3 at least:
+    its faces are a matrix of determinant 2 and least singular value 1, each changed by two edges.
     """
-    limit = (1 - np.cbrt(max(least, 0.0) / 2)) / 3 - 1e-6
-    near = np.zeros(np.subtract(phi.shape[1:], 1), bool)
+    least = max(least, 0.0)
+    limit = min(1 - np.cbrt(least), (1 - np.cbrt(least / 2)) / 2) - 1e-6
+    total = np.zeros(np.subtract(phi.shape[1:], 1))
     for axis in range(3):
         edge = np.diff(phi, axis=axis + 1)
         edge[axis] -= 1
-        large = np.abs(edge).sum(axis=0) >= limit
-        others = [other for other in range(3) if other != axis]
-        for ends in product((slice(None, -1), slice(1, None)), repeat=2):
-            place = [slice(None)] * 3
-            for other, end in zip(others, ends, strict=True):
-                place[other] = end
-            near |= large[tuple(place)]
-    return near
+        largest = np.einsum("c...,c...", edge, edge)
+        for other in (other for other in range(3) if other != axis):
+            along = np.moveaxis(largest, other, 0)
+            largest = np.moveaxis(np.maximum(along[1:], along[:-1]), 0, other)
+        total += largest
+    return total >= limit**2
 
 
 def least_determinants(points: np.ndarray) -> np.ndarray:

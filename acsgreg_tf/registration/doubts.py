@@ -22,7 +22,7 @@ MOST_NETWORK_FOLDS = 5000
 # Voxels of 4 mm, and the mean square in mm2 by which two surfaces on each other by a similarity miss: below it they lie
 # right; where a flipped one misses by so much less, it is flipped.
 COARSE, MISFIT, FLIPPED_SHARE = 4, 5.0, 0.75
-_FLIPS = {"upside down": (1, 1, -1), "front to back": (1, -1, 1), "upside down and front to back": (1, -1, -1)}
+FLIPS = {"upside down": (1, 1, -1), "front to back": (1, -1, 1), "upside down and front to back": (1, -1, -1)}
 
 
 def flags_before(scans: tuple[Scan, Scan], pair: VertebraPair) -> list[Flag]:
@@ -61,6 +61,8 @@ def flags_after(measures: dict[str, Any], pose: Pose, options: Options, cut: boo
             f"the affine stretches by {pose.stretches[0]:.2f} to {pose.stretches[2]:.2f}; do the two belong together?"
         )
         flags.append(Flag("stretch", text))
+    if pose.mirrors:
+        flags.append(Flag("mirror", "the affine changes left and right over; do the two belong together?"))
     if pose.angle_deg > MOST_DEGREES:
         flags.append(Flag("rotation", f"the affine turns by {pose.angle_deg:.0f} degrees; are both headers right?"))
     if "dice" in measures and not cut:
@@ -97,21 +99,33 @@ def _level_flags(scans: tuple[Scan, Scan]) -> list[Flag]:
     return []
 
 
+def coarse_misfit(pair: VertebraPair, flip: tuple[int, int, int] = (1, 1, 1)) -> float | None:
+    """The mean square, mm2, by which two surfaces miss when a similarity lays them on each other, at 4 mm.
+
+    Args:
+        pair: The two vertebrae.
+        flip: -1 for each axis along which the moving one is flipped first.
+
+    Returns:
+        None where a side has no surface, is not seen whole, or is too small to be seen so coarsely.
+    """
+    fixed, moving = pair.distances
+    if fixed is None or moving is None or pair.trust is not None or any(side % COARSE for side in fixed.shape):
+        return None
+    fixed, moving = (coarser(distance, COARSE) / COARSE for distance in (fixed, moving))
+    if not ((fixed < 0).any() and (moving < 0).any()):
+        return None
+    flipped = np.ascontiguousarray(moving[tuple(slice(None, None, step) for step in flip)])
+    return misfit(fixed, flipped, reach=10 / COARSE) * COARSE**2
+
+
 def _orientation_flags(pair: VertebraPair) -> list[Flag]:
     """Whether the two lie better on each other with the moving one flipped, which headers that contradict do."""
-    fixed, moving = pair.distances
-    if fixed is None or moving is None or pair.trust is not None:
+    as_it_is = coarse_misfit(pair)
+    if as_it_is is None or as_it_is < MISFIT:
         return []
-    if any(side % COARSE for side in fixed.shape):
-        return []
-    fixed, moving = (coarser(distance, COARSE) / COARSE for distance in (fixed, moving))
-    if not ((fixed < 0).any() and (moving < 0).any()):  # too small to be seen so coarsely
-        return []
-    as_it_is = misfit(fixed, moving, reach=10 / COARSE) * COARSE**2
-    if as_it_is < MISFIT:
-        return []
-    for text, flip in _FLIPS.items():
-        flipped = moving[tuple(slice(None, None, step) for step in flip)]
-        if misfit(fixed, np.ascontiguousarray(flipped), reach=10 / COARSE) * COARSE**2 < FLIPPED_SHARE * as_it_is:
+    for text, flip in FLIPS.items():
+        flipped = coarse_misfit(pair, flip)
+        if flipped is not None and flipped < FLIPPED_SHARE * as_it_is:
             return [Flag("orientation", f"one vertebra seems to be {text} beside the other; are both headers right?")]
     return []

@@ -22,9 +22,10 @@ LEAST_INVERSE = 0.05
 SUSPECT = 0.15
 # Rounds of smoothing that look at the suspects only, before all cells are looked at again.
 LOCAL_ROUNDS = 6
+# Voxels on either side that count in smoothing.
+_FILTER = 3
 # Nodes of such a look at one cell, half a voxel apart, from half a voxel before it to half a voxel behind.
 _NODES = np.stack(np.meshgrid(*[np.arange(-1, 4) / 2] * 3, indexing="ij"), axis=-1)
-_CORNERS = np.stack(np.meshgrid(*[(0, 1)] * 3, indexing="ij"), axis=-1)
 
 
 def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation":
@@ -37,7 +38,7 @@ def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation"
         rounds: After so many the whole velocity is weakened too.
     """
     for i in itertools.count():
-        suspects = suspects_of(deformation.phi)
+        suspects = np.argwhere(metrics.folded_cells(deformation.phi, SUSPECT))
         places = folds_of(suspects, deformation.part, deformation.parts)
         if not len(places):
             return deformation
@@ -62,34 +63,21 @@ def unfolded(
         rounds: After so many the whole part is weakened too.
     """
     for i in itertools.count():
-        suspects = suspects_of(repeated(part))
+        suspects = np.argwhere(metrics.folded_cells(repeated(part), SUSPECT))
         places = folds_of(suspects, part, parts, LEAST_INVERSE)
         if not len(places):
             return part
         for j in range(LOCAL_ROUNDS):
             # What folds may do so in the first part or in the last.
             both = np.concatenate([places, places + sampled(part, places)])
-            part = smoothed_near(part, both, reach=1 + (i + j) // 2) * (0.8 if i >= rounds else 1)
+            part = smoothed_near(part, both, reach=2 + i + j) * (0.8 if i >= rounds else 1)
             places = folds_of(near_to(suspects, places), part, parts, LEAST_INVERSE)
             if not len(places):
                 break
     raise AssertionError("unreachable")
 
 
-def suspects_of(displacement: np.ndarray) -> np.ndarray:
-    """The cells (N, 3) in which one of the ten determinants of `metrics.non_diffeomorphic_volume` is below `SUSPECT`.
-
-    Args:
-        displacement: [X, Y, Z, 3], voxels.
-    """
-    box = _moving_box(displacement)
-    cells = np.argwhere(_steep_cells(displacement[box])) + [side.start for side in box]
-    corners = np.moveaxis(cells[:, None, None, None] + _CORNERS, -1, 0)
-    points = np.moveaxis(displacement[tuple(corners)], -1, 0) + corners
-    return cells[metrics.least_determinants(points)[:, 0, 0, 0] < SUSPECT]
-
-
-def near_to(cells: np.ndarray, places: np.ndarray, reach: float = 6.0) -> np.ndarray:
+def near_to(cells: np.ndarray, places: np.ndarray, reach: float = 4.0) -> np.ndarray:
     """Those of some cells (N, 3) that lie within `reach` voxels of places (M, 3)."""
     return cells[KDTree(places).query(cells + 0.5, distance_upper_bound=reach)[0] <= reach]
 
@@ -115,29 +103,9 @@ def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = 
         nodes = np.moveaxis(there.reshape(-1, *_NODES.shape), -1, 0)
         own, beside = (nodes[:, :, a:b:2, a:b:2, a:b:2] for a, b in ((1, 4), (0, 5)))
         kinds = ((nodes, clear * 0.5**3), (own, clear), (beside, clear))
-        found = [(metrics.least_determinants(points) <= least).any(axis=(1, 2, 3)) for points, least in kinds]
-        folded.append(cells[np.any(found, axis=0)] + 0.5)
+        small = [(metrics.least_determinants(points) <= least).any(axis=(1, 2, 3)) for points, least in kinds]
+        folded.append(cells[np.any(small, axis=0)] + 0.5)
     return np.concatenate(folded)
-
-
-def _moving_box(displacement: np.ndarray) -> tuple[slice, ...]:
-    """The box outside which a displacement is next to nothing."""
-    moving = np.abs(displacement).max(axis=-1) > 1e-3
-    boxes = ndimage.find_objects(moving.astype(np.uint8))
-    return boxes[0] if boxes else (slice(0, 0),) * 3
-
-
-def _steep_cells(displacement: np.ndarray) -> np.ndarray:
-    """The cells (X-1, Y-1, Z-1) whose determinants may be below `SUSPECT`: det(1 + E) >= (1 - |E|)^3."""
-    total: np.ndarray | float = 0.0
-    for axis in range(3):
-        step = np.diff(displacement, axis=axis)
-        squares = np.einsum("...c,...c", step, step)
-        for other in (a for a in range(3) if a != axis):
-            along = np.moveaxis(squares, other, 0)
-            squares = np.moveaxis(np.maximum(along[1:], along[:-1]), 0, other)
-        total = total + squares
-    return np.asarray(total >= (1 - SUSPECT ** (1 / 3)) ** 2)
 
 
 def sampled(field: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -147,10 +115,16 @@ def sampled(field: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def smoothed_near(field: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:
-    """A field [x, y, z, 3], smoothed within `reach` voxels of some places (N, 3), voxels."""
-    near = np.zeros(field.shape[:3], bool)
-    near[tuple(np.clip(np.rint(places), 0, np.subtract(field.shape[:3], 1)).astype(int).T)] = True
+    """A field [x, y, z, 3], smoothed within `reach` voxels of some places (N, 3), voxels, and fading for two more."""
+    index = np.clip(np.rint(places), 0, np.subtract(field.shape[:3], 1)).astype(int)
+    start = np.maximum(index.min(axis=0) - reach - 2 - _FILTER, 0)
+    box = tuple(slice(low, high) for low, high in zip(start, index.max(axis=0) + reach + 3 + _FILTER, strict=True))
+    part = field[box]
+    near = np.zeros(part.shape[:3], bool)
+    near[tuple((index - start).T)] = True
     near = ndimage.binary_dilation(near, iterations=reach)
-    weight = ndimage.gaussian_filter(near.astype("float32"), 1.0)[..., None]
-    smooth = ndimage.gaussian_filter(field, (0.7, 0.7, 0.7, 0), mode="nearest")
-    return (field + weight * (smooth - field)).astype("float32")
+    weight = ndimage.gaussian_filter(near.astype("float32"), 1.0, truncate=2)[..., None]
+    smooth = ndimage.gaussian_filter(part, (0.7, 0.7, 0.7, 0), mode="nearest", radius=(_FILTER,) * 3 + (0,))
+    result = field.astype("float32")
+    result[box] = part + weight * (smooth - part)
+    return result

@@ -27,6 +27,18 @@ class InverseError(NamedTuple):
     misses: np.ndarray
 
 
+def places_around(mask: np.ndarray) -> np.ndarray:
+    """Where an inverse is measured: the voxels within `AROUND` of a mask and the places between them, (N, 3) float64.
+
+    Args:
+        mask: (X, Y, Z) bool; where it is empty, all of it is taken. Places beyond its grid have negative indices.
+    """
+    mask = np.pad(mask if mask.any() else np.ones_like(mask), AROUND)
+    near = ndimage.binary_dilation(mask, ndimage.generate_binary_structure(3, 3), iterations=AROUND)
+    voxels = np.argwhere(near) - AROUND
+    return np.concatenate([voxels, voxels + 0.5])
+
+
 def inverse_error(deformation: Deformation, mask: np.ndarray) -> InverseError:
     """The inverse's error at voxels and between them, in and around the vertebra, through the parts as written.
 
@@ -34,12 +46,7 @@ def inverse_error(deformation: Deformation, mask: np.ndarray) -> InverseError:
         deformation: With a margin or without.
         mask: (X, Y, Z) bool, the fixed vertebra; where it is empty, the whole box is measured.
     """
-    mask = mask if mask.any() else np.ones_like(mask)
-    near = np.pad(mask, [(pad, pad) for pad in deformation.padding])
-    near = ndimage.binary_dilation(near, ndimage.generate_binary_structure(3, 3), iterations=AROUND)
-    voxels = np.argwhere(near)
-    places = np.concatenate([voxels, voxels + 0.5])
-    there = places
+    there = places = places_around(mask) + deformation.padding
     for field in (deformation.part, deformation.part_inverse):
         for _ in range(deformation.parts):
             there = there + sampled(field, there)

@@ -4,13 +4,15 @@ A vertebra that its scan cuts has a face there that is no surface, and metal hid
 trusted where no hidden surface can be nearer than the one that is seen; images are compared where both are seen.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from acsgreg_tf.anatomy.vertebra import Vertebra
 from acsgreg_tf.geometry import Grid, resample
 from acsgreg_tf.io.images import Image
+from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.folds import sampled
 
 
 def seen_region(vertebra: Vertebra, grids: list[Grid], ignore: Image | None) -> np.ndarray | None:
@@ -35,15 +37,24 @@ def seen_region(vertebra: Vertebra, grids: list[Grid], ignore: Image | None) -> 
 
 def pulled(volume: np.ndarray, deformation: Deformation) -> np.ndarray:
     """A volume (X, Y, Z) of the moving side on the fixed grid, through affine and exp(v); its border value beyond."""
-    centre = (np.array(volume.shape) - 1) / 2
-    places = np.indices(volume.shape, np.float32).reshape(3, -1).T
-    places = places + deformation.in_box(deformation.phi).reshape(-1, 3)
-    places = (places - centre) @ deformation.affine[:, :3].T + deformation.affine[:, 3] + centre
-    return sampled(volume[..., None].astype(np.float32), places).reshape(volume.shape)
+    from acsgreg_tf.ops.affine import warp_jointly
+
+    affine, phi = deformation.affine[None].astype("float32"), deformation.in_box(deformation.phi)[None]
+    return _plain(warp_jointly(_batch(volume), affine, phi))
 
 
 def pushed(volume: np.ndarray, deformation: Deformation) -> np.ndarray:
     """A volume (X, Y, Z) of the fixed side where exp(v) alone takes it, roughly (through exp(-v))."""
-    backward = Deformation(deformation.affine, -deformation.velocity, deformation.shape, deformation.int_steps)
-    places = np.indices(volume.shape, np.float32).reshape(3, -1).T + backward.phi.reshape(-1, 3)
-    return sampled(volume[..., None].astype(np.float32), places).reshape(volume.shape)
+    from acsgreg_tf.ops.fields import warp
+
+    return _plain(warp(_batch(volume), replace(deformation, velocity=-deformation.velocity).phi[None]))
+
+
+def _batch(volume: np.ndarray) -> np.ndarray:
+    return volume[None, ..., None].astype("float32")
+
+
+def _plain(tensor: Tensor) -> np.ndarray:
+    from keras import ops
+
+    return ops.convert_to_numpy(tensor)[0, ..., 0]

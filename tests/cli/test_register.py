@@ -55,9 +55,7 @@ def test_every_output_of_one_level(cases, tmp_path, capsys):
     # SimpleITK makes the same of the files that were written, and the measures say so.
     transform = sitk.ReadTransform(str(out["warp.h5"]))
     itk = sitk.Resample(sitk.ReadImage(cases["moving"]), sitk.ReadImage(cases["fixed"]), transform)
-    difference = np.abs(sitk.GetArrayFromImage(itk).T - moved.get_fdata())
-    # Right at the moving scan's edge rounding decides whether a voxel still lies inside.
-    assert (difference > 1).sum() <= 3 and difference.mean() < 0.01
+    assert np.abs(sitk.GetArrayFromImage(itk).T - moved.get_fdata()).max() < 1
     seg = sitk.GetArrayFromImage(sitk.ReadImage(str(out["seg.mha"]))).T
     assert set(np.unique(seg)) == {0, NUMBER}
     target = np.asarray(nib.load(cases["fixed_seg"]).dataobj) == NUMBER

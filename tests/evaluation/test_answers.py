@@ -81,7 +81,7 @@ def test_our_own_transform_gives_our_own_row(answer, tmp_path):
     unknown |= {"assd_mm_network_affine", "inverse_error_mm"}
     for name in set(NUMBERS) - unknown:
         assert row[name] == pytest.approx(own[name], abs=1e-4, nan_ok=True), name
-    assert row["inverse_error_mm"] == pytest.approx(own["inverse_error_mm"], abs=0.02)
+    assert row["inverse_error_mm"] == pytest.approx(own["inverse_error_mm"], abs=1e-3)
     assert row["dice_arch"] > 0.5 and row["tre_mm_deformable"] > 0  # they were measured at all
 
 
@@ -170,4 +170,4 @@ def test_what_ants_answers_is_measured_as_ants_moves_it(answer, tmp_path):
     (tmp_path / "rows.csv").unlink()
     theirs = row_of(answer, tmp_path, "--moved-seg", tmp_path / "moved.nii.gz", "--name", "ants")
     assert row["dice_deformable"] == pytest.approx(theirs["dice_deformable"], abs=0.05)
-    assert row["dice_affine"] < row["dice_deformable"] + 0.01 and row["folds_count"] >= 0
+    assert row["dice_affine"] < row["dice_deformable"] and row["folds_count"] >= 0

@@ -99,6 +99,7 @@ def measures(dice=(0.6, 0.8, 0.96), assd=0.3, network=0):
         ({}, np.diag([0.5, 0.5, 0.5]), ["stretch"]),
         ({}, np.diag([1, 1, 1.7]), ["stretch"]),
         ({}, np.diag([-1.0, -1.0, 1.0]), ["rotation"]),
+        ({}, np.diag([-1.0, -1.0, -1.0]), ["mirror"]),
     ],
 )
 def test_results_that_are_not_usual_are_named(changed, matrix, expected):

@@ -73,8 +73,8 @@ def _greedy(folder: Path, *lines: str) -> None:
     """
     done = subprocess.run([sys.executable, "-c", _PROGRAM, *lines], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise RuntimeError(f"greedy ended with code {done.returncode}{': ' if said else ''}{said[-1] if said else ''}")
+        reason = "".join(f": {line}" for line in done.stderr.strip().splitlines()[-1:])
+        raise RuntimeError(f"greedy ended with code {done.returncode}{reason}")
 
 
 def _volume(side: Side, kind: str, reach: float) -> np.ndarray:
