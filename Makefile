@@ -13,6 +13,8 @@ VENV   ?= .venv
 JOBS   ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+# Errors alone: pip's warnings are about its own index and version.
+PIP     = $(BIN)/python -m pip install -qq --disable-pip-version-check
 PYTEST  = $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # What pip installs for `make test-backends`. The version of PyTorch is pinned so that an index which holds a CPU build
@@ -30,15 +32,16 @@ FILES  ?= 10000
 .PHONY: demo results explore test test-slow test-backends lint types coverage clean
 
 $(READY): setup.py pyproject.toml requirements-base.txt requirements-tensorflow.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e '.[test]'
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
+	@echo "Installing into $(VENV): some minutes, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+	@$(PIP) -e '.[test]'
+	@touch $@
 
 demo: $(READY)
-	mkdir -p demo
-	$(BIN)/python scripts/register.py \
+	@mkdir -p demo
+	@$(BIN)/python scripts/register.py \
 	    --fixed data/sample/g3-00000-L3_ct.nii.gz --fixed-seg data/sample/g3-00000-L3_seg.nii.gz \
 	    --moving data/sample/g3-00001-L3_ct.nii.gz --moving-seg data/sample/g3-00001-L3_seg.nii.gz \
 	    --moved demo/moved.nii.gz --moved-seg demo/moved_seg.nii.gz \

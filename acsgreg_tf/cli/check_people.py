@@ -10,16 +10,22 @@ import argparse
 from acsgreg_tf.anatomy.levels import parse_table
 from acsgreg_tf.cli import common
 
+_EXAMPLES = """  acsgreg check-people train/manifest.csv test/manifest.csv --processes 2
+training people and test people of one folder, and the five nearest pairs
+  acsgreg check-people scans/ --nearest 5
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (1 where a person is on both sides, 2 for a fault in the input)."""
     matches: list = []
-    code = common.run(lambda options: matches.extend(_check_people(options)), _parser(), arguments)
+    code = common.run(lambda options: matches.extend(_check_people(options)), parser(), arguments)
     return code or int(bool(matches))
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="check_people.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("check-people", __doc__, _EXAMPLES)
     parser.add_argument("first", help="one list of people, such as those to train on")
     parser.add_argument("second", nargs="?", help="the other, such as those to test on")
     parser.add_argument("--table", default="verse", help="label numbers: verse, totalsegmentator, or L1=20,L2=21")

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import tempfile
+import textwrap
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from typing import Any, NoReturn, TextIO
 
 from tqdm import tqdm
 
+from acsgreg_tf import __version__
+from acsgreg_tf.cli import terminal
+from acsgreg_tf.cli.terminal import Verbosity
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io import files
 from acsgreg_tf.io.files import check_writable, one_line
@@ -23,13 +28,60 @@ DOUBT = 3
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are InputErrors, for `run` to print in one line."""
+    """An ArgumentParser with the options that all commands share, whose errors are InputErrors, for `run` to print.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+    Args:
+        command: "register" of `acsgreg register`; "" for `acsgreg` itself.
+        description: What the command does.
+        examples: Command lines that its help ends with, one or more lines each.
+    """
+
+    def __init__(self, command: str, description: str | None = None, examples: str = "") -> None:
+        super().__init__(
+            prog=_program(command),
+            description=description,
+            epilog=f"examples:\n{textwrap.indent(examples, '  ')}" if examples else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            add_help=False,
+        )
+        self.examples = examples
+        general = self.add_argument_group("general")
+        general.add_argument("-h", "--help", action="help", help="show this and exit")
+        general.add_argument(
+            "--version", action="version", version=f"acsgreg_tf {__version__}", help="show it and exit"
+        )
+        how_much = general.add_mutually_exclusive_group()
+        how_much.add_argument(
+            "-q",
+            "--quiet",
+            dest="verbosity",
+            action="store_const",
+            const=Verbosity.QUIET,
+            help="warnings and errors only",
+        )
+        how_much.add_argument(
+            "-v",
+            "--verbose",
+            dest="verbosity",
+            action="store_const",
+            const=Verbosity.VERBOSE,
+            help="also what libraries print, and where an error comes from",
+        )
+        self.set_defaults(verbosity=Verbosity.NORMAL)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _program(command: str) -> str:
+    """The command's name as it was typed: acsgreg register, acsgreg-register or register.py."""
+    typed = Path(sys.argv[0]).name
+    dashed = f"acsgreg-{command}"
+    if typed.removesuffix(".exe") == dashed:
+        return dashed
+    script = f"{command.replace('-', '_')}.py"
+    return script if typed == script else f"acsgreg {command}".strip()
 
 
 def run(
@@ -55,8 +107,11 @@ def run(
         try:
             parser.parse_args(arguments, options)
             _check_paths(options)
-            return work(options) or 0
+            with terminal.showing(options.verbosity):
+                return work(options) or 0
         except InputError as error:
+            if getattr(options, "verbosity", None) is Verbosity.VERBOSE:
+                traceback.print_exc()
             return _fail(_with_flag(str(error), options))
         except OSError as error:
             return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
@@ -79,7 +134,7 @@ def _with_flag(message: str, options: argparse.Namespace) -> str:
 
 
 def _fail(message: str) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{terminal.label('error', sys.stderr)} {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 
@@ -91,7 +146,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    tqdm.write(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    tqdm.write(f"{terminal.label('warning', sys.stderr)} {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def warn(message: str) -> None:
@@ -161,7 +216,7 @@ def start_backend(gpu: str | None = None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         if gpu == "-1":
             os.environ["JAX_PLATFORMS"] = "cpu"  # which else complains of the GPUs that it may not see
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if terminal.is_verbose() else "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same for JAX
     with _quiet():
@@ -182,8 +237,11 @@ def start_backend(gpu: str | None = None) -> None:
 def _quiet() -> Iterator[None]:
     """Hold back what C++ writes to stderr, and print it only if an error ends the block.
 
-    TensorFlow logs its first lines before any of its settings takes effect.
+    TensorFlow logs its first lines before any of its settings takes effect. With -v nothing is held back.
     """
+    if terminal.is_verbose():
+        yield
+        return
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -4,19 +4,23 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from acsgreg_tf.anatomy.levels import LUMBAR
-from acsgreg_tf.cli import common, split
+from acsgreg_tf.cli import common, split, terminal
 from acsgreg_tf.cohort.generate import MANIFEST, CohortRecipe, generate_cohort
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.synthesis.generator import SPACINGS
 from acsgreg_tf.synthesis.sources import read_sources
 
+_EXAMPLES = """twenty made-up vertebrae
+  acsgreg generate --out cohort --count 20
+a thousand, varied from real shapes
+  acsgreg generate --out cohort --count 1000 --seed 11 --shapes shapes.csv --phantom-fraction 0.1 --processes 4
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_generate, _parser(), arguments)
+    return common.run(_generate, parser(), arguments)
 
 
 def _generate(options: argparse.Namespace) -> None:
@@ -33,13 +37,14 @@ def _generate(options: argparse.Namespace) -> None:
         options.phantom_fraction,
         options.spacing,
     )
-    with tqdm(total=len(recipe), unit="vertebra", disable=None) as bar:
+    with terminal.bar(len(recipe), "vertebra") as bar:
         samples = generate_cohort(options.out, recipe, options.processes, lambda done: bar.update(done - bar.n))
     split.write(options, samples, Path(options.out) / MANIFEST)
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="generate.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("generate", __doc__, _EXAMPLES)
     parser.add_argument("--out", required=True, help="folder to write to; what is already there is kept")
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--count", type=int, help="number of vertebrae; the levels take turns")

@@ -14,14 +14,22 @@ from acsgreg_tf.cli import anatomy, common
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.tables import is_label_number
 
+_EXAMPLES = """what ANTs wrote, as a row of a table
+  acsgreg measure --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --name ants --out answers.csv \\
+      --transform ants1Warp.nii.gz ants0GenericAffine.mat --inverse "[ants0GenericAffine.mat,1]" ants1InverseWarp.nii.gz
+a label map that any tool moved
+  acsgreg measure --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --moved-seg moved_seg.nii.gz
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_measure, _parser(), arguments)
+    return common.run(_measure, parser(), arguments)
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="measure.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("measure", __doc__, _EXAMPLES)
     parser.add_argument("--fixed-seg", required=True, metavar="S", help="label map of the fixed scan")
     parser.add_argument("--moving-seg", required=True, metavar="S", help="label map of the moving scan")
     parser.add_argument("--fixed", metavar="F", help="the fixed CT, if its grid is not the label map's")

@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from acsgreg_tf.anatomy.levels import label_of, parse_table
-from acsgreg_tf.cli import common, split
+from acsgreg_tf.cli import common, split, terminal
 from acsgreg_tf.cohort.crops import Preparation
 from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.prepare import MANIFEST, prepare
@@ -22,14 +22,21 @@ from acsgreg_tf.cohort.scans import LAYOUTS, ScanFiles, find_scans
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 
+_EXAMPLES = """VerSe's folder, four scans at a time, ten people a level held out
+  acsgreg prepare --data verse19/ --out cohort --processes 4 --split person
+eight people that TotalSegmentator labelled, two a level held out
+  acsgreg prepare --data scans.csv --table totalsegmentator --out cohort --split person --test-per-level 2
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_prepare, _parser(), arguments)
+    return common.run(_prepare, parser(), arguments)
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="prepare.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("prepare", __doc__, _EXAMPLES)
     parser.add_argument("--data", required=True, help="folder of scans, or a CSV list of them")
     parser.add_argument(
         "--out", required=True, help="folder for crops/ and manifest.csv; what is already there is kept"
@@ -77,7 +84,7 @@ def _prepare(options: argparse.Namespace) -> None:
         raise InputError(f"--shape {' '.join(map(str, options.shape))}: must be voxels along x, y and z")
     settings = Preparation(levels, table, tuple(options.shape), options.without_ct == "simulate", options.by_headers)
     scans = find_scans(options.data, options.layout)
-    with tqdm(total=len(scans), unit="scan", disable=None) as bar:
+    with terminal.bar(len(scans), "scan") as bar:
 
         def progress(scan: ScanFiles, samples: list[Sample]) -> None:
             bar.update()

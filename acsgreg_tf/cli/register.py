@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import anatomy, common
+from acsgreg_tf.cli import anatomy, common, terminal
 from acsgreg_tf.cli.register_outputs import check_endings, output_paths, report, title, write_outputs
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
@@ -34,10 +34,24 @@ from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
 # The level's name, or None where it has none: the chosen vertebra in the fixed and in the moving scan.
 Scans = dict[str | None, tuple[Scan, Scan]]
 
+_EXAMPLES = """two masked crops with their label maps
+  acsgreg register --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz --moving b_ct.nii.gz --moving-seg b_seg.nii.gz \\
+      --moved moved.nii.gz --warp warp.h5 --inverse-warp inverse.h5 --metrics metrics.json --figure look.png
+one vertebra of two whole scans, refined
+  acsgreg register --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz --moving b_ct.nii.gz --moving-seg b_seg.nii.gz \\
+      --level L3 --refine --moved moved.nii.gz
+every vertebra that both scans hold, one labelled by TotalSegmentator
+  acsgreg register --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz --moving b_ct.nii.gz --moving-seg b_seg.nii.gz \\
+      --moving-table totalsegmentator --levels all --moved moved.nii.gz --warp warp.h5
+follow-up: the bone as it is, moved and turned
+  acsgreg register --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz --moving b_ct.nii.gz --moving-seg b_seg.nii.gz \\
+      --level L3 --transform rigid --moved moved.nii.gz --affine rigid.tfm --strict
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(register_files, _parser(), arguments)
+    return common.run(register_files, parser(), arguments)
 
 
 def register_files(options: Namespace) -> int:
@@ -90,7 +104,7 @@ class _Progress:
     def __init__(self, levels: int, refined: bool) -> None:
         steps = levels * (len(STEPS) - (not refined)) + 1
         line = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
-        self.bar = tqdm(total=steps, bar_format=line, leave=False, disable=None)
+        self.bar = tqdm(total=steps, bar_format=line, leave=False, disable=terminal.hides_bars())
         self.level: str | None = None
 
     def __enter__(self) -> "_Progress":
@@ -163,8 +177,9 @@ def _inputs(options: Namespace) -> list[str | None]:
     return [options.fixed, options.moving, *labels, model, *others]
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="register.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("register", __doc__, _EXAMPLES)
     parser.add_argument("--fixed", required=True, metavar="F", help="fixed image: NIfTI, NRRD, MHA or a DICOM folder")
     parser.add_argument("--moving", required=True, metavar="M", help="moving image, likewise; any grid, any frame")
     parser.add_argument(

@@ -19,14 +19,20 @@ from acsgreg_tf.io.files import atomic_path, write_text
 PAGE, PICTURE, README = "docs/results.md", "docs/images/results.png", "README.md"
 _SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
+_EXAMPLES = """  acsgreg results --data scans/ --out work --part 0.2 --methods network ants-syn --docs .
+what is measured so far
+  acsgreg results --data scans/ --out work --so-far
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_results, _parser(), arguments)
+    return common.run(_results, parser(), arguments)
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="results.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("results", __doc__, _EXAMPLES)
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the scans and people.csv")
     parser.add_argument("--people", metavar="CSV", help="the table of people (default: people.csv in --data)")
     parser.add_argument("--out", required=True, metavar="DIR", help="work folder; a second run does what is missing")

@@ -11,14 +11,22 @@ from acsgreg_tf.cli import common
 from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
 
+_EXAMPLES = """a minute, to see that it runs
+  acsgreg studies --scale smoke --out studies
+the paper's studies and ablations on a prepared cohort
+  acsgreg studies --scale paper --out studies --ablations --manifest cohort/manifest.csv \\
+      --split cohort/split-person.json
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input, 130 after Ctrl-C)."""
-    return common.run(_studies, _parser(), arguments)
+    return common.run(_studies, parser(), arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = common.Parser(prog="studies.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("studies", __doc__, _EXAMPLES)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for all of it; what is already there is kept"
     )

@@ -8,17 +8,24 @@ from typing import Any
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import common, terminal
 from acsgreg_tf.errors import InputError
+
+_EXAMPLES = """the package's network on a list of pairs, in one shot and refined
+  acsgreg test --pairs pairs.csv --refine 0 50 --out results.csv --json results.json
+your own network and ANTs on the test part of a split
+  acsgreg test --split cohort/split-person.json --model run/best.h5 --method network ants-syn-cc --out results.csv
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_test, _parser(), arguments)
+    return common.run(_test, parser(), arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = common.Parser(prog="test.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("test", __doc__, _EXAMPLES)
     parser.add_argument(
         "--model",
         action="append",
@@ -103,7 +110,7 @@ def _test(options: argparse.Namespace) -> None:
     methods = _methods(options)
     if options.costs:
         methods = evaluation.isolated(methods)
-    with tqdm(total=len(pairs) * len(methods), unit="pair", disable=None) as bar:
+    with terminal.bar(len(pairs) * len(methods), "pair") as bar:
 
         def progress(row: dict[str, Any]) -> None:
             bar.update()

@@ -11,14 +11,20 @@ from pathlib import Path
 
 from acsgreg_tf.cli import common
 
+_EXAMPLES = """  acsgreg test-set --data scans/ --out work
+the pairs to choose settings by
+  acsgreg test-set --data scans/ --people people.csv --side train --out work
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(_build, _parser(), arguments)
+    return common.run(_build, parser(), arguments)
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="test_set.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("test-set", __doc__, _EXAMPLES)
     parser.add_argument("--data", required=True, metavar="DIR", help="folder with the scans, at any depth")
     parser.add_argument("--people", metavar="CSV", help="the table of people (default: people.csv in --data)")
     parser.add_argument(

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cli import training_data
+from acsgreg_tf.cli import training_data, training_display
 from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
 from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
@@ -24,15 +24,27 @@ READINGS = {
     "decoder": ("avoxelmorph",),
 }
 
+_EXAMPLES = """a minute, to see that it runs: made-up vertebrae, a tiny network
+  acsgreg train --generate 6 --spacing 2 --size tiny --epochs 1 --steps-per-epoch 2 --batch-size 1 --window 5 \\
+      --model-dir run
+the paper's recipe on a prepared cohort
+  acsgreg train --manifest cohort/manifest.csv --split cohort/split-person.json --model-dir run
+voxelmorph's lists, from a network that is trained already
+  acsgreg train --img-list images.txt --seg-list labels.txt --group-list levels.txt --load-weights run/best.h5 \\
+      --lr 1e-4 --epochs 5 --batch-size 1 --model-dir tuned
+a run that was stopped
+  acsgreg train --manifest cohort/manifest.csv --model-dir run --resume
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input, 130 after Ctrl-C)."""
     return run(_train, parser(), arguments)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The parser of all options."""
-    p = Parser(prog="train.py", description=__doc__)
+    p = Parser("train", __doc__, _EXAMPLES)
     training_data.add_options(p)
     _add_network(p.add_argument_group("network"))
     _add_readings(p.add_argument_group("readings of the paper (docs/reference/reading.md; default: those of --size)"))
@@ -48,7 +60,9 @@ def parser() -> argparse.ArgumentParser:
         help="convolutions and attention in half precision (for GPUs); fields, warps, losses and weights stay float32",
     )
     out.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    out.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
+    again = out.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on where the run in --model-dir stopped")
+    again.add_argument("--overwrite", action="store_true", help="replace the run in --model-dir")
     out.add_argument(
         "--save-every", type=int, default=100, metavar="STEPS", help="steps between saved states (default: %(default)s)"
     )
@@ -190,11 +204,23 @@ def _train_network(options: argparse.Namespace) -> None:
     network = _network(options, vertebrae.inshape)
     pairs = len(vertebrae.pairs())
     print(f"{network.name}: {network.count_params():,} parameters; {len(vertebrae)} vertebrae, {pairs} ordered pairs")
-    settings = training.RunOptions(save_every=options.save_every, tensorboard=not options.no_tensorboard)
+    settings = training.RunOptions(
+        save_every=options.save_every,
+        tensorboard=not options.no_tensorboard,
+        verbose=training_display.verbosity(),
+        callbacks=[training_display.first_step()],
+    )
     try:
         with sigterm_as_interrupt():
             training.train(
-                network, vertebrae, recipe, options.model_dir, held_out, resume=options.resume, options=settings
+                network,
+                vertebrae,
+                recipe,
+                options.model_dir,
+                held_out,
+                resume=options.resume,
+                overwrite=options.overwrite,
+                options=settings,
             )
     except KeyboardInterrupt:
         print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")

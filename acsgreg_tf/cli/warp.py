@@ -16,7 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import common, terminal
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import DenseField, Grid, Transform, resample, resample_label
 from acsgreg_tf.geometry.grid import box_corners
@@ -26,10 +26,18 @@ from acsgreg_tf.io.images import as_image, as_label, write_image
 from acsgreg_tf.io.points import COORDINATES, point_ending, read_points
 from acsgreg_tf.io.transforms import check_transform_ending, read_transform
 
+_EXAMPLES = """the moving label map onto the fixed scan
+  acsgreg warp --label b_seg.nii.gz --warp warp.h5 --reference a_ct.nii.gz --out b_on_a.nii.gz
+landmarks of 3D Slicer, from the moving scan onto the fixed one
+  acsgreg warp --points b.mrk.json --inverse-warp inverse.h5 --out b_on_a.mrk.json
+a surface, from the fixed scan onto the moving one
+  acsgreg warp --surface a.stl --inverse --warp warp.h5 --out a_on_b.stl
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(warp_file, _parser(), arguments)
+    return common.run(warp_file, parser(), arguments)
 
 
 def warp_file(options: Namespace) -> None:
@@ -37,19 +45,23 @@ def warp_file(options: Namespace) -> None:
     kind = next(name for name in ("image", "label", "points", "surface") if getattr(options, name) is not None)
     source = getattr(options, kind)
     _check(options, kind, source)
-    grid = None if options.reference is None else as_image(options.reference).grid
-    if kind in ("image", "label"):
-        transform = _transform(options, "inverse_warp" if options.inverse else "warp", kind, grid)
-        _warp_volume(options, kind, source, transform, grid)
-    else:
-        transform = _transform(options, "warp" if options.inverse else "inverse_warp", kind, grid)
-        _warp_points(options, kind, source, transform)
+    with terminal.Steps(2) as step:
+        step("reading the transform")
+        grid = None if options.reference is None else as_image(options.reference).grid
+        pulls = kind in ("image", "label")
+        transform = _transform(options, "warp" if pulls != options.inverse else "inverse_warp", kind, grid)
+        step(f"carrying {source} over")
+        if pulls:
+            _warp_volume(options, kind, source, transform, grid)
+        else:
+            _warp_points(options, kind, source, transform)
     origin, target = ("fixed", "moving") if options.inverse else ("moving", "fixed")
     print(f"{kind} carried from {origin} onto {target}: {options.out}")
 
 
-def _parser() -> common.Parser:
-    parser = common.Parser(prog="warp.py", description=__doc__)
+def parser() -> common.Parser:
+    """The parser of all options."""
+    parser = common.Parser("warp", __doc__, _EXAMPLES)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--image", metavar="FILE", help="image to carry over")
     what.add_argument("--label", metavar="FILE", help="label map; each mask is interpolated linearly, cut at 0.5")
@@ -147,7 +159,9 @@ def _surfaces() -> ModuleType:
     try:
         from acsgreg_tf.io import surfaces
     except ImportError as error:
-        raise InputError("surfaces need the vtk package: pip install vtk") from error
+        raise InputError(
+            "surfaces need the vtk package: pip install vtk, or in a clone pip install '.[surfaces]'"
+        ) from error
     return surfaces
 
 

@@ -45,6 +45,7 @@ def train(
     validation: VertebraDataset | None = None,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     options: RunOptions = RunOptions(),
 ) -> None:
     """Train a network on ordered pairs; its weights change in place.
@@ -59,14 +60,22 @@ def train(
         model_dir: Folder for `best.h5`, `last.h5`, `log-*.csv`, `tensorboard/` and the state; made if missing.
         validation: Vertebrae whose loss chooses `best.h5`; None takes the training loss.
         resume: Go on where a run in this folder stopped, at that step.
+        overwrite: Replace an earlier run in this folder, whose networks, logs and state are removed.
         options: What is saved and shown.
 
     Raises:
-        InputError: Bad data, a folder that cannot be written, a state that does not fit, a loss that became NaN.
+        InputError: Bad data, a folder that holds a run already (without `resume` or `overwrite`) or cannot be written,
+            a state that does not fit, a loss that became NaN.
         KeyboardInterrupt: After the state was saved.
     """
+    if resume and overwrite:
+        raise InputError("resume and overwrite: give one of the two")
     folder = RunFolder(model_dir)
     folder.clear()
+    if overwrite:
+        folder.empty()
+    elif not resume and folder.is_used():
+        raise InputError(f"{model_dir}: holds a run already; --resume goes on with it, --overwrite replaces it")
     trainer = _Trainer(network, vertebrae, validation, recipe, folder, options)
     if resume:
         state = folder.state_to_resume(network, recipe)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from acsgreg_tf.training.model import STAGES
 from acsgreg_tf.training.recipe import Recipe
 
 STATE = "state.json"
+# What a run writes: the networks, the logs and the state.
+_WRITTEN = ("best.h5", "last.h5", "log-*.csv", "tensorboard", STATE, "state-*.weights.h5")
 
 
 @dataclass
@@ -77,6 +80,21 @@ class RunFolder:
     def clear(self) -> None:
         """Remove what a killed run left half written."""
         remove_unfinished(self.path)
+
+    def is_used(self) -> bool:
+        """Whether a run has written here."""
+        return bool(self._written())
+
+    def empty(self) -> None:
+        """Remove what a run writes, and nothing else."""
+        for path in self._written():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _written(self) -> list[Path]:
+        return [path for pattern in _WRITTEN for path in self.path.glob(pattern)]
 
     def save_state(self, model: keras.Model, position: Position, recipe: Recipe) -> None:
         """Write weights and optimiser, then the note that names them, so that a kill between the two is harmless."""

@@ -58,10 +58,16 @@ def arguments(lists, out, *more):
 def test_trains_and_leaves_a_network(lists, tmp_path, capsys):
     readings = ("--dropout", "0.1", "--gate", "softmax", "--softmax-scale", "width")
     assert main(arguments(lists, tmp_path / "run", *readings)) == 0
-    assert "3 vertebrae, 6 ordered pairs" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "3 vertebrae, 6 ordered pairs" in shown and shown.count("compiling the first step") == 1
     model = load(tmp_path / "run" / "best.h5")
     assert type(model).__name__ == "ACSGRegNet" and model.inshape == SHAPE and model.get_config()["dropout"] == 0.1
     assert main(arguments(lists, tmp_path / "run", "--resume", *readings)) == 0
+    assert main(arguments(lists, tmp_path / "run", *readings)) == 2
+    assert "holds a run already; --resume goes on with it, --overwrite replaces it" in capsys.readouterr().err
+    assert main(arguments(lists, tmp_path / "run", "-q", "--overwrite")) == 0
+    assert capsys.readouterr() == ("", "")
+    assert load(tmp_path / "run" / "best.h5").get_config()["dropout"] == 0
 
 
 @pytest.mark.tensorflow

@@ -40,7 +40,7 @@ def cohort(tmp_path_factory):
 
 
 def options(*arguments):
-    parser = Parser()
+    parser = Parser("train")
     training_data.add_options(parser)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args([str(a) for a in arguments])

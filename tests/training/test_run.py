@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import keras
@@ -115,6 +116,22 @@ def test_files_of_a_run(finished):
     assert (folder / "best.h5").exists()
     assert state_of(folder)["step"] == 6
     assert len(list(folder.glob("state-*.weights.h5"))) == 1
+
+
+def test_a_used_folder_is_refused_and_emptied_when_asked(finished, vertebrae, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[1], folder)
+    (folder / "notes.txt").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"run: holds a run already; --resume .* --overwrite"):
+        run(folder, vertebrae)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    other = replace(RECIPE, epochs=1, lambdas=(0.1, 0.7, 0.01, 0, 0))
+    with pytest.raises(InputError, match="give one of the two"):
+        run(folder, vertebrae, recipe=other, resume=True, overwrite=True)
+    run(folder, vertebrae, recipe=other, overwrite=True)
+    assert "m_a_seg_loss" not in rows(folder / "log-joint.csv")[0] and len(rows(folder / "log-joint.csv")) == 1
+    assert (folder / "notes.txt").read_text() == "mine" and len(list(folder.glob("state-*.weights.h5"))) == 1
 
 
 class Stop(keras.callbacks.Callback):

@@ -73,5 +73,8 @@ def train_run(
         begun = f"training on from step {state.position.step} of the {state.position.stage} stage,"
     log(f"{run.name}: {begun} {facts.parameters:,} parameters, {len(pairs)} pairs, {steps} steps")
     options = training.RunOptions(tensorboard=False, verbose=verbose)
-    training.train(network, vertebrae, recipe, folder, resume=state is not None, options=options)
+    # Without a state there is at most what a run left that was killed before it saved one.
+    training.train(
+        network, vertebrae, recipe, folder, resume=state is not None, overwrite=state is None, options=options
+    )
     return facts
