@@ -1,9 +1,9 @@
 """What all command lines share: one-line errors and warnings, checks of outputs, and the backend's quiet start."""
 
 import argparse
-import math
 import os
 import re
+import shlex
 import sys
 import tempfile
 import textwrap
@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
 
@@ -82,6 +82,16 @@ def _program(command: str) -> str:
         return dashed
     script = f"{command.replace('-', '_')}.py"
     return script if typed == script else f"acsgreg {command}".strip()
+
+
+def command_line(command: str, arguments: Sequence[str] | None = None) -> str:
+    """The line that repeats a command, for a shell: `acsgreg register --fixed ...`.
+
+    Args:
+        command: "register".
+        arguments: None takes those of the process.
+    """
+    return shlex.join(["acsgreg", command, *(sys.argv[1:] if arguments is None else arguments)])
 
 
 def run(
@@ -180,15 +190,7 @@ def check_outputs(outputs: Mapping[str, str | None], inputs: Iterable[str | os.P
 
 def write_json(path: str | os.PathLike, content: dict) -> None:
     """Write a dict to a JSON file; numbers that JSON lacks (NaN, infinity) become null."""
-    files.write_json(path, _plain(content))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    files.write_json(path, files.plain(content))
 
 
 def add_gpu(parser: argparse._ActionsContainer) -> None:

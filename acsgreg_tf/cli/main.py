@@ -12,6 +12,7 @@ from acsgreg_tf.errors import InputError
 # Name, what it does. A command's module is imported when it is run; its name has _ for -.
 COMMANDS = {
     "register": "register two vertebrae, or two scans level by level",
+    "report": "make one page of many registrations, the worst first",
     "warp": "carry an image, a label map, points or a surface over with a transform",
     "measure": "measure a transform, or a label map that another tool moved",
     "test": "measure networks and other tools on a list of pairs",

@@ -11,7 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from acsgreg_tf.cli import anatomy, common, terminal
-from acsgreg_tf.cli.register_outputs import check_endings, output_paths, report, title, write_outputs
+from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
+from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
+from acsgreg_tf.cli.register_report import Report
+from acsgreg_tf.cli.register_report import add_option as add_report
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.registration import (
@@ -51,7 +54,9 @@ follow-up: the bone as it is, moved and turned
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 for a fault in the input)."""
-    return common.run(register_files, parser(), arguments)
+    options = parser()
+    options.set_defaults(command=common.command_line("register", arguments))
+    return common.run(register_files, options, arguments)
 
 
 def register_files(options: Namespace) -> int:
@@ -60,12 +65,15 @@ def register_files(options: Namespace) -> int:
     Returns:
         The exit code: with `strict`, `common.DOUBT` where a registration is doubtful, else 0.
     """
-    flags = 0
     _check(options)
     scans = _read(options)
     paths = {level: output_paths(options, level if options.levels else None) for level in scans}
     for level in scans:
         common.check_outputs(paths[level], _inputs(options))
+    page = Report(options, _inputs(options))
+    merged = MergedLabels(of_level(options.moved_seg, "all") if len(scans) > 1 else None)
+    common.check_outputs({"--moved-seg": merged.path}, _inputs(options))
+    summaries = {}
     with _Progress(levels=len(scans), refined=options.refine > 0 or options.model == NO_MODEL) as progress:
         progress.step("starting Keras")
         common.start_backend(options.gpu)
@@ -91,11 +99,19 @@ def register_files(options: Namespace) -> int:
             result.summary.update(anatomy.measure(options, tuple(labels), transforms))
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
-            flags += len(result.summary["flags"])
+            page.add(result, fixed, moving, level)
+            merged.add(result)
+            summaries[level or ""] = result.summary
             if result.summary.get("refinement", {}).get("stopped"):
-                tqdm.write("stopped: the best so far is written", file=sys.stderr)
-                raise KeyboardInterrupt
-    return common.DOUBT if options.strict and flags else 0
+                break
+    page.write()
+    if len(summaries) > 1:
+        merged.write()
+        tqdm.write(levels_table(summaries), file=sys.stdout)
+    if result.summary.get("refinement", {}).get("stopped"):
+        tqdm.write("stopped: the best so far is written", file=sys.stderr)
+        raise KeyboardInterrupt
+    return common.DOUBT if options.strict and any(summary["flags"] for summary in summaries.values()) else 0
 
 
 class _Progress:
@@ -285,3 +301,4 @@ def _add_outputs(parser: common.Parser) -> None:
     group.add_argument("--affine", metavar="OUT", help="affine part: .tfm or .txt (ITK), or .npy (4x4, RAS mm)")
     group.add_argument("--metrics", metavar="OUT.json", help="measures, flags and seconds")
     group.add_argument("--figure", metavar="OUT.png", help="picture of before and after (.png, .pdf or .svg)")
+    add_report(group)

@@ -49,10 +49,11 @@ def output_paths(options: Namespace, level: str | None) -> dict[str, str | None]
         options: The parsed command line.
         level: The one of several levels; None for a single one, which leaves the paths as they are.
     """
-    return {_option(name): _of_level(getattr(options, name), level) for name in _ENDINGS}
+    return {_option(name): of_level(getattr(options, name), level) for name in _ENDINGS}
 
 
-def _of_level(path: str | None, level: str | None) -> str | None:
+def of_level(path: str | None, level: str | None) -> str | None:
+    """The path with the level in it, in place of {level} or before the ending; unchanged for None."""
     if path is None or level is None:
         return path
     if "{level}" in path:
@@ -106,9 +107,6 @@ def report(summary: dict[str, Any]) -> str:
     lines.append(f"folds {folds['count']}{smoothed}, {_inverse_line(summary)}")
     if "refinement" in summary:
         lines.append(_refinement_line(summary["refinement"]))
-    cut = " and ".join(which for which, is_cut in summary["cut"].items() if is_cut)
-    if cut:
-        lines.append(f"not whole: the {cut} vertebra")
     lines += anatomy.report(summary)
     lines.append(f"{summary['seconds']['total']:.1f} s")
     return "\n".join(lines)

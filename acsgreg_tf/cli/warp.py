@@ -16,6 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
+from acsgreg_tf.anatomy.intensity import outside_of
 from acsgreg_tf.cli import common, terminal
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import DenseField, Grid, Transform, resample, resample_label
@@ -138,11 +139,12 @@ def _warp_volume(options: Namespace, kind: str, source: str, transform: Transfor
         corners = box_corners((0, 0, 0), np.subtract(grid.shape, 1))
         _warn_outside(grid.index_to_points(corners), transform, f"{options.reference}: corners")
     if kind == "label":
+        background = 0.0
         result = resample_label(volume.data, volume.grid, grid, transform)
     else:
-        order = 0 if options.interp == "nearest" else 1
-        result = resample(volume.data, volume.grid, grid, transform, order=order)
-    if not result.any():
+        background, order = outside_of(volume.data), 0 if options.interp == "nearest" else 1
+        result = resample(volume.data, volume.grid, grid, transform, order, background)
+    if (result == background).all():
         common.warn(f"{source}: does not reach the grid of the result, which is empty")
     write_image(options.out, result, grid)
 

@@ -111,7 +111,7 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
         fixed_label=result.fixed.label,
         spacing=box.spacing,
         labels=labels,
-        displacement=_padded(result.deformation),
+        displacement=measured_phi(result.deformation),
         seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
         inverse_error_mm=summary["inverse_error_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),
@@ -121,7 +121,7 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
     )
 
 
-def _padded(deformation: Deformation) -> np.ndarray:
+def measured_phi(deformation: Deformation) -> np.ndarray:
     """phi as far past the box as every answer is measured; it ends before that, or there."""
     missing = np.maximum(int(DOMAIN_MM) - deformation.padding, 0)
     return np.pad(deformation.phi, [*((pad, pad) for pad in missing), (0, 0)])

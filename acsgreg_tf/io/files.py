@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import re
 import tokenize
@@ -99,6 +100,15 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
         InputError: As for `atomic_path`.
     """
     write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The same content with null for the numbers that JSON lacks (NaN, infinity)."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def check_writable(path: str | os.PathLike) -> None:

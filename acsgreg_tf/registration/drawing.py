@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL = 1.9  # inches, the width of one picture
+FIXED, MOVING = "#00d5ff", "#ff4a1c"  # near complementary: where both are, the blend is grey or white
 
 # Name, axis that is cut, (horizontal, vertical) axes; both horizontal axes run from right to left on the page, so that
 # the patient's right and front are on its left.

@@ -9,6 +9,8 @@ from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.checks import check_spacing
 from acsgreg_tf.registration.drawing import (
+    FIXED,
+    MOVING,
     PANEL,
     PlaneView,
     colour_range,
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["registration_figure", "save_figure"]
 
-_FIXED, _MOVING = "#00d5ff", "#ff4a1c"  # near complementary: where both are, the blend is grey or white
 
 Volumes = dict[str, np.ndarray]
 
@@ -149,8 +150,8 @@ def _draw_contours(
     window: tuple[float, float],
 ) -> None:
     ax.imshow(view.cut(image), cmap="gray", vmin=window[0], vmax=window[1], **view.placed)
-    view.contour(ax, fixed, _FIXED, 1.8)  # wider, to be seen under a contour that agrees
-    view.contour(ax, moving, _MOVING, 0.8)
+    view.contour(ax, fixed, FIXED, 1.8)  # wider, to be seen under a contour that agrees
+    view.contour(ax, moving, MOVING, 0.8)
 
 
 def _draw_blend(
@@ -159,7 +160,7 @@ def _draw_blend(
     from matplotlib.colors import to_rgb
 
     low, high = window
-    layers = ((fixed, _FIXED), (moving, _MOVING))
+    layers = ((fixed, FIXED), (moving, MOVING))
     both = sum(
         np.clip((view.cut(layer) - low) / (high - low), 0, 1)[..., None] * to_rgb(colour) for layer, colour in layers
     )
@@ -179,7 +180,7 @@ def _add_legend(figure: "Figure") -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Patch(color=_FIXED, label="fixed"),
-        Patch(color=_MOVING, label="moving (before), moved (after)"),
+        Patch(color=FIXED, label="fixed"),
+        Patch(color=MOVING, label="moving (before), moved (after)"),
     ]
     figure.legend(handles=handles, loc="outside lower right", ncols=2, fontsize=7, frameon=False)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf import metrics
+from acsgreg_tf.anatomy.intensity import outside_of
 from acsgreg_tf.geometry import resample, resample_label
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
@@ -14,9 +15,13 @@ from acsgreg_tf.registration.refine.result import Refined
 
 
 def move(fixed: Scan, moving: Scan, transform: Transform) -> tuple[Image, Image | None]:
-    """The moving image, and the chosen vertebra's label where there is a label map, on the fixed image's grid."""
-    grid = fixed.image.grid
-    moved = Image(resample(moving.image.data, moving.image.grid, grid, transform), grid, f"{moving.image.name} moved")
+    """The moving image, and the chosen vertebra's label where there is a label map, on the fixed image's grid.
+
+    Where the moving image does not reach there is air (`anatomy.intensity.outside_of`).
+    """
+    grid, image = fixed.image.grid, moving.image
+    data = resample(image.data, image.grid, grid, transform, fill=outside_of(image.data))
+    moved = Image(data, grid, f"{image.name} moved")
     if moving.label_map is None:
         return moved, None
     data, name = moving.label_map.data, f"{moving.label_map.name} moved"

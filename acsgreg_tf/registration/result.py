@@ -24,7 +24,8 @@ class Result:
 
     Attributes:
         moved: The moving image on the fixed image's grid, an Image with float32 data. It is the whole image, not
-            masked, sampled once (linearly) through `transform`; 0 where the moving image does not reach.
+            masked, sampled once (linearly) through `transform`. Where the moving image does not reach: -1024 (air) for
+            a CT, which has negative values, else the moving image's least value.
         moved_seg: The moving vertebra's label, likewise (its interpolated mask cut at 0.5), or None.
         transform: Composite of the deformable part and the affine, fixed RAS mm -> moving RAS mm. The deformable part
             fades to zero 22 mm from the fixed vertebra; beyond it there is the affine alone.

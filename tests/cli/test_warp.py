@@ -211,7 +211,9 @@ def test_an_affine_serves_both_ways(case, tmp_path, ending):
     out = tmp_path / "out.nii.gz"
     common = ["--reference", case.files["fixed_ct"], "--out", str(out)]
     assert main(["--image", case.files["moving_ct"], "--warp", affine, *common]) == 0
-    expected = resample(case.moving[0].data, case.moving[0].grid, case.fixed[0].grid, case.result.affine)
+    # -1024: air, where the moving CT does not reach.
+    expected = resample(case.moving[0].data, case.moving[0].grid, case.fixed[0].grid, case.result.affine, fill=-1024)
+    assert (expected == -1024).any()
     np.testing.assert_allclose(read_image(out).data, expected, atol=0.05)
     points = points_file(tmp_path, LANDMARKS + MOVING)
     assert main(["--points", str(points), "--warp", affine, "--out", str(tmp_path / "q.csv")]) == 0
