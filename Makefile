@@ -46,8 +46,8 @@ demo: $(READY)
 	    --moving data/sample/g3-00001-L3_ct.nii.gz --moving-seg data/sample/g3-00001-L3_seg.nii.gz \
 	    --moved demo/moved.nii.gz --moved-seg demo/moved_seg.nii.gz \
 	    --warp demo/warp.h5 --inverse-warp demo/inverse_warp.h5 --affine demo/affine.tfm \
-	    --metrics demo/metrics.json --figure demo/before_after.png
-	@echo "Look at demo/before_after.png; open demo/warp.h5 in 3D Slicer."
+	    --metrics demo/metrics.json --figure demo/before_after.png --report demo/report.html
+	@echo "Open demo/report.html in a browser, or look at demo/before_after.png; open demo/warp.h5 in 3D Slicer."
 
 # RESULTS: further options of scripts/results.py, such as --part 0.2 or --methods network ants-syn.
 results: $(READY)
