@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from acsgreg_tf.cli.common import warn
 from acsgreg_tf.cohort.dataset import VertebraDataset, Vertebrae, read_list
 from acsgreg_tf.cohort.generated import GeneratedVertebrae
 from acsgreg_tf.cohort.guard import refuse_shared_names, refuse_shared_shapes
@@ -156,6 +157,11 @@ def _cohort(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDatas
 
 
 def _listed(options: argparse.Namespace) -> VertebraDataset:
+    if not options.group_list:
+        warn(
+            "--img-list without --group-list: every image is paired with every other one, L1 with L5 and two scans of "
+            "one person too, if the list holds such"
+        )
     images = read_list(options.img_list, options.img_prefix, options.img_suffix)
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
     return Vertebrae(images, labels, read_lines(options.group_list) if options.group_list else None)

@@ -18,6 +18,7 @@ __all__ = ["KINDS", "PARTS", "Split", "make_split", "read_split", "write_split"]
 
 PARTS = ("train", "val", "test")
 KINDS = ("level", "person")
+_CURE = "hold out fewer (--test-per-level, --val-per-level) or use cut vertebrae too (--include-cut)"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def make_split(
         people = {part: len({s.person for s in getattr(split, part) if s.level == level}) for part in PARTS}
         if people["train"] < 2 or people["test"] < test_per_level or people["val"] < val_per_level:
             numbers = ", ".join(f"{part} {count}" for part, count in people.items())
-            raise InputError(f"level {level}: its people cannot be split so ({numbers}); hold out fewer")
+            raise InputError(f"level {level}: its people cannot be split so ({numbers}); {_CURE}")
     return split
 
 
@@ -110,7 +111,7 @@ def _check_numbers(samples: Sequence[Sample], by: str, test_per_level: int, val_
         count = len({s.person for s in samples if s.level == level})
         if count < held_out + 2:
             raise InputError(
-                f"level {level}: {count} people, but {held_out} are to be held out and training needs two more"
+                f"level {level}: {count} people, but {held_out} are to be held out and training needs two more; {_CURE}"
             )
 
 

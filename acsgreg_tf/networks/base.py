@@ -1,6 +1,8 @@
 """What every network of the package shares: a functional model that remembers its constructor's arguments."""
 
+import logging
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,22 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
 from acsgreg_tf.networks import storage
 from acsgreg_tf.ops import PACKAGE
+
+
+class _NotCompiled(logging.Filter):
+    """Drops Keras's warning at each load of an .h5 that it was not compiled: a network is saved without a loss.
+
+    The warning comes right after `Network.from_config`; those about other models pass.
+    """
+
+    expected = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        about_ours, self.expected.flag = getattr(self.expected, "flag", False), False
+        return not (about_ours and "No training configuration found" in record.getMessage())
+
+
+logging.getLogger("absl").addFilter(_NotCompiled())
 
 
 def check_shape(inshape: Sequence[int], divisor: int, why: str) -> tuple[int, ...]:
@@ -39,7 +57,50 @@ def check_steps(name: str, features: Sequence[int]) -> None:
         raise ValueError(f"{name} must have at least one entry, got {tuple(features)}")
 
 
-class Network(keras.Model):
+class ByName(keras.Model):
+    """A functional model whose inputs, outputs and losses go by name.
+
+    Keras takes lists too and sorts by name: [moving, fixed], voxelmorph's order, would be read as fixed, moving. So
+    lists are refused where names are expected.
+    """
+
+    def __call__(self, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.__call__`.
+
+        Raises:
+            InputError: A list of inputs where names are expected.
+        """
+        self._check_names(inputs)  # here too, before Keras wraps what `call` raises into many lines
+        return super().__call__(inputs, *arguments, **options)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None, **options: Any) -> Any:
+        """As `keras.Model.call`, which JAX calls directly.
+
+        Raises:
+            InputError: A list of inputs where names are expected.
+        """
+        self._check_names(inputs)
+        return super().call(inputs, training=training, mask=mask, **options)
+
+    def _check_names(self, inputs: Any) -> None:
+        if isinstance(self.input, dict) and not isinstance(inputs, dict):
+            names = ", ".join(f'"{name}": ...' for name in self.input)
+            raise InputError(f"{self.name}: inputs go by name, {{{names}}}; a list has no documented order")
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **options: Any) -> None:
+        """As `keras.Model.compile`.
+
+        Raises:
+            InputError: A list of losses where the outputs have names.
+        """
+        for what, values in (("loss", loss), ("loss_weights", options.get("loss_weights"))):
+            if isinstance(self.output, dict) and isinstance(values, (list, tuple)):
+                names = ", ".join(f'"{name}": ...' for name in self.output)
+                raise InputError(f"{self.name}: {what} goes by the outputs' names, {{{names}}}, not as a list")
+        super().compile(optimizer=optimizer, loss=loss, **options)
+
+
+class Network(ByName):
     """Base of the package's networks: a functional model built in `__init__` from plain arguments.
 
     A subclass calls `super().__init__(inputs=..., outputs=...)` and then sets `self.arguments`.
@@ -55,6 +116,7 @@ class Network(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Network":
+        _NotCompiled.expected.flag = True
         return cls(**config)
 
     def save(self, path: str | os.PathLike, weights_dtype: str = "float32", **kwargs: Any) -> None:

@@ -231,7 +231,10 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
     Raises:
         InputError: As `anatomy.vertebra.extract`.
     """
-    sides = [extract(scan.image, scan.label_map, scan.number, shape) for scan in (fixed, moving)]
+    sides = [
+        extract(scan.image, scan.label_map, scan.number, shape, flag)
+        for scan, flag in ((fixed, "--fixed-seg"), (moving, "--moving-seg"))
+    ]
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
     return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), (*fixed.notes, *moving.notes))
 

@@ -9,6 +9,7 @@ import numpy as np
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
 from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion
+from acsgreg_tf.networks.base import ByName
 from acsgreg_tf.ops.backend import jit_compile
 from acsgreg_tf.training.recipe import Recipe
 
@@ -48,7 +49,7 @@ def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: 
             if source in inputs:
                 outputs[name] = JointTransformer(name=name)([inputs[source], affine, outputs["phi"]])
     # Losses go by the keys of the outputs.
-    return keras.Model(inputs=inputs, outputs=outputs, name=f"{stage}_training")
+    return ByName(inputs=inputs, outputs=outputs, name=f"{stage}_training")
 
 
 def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, float]]:

@@ -184,8 +184,10 @@ def test_a_vertebra_larger_than_the_box_is_flagged():
     )
 
 
-def test_a_crop_that_is_not_masked_is_flagged():
-    ct, _ = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
+def test_an_image_that_is_not_empty_from_edge_to_edge_is_refused_and_at_one_edge_flagged():
+    ct, _ = block((30, 30, 30), (8, 8, 8), (20, 20, 20))  # soft tissue round it
+    assert "an image that is not masked needs a label map (--moving-seg)" in refused(ct, flag="--moving-seg")
+    ct.data[:2] = -1000
     vertebra = extract(ct, shape=BOX)
     assert vertebra.cut and "not empty at its edge" in vertebra.notes[0]
 

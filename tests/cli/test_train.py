@@ -26,6 +26,7 @@ def lists(tmp_path_factory):
         )
         nib.save(nib.Nifti1Image(mask, np.eye(4)), folder / f"{i}_seg.nii.gz")
     (folder / "img.txt").write_text("0\n1\n2\n")
+    (folder / "levels.txt").write_text("L1\nL1\nL1\n")
     (folder / "seg.txt").write_text("0_seg.nii.gz\n1_seg.nii.gz\n2_seg.nii.gz\n")
     return folder
 
@@ -38,6 +39,8 @@ def arguments(lists, out, *more):
         "_ct.nii.gz",
         "--seg-list",
         str(lists / "seg.txt"),
+        "--group-list",
+        str(lists / "levels.txt"),
         "--size",
         "tiny",
         "--model-dir",
@@ -67,6 +70,10 @@ def test_trains_and_leaves_a_network(lists, tmp_path, capsys):
     assert "holds a run already; --resume goes on with it, --overwrite replaces it" in capsys.readouterr().err
     assert main(arguments(lists, tmp_path / "run", "-q", "--overwrite")) == 0
     assert capsys.readouterr() == ("", "")
+    without = arguments(lists, tmp_path / "other", "-q", *readings)
+    at = without.index("--group-list")
+    assert main(without[:at] + without[at + 2 :]) == 0
+    assert capsys.readouterr().err.startswith("warning: --img-list without --group-list: every image is paired")
     assert load(tmp_path / "run" / "best.h5").get_config()["dropout"] == 0
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from acsgreg_tf.errors import InputError
 from acsgreg_tf.losses import LNCC, Diffusion
 from acsgreg_tf.networks import SIZES
 from acsgreg_tf.ops.affine import to_displacement
@@ -48,6 +49,21 @@ def test_outputs_by_name_shape_and_dtype(moved):
     assert {value.dtype for value in result.values()} == {np.dtype("float32")}
     assert {name: tuple(t.shape[1:]) for name, t in moved[0].output.items()} == shapes
     assert sorted(moved[0].input) == ["fixed", "moving"] and moved[0].inshape == SHAPE
+
+
+def test_lists_are_refused_where_names_are_expected(network):
+    """voxelmorph's order is [moving, fixed], and Keras would sort a list as fixed, moving."""
+    images = smooth_pair()
+    both = [images["moving"], images["fixed"]]
+    for call in (network, lambda x: network.predict(x, verbose=0), network.affine_net):
+        with pytest.raises(InputError, match='inputs go by name, {"fixed": ..., "moving": ...}'):
+            call(both)
+    with pytest.raises(InputError, match='loss goes by the outputs\' names, {"m_a": ..., "m_d": ...'):
+        network.compile("adam", ["mse", None])
+    by_name = {name: images[name] for name in ("moving", "fixed")}  # in whatever order
+    expected = outputs_of(network, images)
+    for name, value in network.predict(by_name, verbose=0).items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-5)
 
 
 def test_it_starts_near_the_identity(network):

@@ -42,6 +42,16 @@ def refusal(path, *words, reader=load):
 # === round trips ===
 
 
+def test_keras_reads_it_without_a_word_about_compiling(saved, caplog, tmp_path):
+    """Of networks of ours alone: a user's own model without a loss is still warned of."""
+    keras.models.load_model(saved / "affine.h5")
+    assert not caplog.records
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "own.h5")
+    caplog.clear()
+    keras.models.load_model(tmp_path / "own.h5")
+    assert [record for record in caplog.records if "not* compiled" in record.getMessage()]
+
+
 @pytest.mark.parametrize(
     "reader", [load, lambda path: keras.models.load_model(path, compile=False)], ids=["ours", "Keras"]
 )

@@ -293,12 +293,13 @@ def test_the_networks_own_affine_is_there_beside_the_fitted_one():
 
 
 def test_without_surfaces_the_networks_affine_stays():
-    """Crops that are not empty anywhere show no surface."""
+    """Labels that fill the box show no surface."""
     full = Image(np.random.default_rng(0).uniform(0.1, 1, BOX).astype("float32"), grid_about(FIXED, BOX, 1), "full")
+    label = Image(np.ones(BOX, "int16"), full.grid, "label")
     affine = np.eye(3, 4)
     affine[0, 3] = 1
-    with pytest.warns(UserWarning, match="not empty at its edge"):
-        result = register(full, full, model=KnownNetwork(affine))
+    with pytest.warns(UserWarning, match="reaches the edge of full"):
+        result = register(full, full, fixed_seg=label, moving_seg=label, model=KnownNetwork(affine))
     assert result.summary["affine_fit_mm"] is None
     np.testing.assert_allclose(result.affine.matrix[:3, 3], (1, 0, 0), atol=1e-6)
 
