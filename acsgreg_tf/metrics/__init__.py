@@ -15,7 +15,6 @@ from acsgreg_tf.metrics.jacobian import (
     folded_cells,
     folds,
     jacobian_determinant,
-    least_determinants,
     non_diffeomorphic_volume,
     std_log_jacobian,
 )
@@ -34,7 +33,6 @@ __all__ = [
     "hd95",
     "inverse_consistency_error",
     "jacobian_determinant",
-    "least_determinants",
     "non_diffeomorphic_volume",
     "precision",
     "recall",

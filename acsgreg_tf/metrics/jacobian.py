@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.checks import check_mask
-
-_SLAB = 8
+from acsgreg_tf.metrics.folded import cells_up_to
 
 
 class Folds(NamedTuple):
@@ -140,8 +139,8 @@ def non_diffeomorphic_volume(displacement: ArrayLike, mask: ArrayLike | None = N
 
     total = 0.0
     if mask is None:
-        for _, values in _determinants_of_suspects(phi, 0.0):
-            total += sum(np.maximum(-value, 0).sum() for value in values)
+        folded = np.argwhere(folded_cells(displacement))
+        total += sum(np.maximum(-value, 0).sum() for value in _determinants_in(phi, folded))
     else:
         for determinant, voxel in tetrahedra(phi):
             total += np.maximum(-determinant, 0)[_corner(mask, *voxel)].sum()
@@ -166,62 +165,15 @@ def folded_cells(displacement: ArrayLike, least: float = 0.0) -> np.ndarray:
     Raises:
         InputError: As `non_diffeomorphic_volume`.
     """
-    phi = mapped_points(displacement, least=2)
-    folded = np.zeros(np.subtract(phi.shape[1:], 1), bool)
-    for cells, values in _determinants_of_suspects(phi, least):
-        folded[cells] = np.any([value <= least for value in values], axis=0)
-    return folded
+    return cells_up_to(check_displacement(displacement, least=2), float(least))
 
 
-def _determinants_of_suspects(
-    phi: np.ndarray, least: float
-) -> Iterator[tuple[tuple[np.ndarray, ...], list[np.ndarray]]]:
-    """(three arrays of indices, ten arrays of determinants) of the cells of `_may_fold`, a slab at a time."""
-    for x in range(0, phi.shape[1] - 1, _SLAB):  # slabs that stay in the processor's cache
-        slab = phi[:, x : x + _SLAB + 1]
-        cells = np.nonzero(_may_fold(slab, least))
-        corners = np.empty((3, len(cells[0]), 2, 2, 2))
-        for offset in product((0, 1), repeat=3):
-            i, j, k = (index + o for index, o in zip(cells, offset, strict=True))
-            corners[:, :, offset[0], offset[1], offset[2]] = slab[:, i, j, k]
-        yield (cells[0] + x, *cells[1:]), [determinant.ravel() for determinant, _ in tetrahedra(corners)]
-
-
-def _may_fold(phi: np.ndarray, least: float) -> np.ndarray:
-    """The cells of mapped points (3, X, Y, Z) that change so much that a determinant may be `least` or less.
-
-    With q^2 the sum over the axes of the largest square by which an edge of the cell differs from the identity's, a
-    corner determinant is (1 - q)^3 at least: its matrix is I + E with |E| <= q. A central one is 2 (1 - 2q)^3 at least:
-    its faces are a matrix of determinant 2 and least singular value 1, each changed by two edges.
-    """
-    least = max(least, 0.0)
-    limit = min(1 - np.cbrt(least), (1 - np.cbrt(least / 2)) / 2) - 1e-6
-    total = np.zeros(np.subtract(phi.shape[1:], 1))
-    for axis in range(3):
-        edge = np.diff(phi, axis=axis + 1)
-        edge[axis] -= 1
-        largest = np.einsum("c...,c...", edge, edge)
-        for other in (other for other in range(3) if other != axis):
-            along = np.moveaxis(largest, other, 0)
-            largest = np.moveaxis(np.maximum(along[1:], along[:-1]), 0, other)
-        total += largest
-    return total >= limit**2
-
-
-def least_determinants(points: np.ndarray) -> np.ndarray:
-    """The least of the ten determinants of `non_diffeomorphic_volume` in each cell, in cubed units of the points.
-
-    Args:
-        points: (3, ..., X, Y, Z), where the nodes of one grid or of many are mapped to.
-
-    Returns:
-        (..., X-1, Y-1, Z-1).
-    """
-    least: np.ndarray | None = None
-    for determinant, _ in tetrahedra(points):
-        least = determinant if least is None else np.minimum(least, determinant)
-    assert least is not None
-    return least
+def _determinants_in(phi: np.ndarray, cells: np.ndarray) -> Iterator[np.ndarray]:
+    """The ten determinants of some cells (N, 3) of mapped points (3, X, Y, Z), each (N,)."""
+    corners = np.empty((3, len(cells), 2, 2, 2))
+    for i, j, k in product((0, 1), repeat=3):
+        corners[:, :, i, j, k] = phi[:, cells[:, 0] + i, cells[:, 1] + j, cells[:, 2] + k]
+    return (determinant.ravel() for determinant, _ in tetrahedra(corners))
 
 
 def _corner(volume: np.ndarray, *offset: int) -> np.ndarray:
@@ -249,15 +201,24 @@ def tetrahedra(phi: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int, in
 
 def mapped_points(displacement: ArrayLike, least: int) -> np.ndarray:
     """The points x + u(x), components first: (3, X, Y, Z) float64."""
-    displacement = np.asarray(displacement)
-    if displacement.ndim != 4 or displacement.shape[-1] != 3 or min(displacement.shape[:3]) < least:
-        raise InputError(f"displacement: {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels per axis")
-    phi = np.moveaxis(displacement, -1, 0).astype(np.float64, order="C")
-    if not np.isfinite(phi).all():
-        raise InputError("displacement: holds values that are not finite")
+    phi = np.moveaxis(check_displacement(displacement, least), -1, 0).astype(np.float64, order="C")
     for axis, n in enumerate(phi.shape[1:]):
         phi[axis] += np.arange(n).reshape(np.roll((n, 1, 1), axis))
     return phi
+
+
+def check_displacement(displacement: ArrayLike, least: int) -> np.ndarray:
+    """The displacement as an array (X, Y, Z, 3).
+
+    Raises:
+        InputError: Another shape, fewer than `least` voxels along an axis, or values that are not finite.
+    """
+    displacement = np.asarray(displacement)
+    if displacement.ndim != 4 or displacement.shape[-1] != 3 or min(displacement.shape[:3]) < least:
+        raise InputError(f"displacement: {displacement.shape} is not (X, Y, Z, 3) with {least} or more voxels per axis")
+    if not np.isfinite(displacement).all():
+        raise InputError("displacement: holds values that are not finite")
+    return displacement
 
 
 def _determinant(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
+from acsgreg_tf import fields
 from acsgreg_tf.geometry import Affine, Composite, Grid, affine_from_network, field_from_network
-from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.folds import unfolded
 
 # Squarings where no network says how many.
@@ -70,27 +70,16 @@ class Deformation:
     def part_inverse(self) -> np.ndarray:
         """Displacement of part's inverse, of its shape, float32, voxels. Computed lazily; cached.
 
-        It is exp(-v / parts), corrected for the grid's interpolation (`ops.fields.correct_inverse`,
-        `balance_inverse`), without folds.
+        It is exp(-v / parts), corrected for the grid's interpolation (`fields.correct_inverse`, `balance_inverse`),
+        without folds.
         """
-        from keras import ops
-
-        from acsgreg_tf.ops import fields
-
-        forward = ops.convert_to_tensor(self.part[None])
-        backward = ops.convert_to_tensor(self._exponential(-self.velocity)[None])
-        backward = fields.balance_inverse(fields.correct_inverse(backward, forward, steps=1), forward)
-        return unfolded(ops.convert_to_numpy(backward)[0], self._whole, self.parts)
+        backward = fields.correct_inverse(self._exponential(-self.velocity), self.part, steps=1)
+        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts)
 
     @cached_property
     def integrated(self) -> np.ndarray:
         """exp(v) as the lattice integrates it, on part's grid, float32, voxels: what a network computes. Cached."""
-        from keras import ops
-
-        from acsgreg_tf.ops import fields
-
-        whole = fields.integrate(ops.convert_to_tensor(self.velocity[None]), self.int_steps)
-        return ops.convert_to_numpy(self._on_grid(whole))[0]
+        return self._on_grid(fields.integrate(self.velocity, self.int_steps))
 
     @cached_property
     def phi(self) -> np.ndarray:
@@ -103,9 +92,10 @@ class Deformation:
         return self._whole(self.part_inverse)
 
     def _whole(self, part: np.ndarray) -> np.ndarray:
-        from keras import ops
-
-        return ops.convert_to_numpy(_repeated(ops.convert_to_tensor(part[None]), self.parts))[0]
+        whole = part
+        for _ in range(self.parts - 1):
+            whole = fields.compose(part, whole)
+        return whole
 
     @property
     def box_velocity(self) -> np.ndarray:
@@ -130,43 +120,23 @@ class Deformation:
 
     def _exponential(self, velocity: np.ndarray) -> np.ndarray:
         """exp(v / parts) on the grown grid, such that all parts together are exp(v) as the lattice integrates it."""
-        from keras import ops
-
-        from acsgreg_tf.ops import fields
-
         # The squarings that are left out are those that lay the parts together.
         steps = self.int_steps - int(np.log2(self.parts))
-        lattice = fields.integrate(ops.convert_to_tensor(velocity[None] / self.parts), steps)
+        lattice = fields.integrate(velocity / self.parts, steps)
         part = self._on_grid(lattice)
         if self.parts > 1:
-            whole = self._on_grid(_repeated(lattice, self.parts))
+            whole = self._on_grid(self._whole(lattice))
             for _ in range(MATCHES):
-                part = part + (whole - _repeated(part, self.parts)) / self.parts
-        return ops.convert_to_numpy(part)[0]
+                part = part + (whole - self._whole(part)) / np.float32(self.parts)
+        return part
 
-    def _on_grid(self, field: Tensor) -> Tensor:
+    def _on_grid(self, field: np.ndarray) -> np.ndarray:
         """A displacement on the lattice, on the grown grid in its voxels."""
-        from keras import ops
-
-        from acsgreg_tf.ops import fields
-
-        if not any(self.margin) and field.shape[1:4] == tuple(self.shape):
+        if not any(self.margin) and field.shape[:3] == tuple(self.shape):
             return field
-        sides = zip(self.shape, field.shape[1:4], self.step, self.padding, self.margin, strict=True)
-        matrices = [
-            fields.weights_at(np.arange(-pad, new + pad) / step + beyond, old) for new, old, step, pad, beyond in sides
-        ]
-        field = fields.resize_by(field, matrices)
-        return field * ops.convert_to_tensor(self.step, dtype=field.dtype)
-
-
-def _repeated(part: Tensor, times: int) -> Tensor:
-    from acsgreg_tf.ops import fields
-
-    whole = part
-    for _ in range(times - 1):
-        whole = fields.compose(part, whole)
-    return whole
+        sides = zip(self.shape, self.step, self.padding, self.margin, strict=True)
+        places = [np.arange(-pad, side + pad) / step + beyond for side, step, pad, beyond in sides]
+        return fields.resize(field, places) * self.step.astype("float32")
 
 
 def _inner(volume: np.ndarray, border: np.ndarray | tuple[int, ...]) -> np.ndarray:

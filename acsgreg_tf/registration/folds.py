@@ -9,7 +9,10 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from acsgreg_tf import metrics
+from acsgreg_tf import fields, metrics
+from acsgreg_tf.fields.kernels import in_slabs, kernel
+from acsgreg_tf.fields.sampling import at
+from acsgreg_tf.metrics.folded import least_determinant
 
 if TYPE_CHECKING:
     from acsgreg_tf.registration.deformation import Deformation
@@ -24,8 +27,8 @@ SUSPECT = 0.15
 LOCAL_ROUNDS = 6
 # Voxels on either side that count in smoothing.
 _FILTER = 3
-# Nodes of such a look at one cell, half a voxel apart, from half a voxel before it to half a voxel behind.
-_NODES = np.stack(np.meshgrid(*[np.arange(-1, 4) / 2] * 3, indexing="ij"), axis=-1)
+# Nodes an axis of such a look at one cell.
+_NODES = 5
 
 
 def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation":
@@ -69,7 +72,7 @@ def unfolded(
             return part
         for j in range(LOCAL_ROUNDS):
             # What folds may do so in the first part or in the last.
-            both = np.concatenate([places, places + sampled(part, places)])
+            both = np.concatenate([places, places + fields.sample(part, places)])
             part = smoothed_near(part, both, reach=2 + i + j) * (0.8 if i >= rounds else 1)
             places = folds_of(near_to(suspects, places), part, parts, LEAST_INVERSE)
             if not len(places):
@@ -94,24 +97,49 @@ def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = 
         parts: How many of it, one after the other, make up the displacement.
         clear: By how much determinants must stay clear of 0.
     """
-    folded = [np.empty((0, 3))]
-    for first in range(0, len(suspects), 2000):
-        cells = suspects[first : first + 2000]
-        there = (cells[:, None, None, None] + _NODES).reshape(-1, 3)
-        for _ in range(parts):
-            there = there + sampled(part, there)
-        nodes = np.moveaxis(there.reshape(-1, *_NODES.shape), -1, 0)
-        own, beside = (nodes[:, :, a:b:2, a:b:2, a:b:2] for a, b in ((1, 4), (0, 5)))
-        kinds = ((nodes, clear * 0.5**3), (own, clear), (beside, clear))
-        small = [(metrics.least_determinants(points) <= least).any(axis=(1, 2, 3)) for points, least in kinds]
-        folded.append(cells[np.any(small, axis=0)] + 0.5)
-    return np.concatenate(folded)
+    folded = np.zeros(len(suspects), bool)
+    in_slabs(_fold_between, len(suspects), np.ascontiguousarray(suspects), part, parts, clear, folded, least=64)
+    return suspects[folded] + 0.5
 
 
-def sampled(field: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """A field [X, Y, Z, 3], interpolated linearly at places (N, 3), voxels: (N, 3)."""
-    components = [ndimage.map_coordinates(c, places.T, order=1, mode="nearest") for c in np.moveaxis(field, -1, 0)]
-    return np.stack(components, axis=-1)
+@kernel
+def _fold_between(
+    cells: np.ndarray, part: np.ndarray, parts: int, clear: float, folded: np.ndarray, start: int, stop: int
+) -> None:
+    # Nodes half a voxel apart, from half a voxel before the cell to half a voxel behind it.
+    nodes, step = np.empty((_NODES, _NODES, _NODES, 3)), np.empty(3, np.float32)
+    for n in range(start, stop):
+        for i in range(_NODES):
+            for j in range(_NODES):
+                for k in range(_NODES):
+                    there = nodes[i, j, k]
+                    there[0] = cells[n, 0] + (i - 1) / 2
+                    there[1] = cells[n, 1] + (j - 1) / 2
+                    there[2] = cells[n, 2] + (k - 1) / 2
+                    for _ in range(parts):
+                        at(part, there[0], there[1], there[2], step)
+                        for axis in range(3):
+                            there[axis] += step[axis]
+        folded[n] = (
+            _any_fold(nodes, 1, 1, clear, 2) or _any_fold(nodes, 0, 2, clear, 2) or _any_fold(nodes, 0, 4, clear / 8, 1)
+        )
+
+
+@kernel
+def _any_fold(nodes: np.ndarray, first: int, count: int, clear: float, stride: int) -> bool:
+    """Whether one of count^3 cells, `stride` nodes wide and from node `first` on, has a determinant up to `clear`."""
+    corners = np.empty((2, 2, 2, 3))
+    for i in range(count):
+        for j in range(count):
+            for k in range(count):
+                for a in range(2):
+                    for b in range(2):
+                        for c in range(2):
+                            x, y, z = first + stride * (i + a), first + stride * (j + b), first + stride * (k + c)
+                            corners[a, b, c] = nodes[x, y, z]
+                if least_determinant(corners) <= clear:
+                    return True
+    return False
 
 
 def smoothed_near(field: np.ndarray, places: np.ndarray, reach: int) -> np.ndarray:

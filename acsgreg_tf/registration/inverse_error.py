@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf import fields
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.folds import sampled, smoothed_near
+from acsgreg_tf.registration.folds import smoothed_near
 
 # Voxels (mm) round the vertebra within which the inverse is measured.
 AROUND = 5
@@ -47,9 +48,9 @@ def inverse_error(deformation: Deformation, mask: np.ndarray) -> InverseError:
         mask: (X, Y, Z) bool, the fixed vertebra; where it is empty, the whole box is measured.
     """
     there = places = places_around(mask) + deformation.padding
-    for field in (deformation.part, deformation.part_inverse):
+    for part in (deformation.part, deformation.part_inverse):
         for _ in range(deformation.parts):
-            there = there + sampled(field, there)
+            there = there + fields.sample(part, there)
     return InverseError(places, np.linalg.norm(there - places, axis=1))
 
 

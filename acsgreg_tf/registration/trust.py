@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from acsgreg_tf import fields
 from acsgreg_tf.anatomy.vertebra import Vertebra
 from acsgreg_tf.geometry import Grid, resample
 from acsgreg_tf.io.images import Image
-from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.deformation import Deformation
 
 
@@ -37,24 +37,10 @@ def seen_region(vertebra: Vertebra, grids: list[Grid], ignore: Image | None) -> 
 
 def pulled(volume: np.ndarray, deformation: Deformation) -> np.ndarray:
     """A volume (X, Y, Z) of the moving side on the fixed grid, through affine and exp(v); its border value beyond."""
-    from acsgreg_tf.ops.affine import warp_jointly
-
-    affine, phi = deformation.affine[None].astype("float32"), deformation.in_box(deformation.phi)[None]
-    return _plain(warp_jointly(_batch(volume), affine, phi))
+    phi = deformation.in_box(deformation.phi)
+    return fields.warp_jointly(volume[..., None], deformation.affine, phi)[..., 0]
 
 
 def pushed(volume: np.ndarray, deformation: Deformation) -> np.ndarray:
     """A volume (X, Y, Z) of the fixed side where exp(v) alone takes it, roughly (through exp(-v))."""
-    from acsgreg_tf.ops.fields import warp
-
-    return _plain(warp(_batch(volume), replace(deformation, velocity=-deformation.velocity).phi[None]))
-
-
-def _batch(volume: np.ndarray) -> np.ndarray:
-    return volume[None, ..., None].astype("float32")
-
-
-def _plain(tensor: Tensor) -> np.ndarray:
-    from keras import ops
-
-    return ops.convert_to_numpy(tensor)[0, ..., 0]
+    return fields.warp(volume[..., None], replace(deformation, velocity=-deformation.velocity).phi)[..., 0]

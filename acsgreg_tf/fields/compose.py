@@ -1,0 +1,40 @@
+"""Composition and integration of displacements."""
+
+import numpy as np
+
+from acsgreg_tf.fields.kernels import in_slabs, kernel
+from acsgreg_tf.fields.sampling import as_volume, at
+
+
+@kernel
+def _compose(outer: np.ndarray, inner: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for j in range(inner.shape[1]):
+            for k in range(inner.shape[2]):
+                at(outer, i + inner[i, j, k, 0], j + inner[i, j, k, 1], k + inner[i, j, k, 2], out[i, j, k])
+                for n in range(3):
+                    out[i, j, k, n] += inner[i, j, k, n]
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The displacement of x -> outer(inner(x)): u = inner + outer(x + inner(x)); both [X, Y, Z, 3]."""
+    inner = as_volume(inner)
+    out = np.empty_like(inner)
+    in_slabs(_compose, len(inner), as_volume(outer), inner, out)
+    return out
+
+
+def integrate(velocity: np.ndarray, steps: int = 7) -> np.ndarray:
+    """exp(v) by scaling and squaring (Arsigny et al. 2006).
+
+    Args:
+        velocity: [X, Y, Z, 3], stationary, voxels.
+        steps: Number of squarings; 0 returns the velocity itself.
+
+    Returns:
+        Displacement, same shape and unit. exp(-v) is `integrate(-velocity)`.
+    """
+    field = as_volume(velocity) / np.float32(2**steps)
+    for _ in range(steps):
+        field = compose(field, field)
+    return field

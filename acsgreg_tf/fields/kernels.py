@@ -1,0 +1,73 @@
+"""The one place that knows numba: functions compiled to machine code, cached on disk, and run on all cores in slabs."""
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+__all__ = ["in_slabs", "kernel", "locate", "threads"]
+
+
+def kernel(function: Callable) -> Callable:
+    """Compile a function of arrays and numbers; it runs without Python's lock.
+
+    The machine code is stored beside the source, or in the user's cache folder, and read back by later processes. Where
+    neither can be written each process compiles anew.
+    """
+    try:
+        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    except RuntimeError:  # numba has nowhere to store it
+        return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+@functools.cache
+def threads() -> int:
+    """How many threads kernels use: OMP_NUM_THREADS where it is set, else the cores that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="fields")
+
+
+def in_slabs(function: Callable, count: int, *arguments: object, least: int = 8) -> None:
+    """Call a kernel as function(*arguments, start, stop) for ranges that make up 0 to `count`, side by side.
+
+    Args:
+        function: Writes what belongs to its range and nothing else.
+        count: Length of the whole range.
+        arguments: Passed on.
+        least: Ranges are no shorter than this; one that would be is not split.
+    """
+    parts = max(1, min(threads(), count // least))
+    if parts == 1:
+        function(*arguments, 0, count)
+        return
+    edges = np.linspace(0, count, parts + 1).astype(int)
+    calls = [_pool().submit(function, *arguments, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
+    function(*arguments, edges[0], edges[1])
+    for call in calls:
+        call.result()
+
+
+@kernel
+def locate(place: float, side: int) -> tuple:
+    """The cell of a coordinate on an axis: (its first voxel, the step to the next, the place in it from 0 to 1).
+
+    A coordinate outside, or NaN, is moved to the edge.
+    """
+    top = side - 1.0
+    place = place if place > 0.0 else 0.0
+    place = place if place < top else top
+    first = min(int(place), max(side - 2, 0))
+    return first, (1 if side > 1 else 0), np.float32(place - first)

@@ -1,0 +1,120 @@
+"""Linear sampling of volumes [X, Y, Z, C]: at points, through a displacement, an affine, or both.
+
+Outside the volume the nearest edge voxel is taken.
+"""
+
+import numpy as np
+
+from acsgreg_tf.fields.kernels import in_slabs, kernel, locate
+
+__all__ = ["at", "sample", "warp", "warp_affine", "warp_jointly"]
+
+
+@kernel
+def at(volume: np.ndarray, x: float, y: float, z: float, out: np.ndarray) -> None:
+    """Write the volume's channels at one point to `out` (C,); for use inside kernels."""
+    i, di, fx = locate(x, volume.shape[0])
+    j, dj, fy = locate(y, volume.shape[1])
+    k, dk, fz = locate(z, volume.shape[2])
+    gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
+    a, b, c, d = gx * gy * gz, gx * gy * fz, gx * fy * gz, gx * fy * fz
+    e, f, g, h = fx * gy * gz, fx * gy * fz, fx * fy * gz, fx * fy * fz
+    for n in range(volume.shape[3]):
+        out[n] = (
+            a * volume[i, j, k, n]
+            + b * volume[i, j, k + dk, n]
+            + c * volume[i, j + dj, k, n]
+            + d * volume[i, j + dj, k + dk, n]
+            + e * volume[i + di, j, k, n]
+            + f * volume[i + di, j, k + dk, n]
+            + g * volume[i + di, j + dj, k, n]
+            + h * volume[i + di, j + dj, k + dk, n]
+        )
+
+
+@kernel
+def _sample(volume: np.ndarray, points: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for n in range(start, stop):
+        at(volume, points[n, 0], points[n, 1], points[n, 2], out[n])
+
+
+@kernel
+def _warp(volume: np.ndarray, field: np.ndarray, matrix: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for j in range(field.shape[1]):
+            for k in range(field.shape[2]):
+                x, y, z = i + field[i, j, k, 0], j + field[i, j, k, 1], k + field[i, j, k, 2]
+                at(
+                    volume,
+                    matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3],
+                    matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3],
+                    matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3],
+                    out[i, j, k],
+                )
+
+
+@kernel
+def _warp_affine(volume: np.ndarray, matrix: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                at(
+                    volume,
+                    matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + matrix[0, 3],
+                    matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + matrix[1, 3],
+                    matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3],
+                    out[i, j, k],
+                )
+
+
+def as_volume(values: np.ndarray) -> np.ndarray:
+    """Values [X, Y, Z, C] as the kernels take them: float32, one voxel's channels side by side."""
+    return np.ascontiguousarray(values, np.float32)
+
+
+def about_origin(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An affine [3, 4] about a grid's centre, (shape - 1) / 2, as one about voxel 0, [3, 4] float64."""
+    centre = (np.asarray(shape, float) - 1) / 2
+    affine = np.asarray(affine, float)
+    return np.column_stack([affine[:, :3], affine[:, 3] + centre - affine[:, :3] @ centre])
+
+
+def sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A volume [X, Y, Z, C] at points [..., 3], voxels: [..., C] float32."""
+    points = np.asarray(points, float)
+    flat = np.ascontiguousarray(points.reshape(-1, 3))
+    out = np.empty((len(flat), volume.shape[-1]), np.float32)
+    in_slabs(_sample, len(flat), as_volume(volume), flat, out, least=4096)
+    return out.reshape(*points.shape[:-1], -1)
+
+
+def warp(volume: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """out(x) = volume(x + u(x)): [x, y, z, C] float32 on the displacement's grid."""
+    return _jointly(volume, np.eye(3, 4), displacement)
+
+
+def warp_affine(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A volume [X, Y, Z, C] under an affine [3, 4] in voxels about its grid's centre: [X, Y, Z, C] float32."""
+    out = np.empty(volume.shape, np.float32)
+    in_slabs(_warp_affine, out.shape[0], as_volume(volume), about_origin(affine, volume.shape[:3]), out)
+    return out
+
+
+def warp_jointly(volume: np.ndarray, affine: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    """out(x) = volume(A(x + u(x))), sampled once: p_fixed -> phi -> A -> moving.
+
+    Args:
+        volume: [X, Y, Z, C].
+        affine: [3, 4], voxels about the centre of the displacement's grid.
+        displacement: [x, y, z, 3].
+
+    Returns:
+        [x, y, z, C] float32.
+    """
+    return _jointly(volume, about_origin(affine, displacement.shape[:3]), displacement)
+
+
+def _jointly(volume: np.ndarray, matrix: np.ndarray, displacement: np.ndarray) -> np.ndarray:
+    out = np.empty((*displacement.shape[:3], volume.shape[-1]), np.float32)
+    in_slabs(_warp, out.shape[0], as_volume(volume), as_volume(displacement), matrix, out)
+    return out

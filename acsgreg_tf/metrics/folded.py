@@ -1,0 +1,77 @@
+"""The search for folded cells, compiled: `jacobian.folded_cells` says what a fold is."""
+
+import numpy as np
+
+from acsgreg_tf.fields.kernels import in_slabs, kernel
+
+
+@kernel
+def _triple(a: np.ndarray, b: np.ndarray, c: np.ndarray, origin: np.ndarray) -> float:
+    """The determinant of three edges from one point."""
+    a0, a1, a2 = a[0] - origin[0], a[1] - origin[1], a[2] - origin[2]
+    b0, b1, b2 = b[0] - origin[0], b[1] - origin[1], b[2] - origin[2]
+    c0, c1, c2 = c[0] - origin[0], c[1] - origin[1], c[2] - origin[2]
+    return a0 * (b1 * c2 - b2 * c1) + a1 * (b2 * c0 - b0 * c2) + a2 * (b0 * c1 - b1 * c0)
+
+
+@kernel
+def least_determinant(p: np.ndarray) -> float:
+    """The least of the ten determinants of a cell whose corners are mapped to p (2, 2, 2, 3); for inside kernels."""
+    least = np.inf
+    for i in range(2):
+        for j in range(2):
+            for k in range(2):
+                sign = 1.0 if (i + j + k) % 2 == 0 else -1.0
+                value = sign * _triple(p[1 - i, j, k], p[i, 1 - j, k], p[i, j, 1 - k], p[i, j, k])
+                least = min(least, value)
+    least = min(least, -_triple(p[0, 0, 1], p[1, 0, 0], p[0, 1, 0], p[1, 1, 1]))
+    return min(least, _triple(p[1, 1, 0], p[0, 1, 1], p[1, 0, 1], p[0, 0, 0]))
+
+
+@kernel
+def _change(p: np.ndarray, axis: int) -> float:
+    """The largest square by which an edge of a cell along an axis differs from the identity's."""
+    largest = 0.0
+    for a in range(2):
+        for b in range(2):
+            first = p[0, a, b] if axis == 0 else (p[a, 0, b] if axis == 1 else p[a, b, 0])
+            second = p[1, a, b] if axis == 0 else (p[a, 1, b] if axis == 1 else p[a, b, 1])
+            square = 0.0
+            for n in range(3):
+                square += (second[n] - first[n] - (1.0 if n == axis else 0.0)) ** 2
+            largest = max(largest, square)
+    return largest
+
+
+@kernel
+def _search(field: np.ndarray, least: float, limit: float, out: np.ndarray, start: int, stop: int) -> None:
+    p = np.empty((2, 2, 2, 3))
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                for a in range(2):
+                    for b in range(2):
+                        for c in range(2):
+                            u = field[i + a, j + b, k + c]
+                            p[a, b, c, 0], p[a, b, c, 1], p[a, b, c, 2] = a + u[0], b + u[1], c + u[2]
+                if _change(p, 0) + _change(p, 1) + _change(p, 2) >= limit:
+                    out[i, j, k] = least_determinant(p) <= least
+
+
+def bound(least: float) -> float:
+    """The sum of squared changes below which no determinant of a cell is `least` or less.
+
+    With q^2 the sum over the axes of the largest square by which an edge of the cell differs from the identity's, a
+    corner determinant is (1 - q)^3 at least: its matrix is I + E with |E| <= q. A central one is 2 (1 - 2q)^3 at least:
+    its faces are a matrix of determinant 2 and least singular value 1, each changed by two edges.
+    """
+    least = max(least, 0.0)
+    return max(min(1 - np.cbrt(least), (1 - np.cbrt(least / 2)) / 2) - 1e-6, 0.0) ** 2
+
+
+def cells_up_to(displacement: np.ndarray, least: float) -> np.ndarray:
+    """The cells (X-1, Y-1, Z-1) bool of a displacement (X, Y, Z, 3) with a determinant of `least` or less."""
+    out = np.zeros(np.subtract(displacement.shape[:3], 1), bool)
+    field = np.ascontiguousarray(displacement, np.float64 if displacement.dtype == np.float64 else np.float32)
+    in_slabs(_search, len(out), field, least, bound(least), out)
+    return out
