@@ -7,12 +7,13 @@ holds the same operations for networks, on tensors with a batch axis; the tests 
 from acsgreg_tf.fields.compose import compose, integrate
 from acsgreg_tf.fields.inverse import balance_inverse, correct_inverse
 from acsgreg_tf.fields.resize import resize, resize_adjoint, spread_over
-from acsgreg_tf.fields.sampling import sample, warp, warp_affine, warp_jointly
+from acsgreg_tf.fields.sampling import displace, sample, warp, warp_affine, warp_jointly
 
 __all__ = [
     "balance_inverse",
     "compose",
     "correct_inverse",
+    "displace",
     "integrate",
     "resize",
     "resize_adjoint",

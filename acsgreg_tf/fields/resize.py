@@ -53,12 +53,12 @@ def resize(values: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
 
     Args:
         values: [x, y, z, C].
-        places: One array of places an axis, such as `spread_over`.
+        places: One array of places an axis, such as `spread_over`; none at all leave the volume as it is.
     """
     values = as_volume(values)
     # The last axis first: the volume is small as long as it can be.
-    for axis in (2, 1, 0):
-        first, share = _cells(places[axis], values.shape[axis])
+    for axis, along in reversed(list(enumerate(places))):
+        first, share = _cells(along, values.shape[axis])
         sides = (*values.shape[:axis], len(first), *values.shape[axis + 1 :])
         rows = int(np.prod(sides[:axis], initial=1))
         out = np.empty((rows, len(first), int(np.prod(sides[axis + 1 :]))), np.float32)
@@ -79,8 +79,8 @@ def resize_adjoint(upstream: np.ndarray, places: Sequence[np.ndarray], shape: Se
         [x, y, z, C] float32.
     """
     values = as_volume(upstream)
-    for axis in range(3):
-        first, share = _cells(places[axis], shape[axis])
+    for axis, along in enumerate(places):
+        first, share = _cells(along, shape[axis])
         sides = (*values.shape[:axis], shape[axis], *values.shape[axis + 1 :])
         rows = int(np.prod(sides[:axis], initial=1))
         out = np.zeros((rows, shape[axis], int(np.prod(sides[axis + 1 :]))), np.float32)

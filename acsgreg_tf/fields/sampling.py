@@ -7,7 +7,7 @@ import numpy as np
 
 from acsgreg_tf.fields.kernels import in_slabs, kernel, locate
 
-__all__ = ["at", "sample", "warp", "warp_affine", "warp_jointly"]
+__all__ = ["at", "displace", "sample", "warp", "warp_affine", "warp_jointly"]
 
 
 @kernel
@@ -67,6 +67,26 @@ def _warp_affine(volume: np.ndarray, matrix: np.ndarray, out: np.ndarray, start:
                 )
 
 
+@kernel
+def _displace(
+    points: np.ndarray, matrix: np.ndarray, field: np.ndarray, room: float, out: np.ndarray, start: int, stop: int
+) -> None:
+    step = np.empty(3, np.float32)
+    for n in range(start, stop):
+        a, b, c = points[n, 0], points[n, 1], points[n, 2]
+        x = matrix[0, 0] * a + matrix[0, 1] * b + matrix[0, 2] * c + matrix[0, 3]
+        y = matrix[1, 0] * a + matrix[1, 1] * b + matrix[1, 2] * c + matrix[1, 3]
+        z = matrix[2, 0] * a + matrix[2, 1] * b + matrix[2, 2] * c + matrix[2, 3]
+        out[n, 0], out[n, 1], out[n, 2] = a, b, c
+        in_x = -room <= x < field.shape[0] - 1 + room
+        in_y = -room <= y < field.shape[1] - 1 + room
+        in_z = -room <= z < field.shape[2] - 1 + room
+        if in_x and in_y and in_z:
+            at(field, x, y, z, step)
+            for axis in range(3):
+                out[n, axis] += step[axis]
+
+
 def as_volume(values: np.ndarray) -> np.ndarray:
     """Values [X, Y, Z, C] as the kernels take them: float32, one voxel's channels side by side."""
     return np.ascontiguousarray(values, np.float32)
@@ -86,6 +106,22 @@ def sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
     out = np.empty((len(flat), volume.shape[-1]), np.float32)
     in_slabs(_sample, len(flat), as_volume(volume), flat, out, least=4096)
     return out.reshape(*points.shape[:-1], -1)
+
+
+def displace(points: np.ndarray, to_index: np.ndarray, displacement: np.ndarray, room: float) -> np.ndarray:
+    """Points moved by a displacement that has a unit and a frame of its own.
+
+    Args:
+        points: [..., 3] float64.
+        to_index: [3, 4], from points to voxels of the displacement's grid.
+        displacement: [X, Y, Z, 3], in the points' unit.
+        room: Voxels beyond the outermost centres where the border value still holds; points farther out do not move.
+    """
+    flat = np.ascontiguousarray(points.reshape(-1, 3), np.float64)
+    out = np.empty_like(flat)
+    matrix = np.ascontiguousarray(to_index, np.float64)
+    in_slabs(_displace, len(flat), flat, matrix, as_volume(displacement), room, out, least=4096)
+    return out.reshape(points.shape)
 
 
 def warp(volume: np.ndarray, displacement: np.ndarray) -> np.ndarray:

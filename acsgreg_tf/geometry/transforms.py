@@ -12,9 +12,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.ndimage import map_coordinates
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields import displace
 from acsgreg_tf.geometry.grid import Grid, box_corners, check_affine
 
 
@@ -103,14 +103,9 @@ class DenseField(Transform):
             self.inverse_displacement = _check_field(inverse_displacement, grid)
 
     def apply(self, points: ArrayLike) -> np.ndarray:
-        moved = np.array(points, dtype=float)
-        index = self.grid.points_to_index(moved)
-        inside = self.grid.contains_index(index)
-        # Most points of a whole scan lie outside one vertebra's box, so only the others are looked up.
-        index = np.ascontiguousarray(index[inside].T)
-        for axis in range(3):
-            moved[inside, axis] += map_coordinates(self.displacement[..., axis], index, order=1, mode="nearest")
-        return moved
+        to_index = np.linalg.inv(self.grid.affine)[:3]
+        # Faces of aligned grids meet exactly; the shift keeps rounding errors from deciding on which side.
+        return displace(np.asarray(points, dtype=float), to_index, self.displacement, room=0.5 + 1e-6)
 
     def inverse(self) -> "Transform":
         if self.inverse_displacement is None:
@@ -159,7 +154,7 @@ class Composite(Transform):
 def _check_field(displacement: ArrayLike, grid: Grid) -> np.ndarray:
     if not isinstance(grid, Grid):
         raise TypeError(f"a displacement field needs a Grid, got {type(grid).__name__}")
-    displacement = np.asarray(displacement, dtype=np.float32)
+    displacement = np.ascontiguousarray(displacement, dtype=np.float32)
     if displacement.shape != (*grid.shape, 3):
         raise InputError(
             f"a displacement field on grid {grid.shape} must be {(*grid.shape, 3)}, got {displacement.shape}"

@@ -1,4 +1,4 @@
-"""Measures of a registration, in numpy and scipy only: overlap, surface distance, Jacobian, landmarks.
+"""Measures of a registration, without Keras: similarity, overlap, surface distance, Jacobian, landmarks.
 
 Label measures compare two volumes of one shape (X, Y, Z): `fixed`, the target, and `moved`, the moving label after
 warping. Nonzero voxels are the object. Labels warped with linear interpolation have to be thresholded (at 0.5) first:
@@ -19,6 +19,7 @@ from acsgreg_tf.metrics.jacobian import (
     std_log_jacobian,
 )
 from acsgreg_tf.metrics.overlap import dice, precision, recall
+from acsgreg_tf.metrics.similarity import lncc, normalised_correlation
 from acsgreg_tf.metrics.surface import SurfaceDistance, assd, hd95, surface_distance, surface_distances
 
 __all__ = [
@@ -33,7 +34,9 @@ __all__ = [
     "hd95",
     "inverse_consistency_error",
     "jacobian_determinant",
+    "lncc",
     "non_diffeomorphic_volume",
+    "normalised_correlation",
     "precision",
     "recall",
     "std_log_jacobian",

@@ -53,13 +53,10 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
         labels: Its label likewise, or None.
         deformation: The estimate.
     """
-    from acsgreg_tf.losses import LNCC
-
-    lncc = LNCC(window=9)
-    target, spacing = fixed.image[None, ..., None], fixed.grid.spacing
+    spacing = fixed.grid.spacing
     measures: dict[str, Any] = {
-        "lncc": {stage: -float(lncc(target, image[None, ..., None])) for stage, image in images.items()},
-        "ncc": {stage: normalised_correlation(fixed.image, image) for stage, image in images.items()},
+        "lncc": {stage: metrics.lncc(fixed.image, image) for stage, image in images.items()},
+        "ncc": {stage: metrics.normalised_correlation(fixed.image, image) for stage, image in images.items()},
     }
     if labels is not None and fixed.label is not None:
         measures["dice"] = {stage: metrics.dice(fixed.label, label) for stage, label in labels.items()}
@@ -73,10 +70,3 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
     measures["inverse_error_p99_mm"] = float(np.quantile(misses, 0.99))
     measures["inverse_error_max_mm"] = float(misses.max())
     return measures
-
-
-def normalised_correlation(fixed: np.ndarray, moved: np.ndarray) -> float:
-    """Normalised cross-correlation of two volumes of one shape, -1 to 1; 0 if one of them is constant."""
-    fixed, moved = (volume - volume.mean(dtype=float) for volume in (fixed, moved))
-    scale = np.sqrt((fixed**2).sum() * (moved**2).sum())
-    return float((fixed * moved).sum() / scale) if scale else 0.0

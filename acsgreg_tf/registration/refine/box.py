@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acsgreg_tf.ops.fields import linear_matrix
+from acsgreg_tf.fields import spread_over
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Window:
 
     Attributes:
         first, shape: Its first voxel and its sides.
-        matrices: [new, old] for each axis, from the box on the lattice to this window, or () where they are the same.
+        places: Where this window's voxels lie in the box on the lattice, for each axis, or () where they are the same.
         scale: A displacement's voxels on this grid in one voxel of the lattice, (3,).
         step: Full voxels in one voxel of this grid, (3,).
         full: Sides of the full grid.
@@ -26,7 +26,7 @@ class Window:
 
     first: np.ndarray
     shape: tuple[int, ...]
-    matrices: tuple[np.ndarray, ...]
+    places: tuple[np.ndarray, ...]
     scale: np.ndarray
     step: np.ndarray
     full: tuple[int, ...]
@@ -49,17 +49,17 @@ class Window:
         return enter, leave
 
     def affine(self, full_affine: np.ndarray) -> np.ndarray:
-        """An affine [3, 4] about the full grid's centre, as `ops.affine.warp_jointly` takes it here, [1, 3, 4].
+        """An affine [3, 4] about the full grid's centre, as `fields.warp_jointly` takes it here, [3, 4].
 
         It takes this window's points, about its centre, to the moving volume's voxels on the same kind of grid.
         """
         enter, leave = self._changes()
-        return (leave @ np.vstack([full_affine, [0, 0, 0, 1]]) @ enter)[None, :3].astype("float32")
+        return (leave @ np.vstack([full_affine, [0, 0, 0, 1]]) @ enter)[:3]
 
     def affine_gradient(self, gradient: np.ndarray) -> np.ndarray:
-        """Gradient [3, 4] by the full grid's affine, from [1, 3, 4] by this window's."""
+        """Gradient [3, 4] by the full grid's affine, from [3, 4] by this window's."""
         enter, leave = self._changes()
-        return leave[:3, :3].T @ np.asarray(gradient[0], float) @ enter.T
+        return leave[:3, :3].T @ gradient @ enter.T
 
 
 class Box:
@@ -101,11 +101,11 @@ class Box:
             f if n == side else int((n - 1) * step + 1e-6)
             for f, n, side, step in zip(self.full, self.shape, self.lattice, self.step, strict=True)
         )
-        matrices = tuple(
-            linear_matrix(old, new)[a : a + n, b : b + m]
-            for old, new, a, n, b, m in zip(self.lattice, self.full, first, shape, self.first, self.shape, strict=True)
+        places = tuple(
+            spread_over(old, new)[a : a + n] - b
+            for old, new, a, n, b in zip(self.lattice, self.full, first, shape, self.first, strict=True)
         )
-        return Window(first, shape, matrices, self.step, np.ones(3), self.full)
+        return Window(first, shape, places, self.step, np.ones(3), self.full)
 
     @property
     def inside(self) -> tuple[slice, ...]:

@@ -8,29 +8,17 @@ surface. It pulls from as far as the distances reach and in proportion to the mi
 at their edges only: few steps are needed.
 """
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from keras import ops
 from scipy import ndimage
 
+from acsgreg_tf import fields
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields import gradients
+from acsgreg_tf.fields.windows import box_sum, correlation_gradient
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import trusted_distance
-from acsgreg_tf.losses import (
-    Diffusion,
-    SurfaceDistance,
-    fixed_sums,
-    foreground_windows,
-    local_correlation,
-    rounded_difference,
-)
-from acsgreg_tf.ops import Tensor, fields
-from acsgreg_tf.ops import affine as affine_ops
-from acsgreg_tf.ops.backend import value_and_gradients
 from acsgreg_tf.registration.refine.box import Window
 
 WINDOW = 7
@@ -39,6 +27,8 @@ DISTANCE_WEIGHT = 6.0
 FOLD_WEIGHT = 0.003
 # A Jacobian determinant below this is pushed up.
 FOLD_MARGIN = 0.2
+# Distance, in voxels, within which a voxel is near the surface.
+NEAR = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,34 +94,6 @@ class Subject:
         return np.stack([image, distance.astype("float32")], axis=-1)
 
 
-def _compare(
-    fixed: Tensor, warped: Tensor, counts: Tensor, sums: Tensor, count: Tensor, near: Tensor, weights: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """(value, [LNCC, distance]) of a window against the warped moving volume, both [1, x, y, z, 2].
-
-    `counts`, [1, x, y, z, 1], says how much each voxel counts.
-    """
-    lncc = ops.sum(counts * local_correlation(fixed[..., :1], warped[..., :1], WINDOW, sums=sums)) / count
-    distance = ops.sum(counts * rounded_difference(fixed[..., 1:], warped[..., 1:])) / near
-    return -weights[0] * lncc + weights[1] * distance, [lncc, distance]
-
-
-def _value(variables: tuple, constants: tuple, *, squarings: int) -> tuple[Tensor, Tensor]:
-    velocity, affine = variables
-    fixed, moving, counts, sums, count, near, weights, matrices, scale = constants
-    coarse = fields.integrate(velocity, squarings)
-    phi = fields.resize_by(coarse, matrices) * scale
-    value, terms = _compare(fixed, affine_ops.warp_jointly(moving, affine, phi), counts, sums, count, near, weights)
-    rough = ops.mean(Diffusion().call(phi, phi))
-    folded = fields.fold_penalty(coarse, margin=FOLD_MARGIN)
-    return value + weights[2] * rough + weights[3] * folded, ops.stack([*terms, rough, folded])
-
-
-@functools.cache
-def _function(squarings: int) -> Callable[..., Any]:
-    return value_and_gradients(functools.partial(_value, squarings=squarings))
-
-
 class Objective:
     """The objective on one window.
 
@@ -158,26 +120,22 @@ class Objective:
         reach: float = 4.0,
         counts: np.ndarray | None = None,
     ) -> None:
-        sides = tuple(round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True))
-        volumes = [
-            ops.convert_to_numpy(fields.resize(ops.convert_to_tensor(subject.volume(blur, reach)[None]), sides))
-            for subject in (fixed, moving)
-        ]
-        target = window.crop(volumes[0][0])[None]
-        image = ops.convert_to_tensor(target[..., :1])
-        surface = fixed.distance is not None and moving.distance is not None
-        voxels = np.ones_like(target[..., :1])
+        sides = [round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True)]
+        places = [fields.spread_over(old, new) for old, new in zip(window.full, sides, strict=True)]
+        target, self._moving = (fields.resize(subject.volume(blur, reach), places) for subject in (fixed, moving))
+        target = window.crop(target)
+        self._image, self._distance = (np.ascontiguousarray(target[..., n]) for n in (0, 1))
+        self._counts = np.ones(window.shape, np.float32)
         if counts is not None:
-            resized = fields.resize(ops.convert_to_tensor(counts[None, ..., None].astype("float32")), sides)
-            voxels = window.crop(ops.convert_to_numpy(resized)[0])[None]
-        count = max(float(ops.sum(foreground_windows(image, WINDOW) * voxels)), 1.0)
-        near = max(float(((np.abs(target[..., 1:]) < SurfaceDistance.NEAR) * voxels).sum()), 1.0)
-        weights = np.array([1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT], "float32")
-        self.window = window
-        self._function = _function(squarings)
-        numbers = np.float32(count), np.float32(near), weights
-        placed = tuple(m.astype("float32") for m in window.matrices), window.scale.astype("float32")
-        self._constants = _as_tensors((target, volumes[1], voxels, fixed_sums(image, WINDOW), *numbers, *placed))
+            self._counts = np.ascontiguousarray(window.crop(fields.resize(counts[..., None], places))[..., 0])
+        self._sums = tuple(box_sum(power, WINDOW) for power in (self._image, self._image**2))
+        reached = box_sum((self._image != 0).astype(np.float32), WINDOW) > 0.5
+        self._windows = self._counts / max(float((reached * self._counts).sum()), 1.0)
+        near = np.abs(self._distance) < NEAR
+        self._near = self._counts / max(float((near * self._counts).sum()), 1.0)
+        surface = fixed.distance is not None and moving.distance is not None
+        self._weights = np.array([-1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
+        self.window, self._squarings = window, squarings
 
     def __call__(self, affine: np.ndarray, velocity: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """The objective's value and gradients.
@@ -189,14 +147,32 @@ class Objective:
         Returns:
             (value, terms as `TERMS`, gradient by the affine [3, 4], gradient by the velocity [x, y, z, 3]).
         """
-        variables = np.asarray(velocity, "float32")[None], self.window.affine(affine)
-        value, terms, gradients = self._function(tuple(map(ops.convert_to_tensor, variables)), self._constants)
-        by_velocity, by_affine = (ops.convert_to_numpy(gradient) for gradient in gradients)
-        return float(value), ops.convert_to_numpy(terms), self.window.affine_gradient(by_affine), by_velocity[0]
+        window, here = self.window, self.window.affine(affine)
+        stages = gradients.integrated(velocity, self._squarings)
+        coarse = stages[-1]
+        scale = window.scale.astype("float32")
+        phi = fields.resize(coarse, window.places) * scale
+        warped = fields.warp_jointly(self._moving, here, phi)
 
+        lncc, by_image = self._correlation(warped[..., 0])
+        distance, by_distance = self._miss(warped[..., 1])
+        rough, by_phi = gradients.roughness(phi)
+        folded, by_coarse = gradients.fold_penalty(coarse, FOLD_MARGIN)
+        terms = np.array([lncc, distance, rough, folded])
 
-def _as_tensors(values: Any) -> Any:
-    """Arrays in nested tuples, as tensors."""
-    if isinstance(values, tuple):
-        return tuple(_as_tensors(value) for value in values)
-    return ops.convert_to_tensor(values)
+        upstream = np.stack([self._weights[0] * by_image, self._weights[1] * by_distance], axis=-1)
+        by_affine, by_warped = gradients.warp_jointly_gradient(self._moving, here, phi, upstream)
+        by_phi = np.float32(self._weights[2]) * by_phi + by_warped
+        by_phi = fields.resize_adjoint(by_phi * scale, window.places, coarse.shape[:3])
+        by_velocity = gradients.integrate_gradient(stages, by_phi + np.float32(self._weights[3]) * by_coarse)
+        return float(self._weights @ terms), terms, window.affine_gradient(by_affine), by_velocity
+
+    def _correlation(self, warped: np.ndarray) -> tuple[float, np.ndarray]:
+        """LNCC and its gradient by the warped image."""
+        return correlation_gradient(self._image, np.ascontiguousarray(warped), self._windows, WINDOW, self._sums)
+
+    def _miss(self, warped: np.ndarray) -> tuple[float, np.ndarray]:
+        """The distance term and its gradient by the warped distances (`losses.rounded_difference`)."""
+        miss = warped - self._distance
+        root = np.sqrt(0.25 + miss**2)
+        return float((self._near * (root - 0.5)).sum(dtype=float)), self._near * miss / root

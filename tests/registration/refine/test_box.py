@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acsgreg_tf.ops import fields
+from acsgreg_tf import fields
+from acsgreg_tf.ops.fields import resize_displacement
 from acsgreg_tf.registration.refine.box import Box
 from tests.explore import examples
 from tests.helpers import noise
@@ -36,8 +37,8 @@ def windows():
 
 
 def moving_voxels(window, affine, points):
-    """Where `ops.affine.warp_jointly` samples the moving volume for points (N, 3) in the window's voxels."""
-    (matrix,) = window.affine(affine)
+    """Where `fields.warp_jointly` samples the moving volume for points (N, 3) in the window's voxels."""
+    matrix = window.affine(affine)
     centre = (np.array(window.shape) - 1) / 2
     return (points - centre) @ matrix[:, :3].T + matrix[:, 3] + centre
 
@@ -46,8 +47,8 @@ def test_the_identity_maps_points_where_they_lie():
     for _, _, *both in windows():
         for window in both:
             corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(window.shape) - 1)
-            found = moving_voxels(window, np.eye(3, 4), corners)
-            np.testing.assert_allclose(found, corners + window.first, atol=1e-4)
+            there = moving_voxels(window, np.eye(3, 4), corners)
+            np.testing.assert_allclose(there, corners + window.first, atol=1e-4)
 
 
 def test_an_affine_of_the_full_grid_is_the_same_through_every_window():
@@ -65,23 +66,23 @@ def test_the_gradients_way_back_is_the_adjoint_of_the_affines_way_in():
     rng = np.random.default_rng(0)
     for _, _, *both in windows():
         for window in both:
-            step, upstream = rng.normal(size=(3, 4)), rng.normal(size=(1, 3, 4))
+            step, upstream = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
             there = window.affine(step) - window.affine(np.zeros((3, 4)))
             assert np.sum(there * upstream) == pytest.approx(
                 np.sum(step * window.affine_gradient(upstream)), rel=1e-4, abs=1e-3
             )
 
 
-def test_the_matrices_give_what_resizing_the_whole_field_and_cropping_gives():
+def test_the_places_give_what_resizing_the_whole_field_and_cropping_gives():
     for _, box, coarse, fine in windows():
         field = noise((*box.lattice, 3))
         inside = coarse.crop(field)
         np.testing.assert_array_equal(inside, field[box.inside])
-        assert inside.shape[:3] == coarse.shape == box.shape and coarse.matrices == ()
-        whole = np.array(fields.resize_displacement(field[None], box.full))[0]
-        found = np.array(fields.resize_by(inside[None], fine.matrices))[0] * fine.scale
-        assert found.shape[:3] == fine.shape
-        np.testing.assert_allclose(found, fine.crop(whole), atol=1e-4)
+        assert inside.shape[:3] == coarse.shape == box.shape and coarse.places == ()
+        whole = np.array(resize_displacement(field[None], box.full))[0]
+        resized = fields.resize(inside, fine.places) * fine.scale
+        assert resized.shape[:3] == fine.shape
+        np.testing.assert_allclose(resized, fine.crop(whole), atol=1e-4)
 
 
 def test_windows_lie_within_their_grids_and_hold_the_mask_with_its_margin():
@@ -103,7 +104,7 @@ def test_windows_lie_within_their_grids_and_hold_the_mask_with_its_margin():
 def test_a_box_on_the_full_grid_has_one_window():
     box = Box(block((20, 18, 17), PLACES[2]), (20, 18, 17), margin=3, quantum=4)
     coarse, fine = box.coarse(), box.fine()
-    assert fine.shape == coarse.shape == (4, 8, 8) and fine.matrices == () and np.all(fine.step == 1)
+    assert fine.shape == coarse.shape == (4, 8, 8) and fine.places == () and np.all(fine.step == 1)
     np.testing.assert_array_equal(fine.first, coarse.first)
 
 
