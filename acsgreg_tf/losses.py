@@ -43,18 +43,12 @@ def _correlation(products: Tensor, powers: Tensor, *, count: float, signed: bool
     return squared / (f_variance * w_variance + epsilon)
 
 
-def fixed_sums(fixed: Tensor, window: int = 9) -> Tensor:
-    """What `local_correlation` needs of the fixed image alone, to compare many images with it: [B, X, Y, Z, 2]."""
-    return box_sum(_powers(fixed), window)
-
-
 def local_correlation(
     fixed: Tensor,
     warped: Tensor,
     window: int = 9,
     signed: bool = False,
     epsilon: float = 1e-5,
-    sums: Tensor | None = None,
 ) -> Tensor:
     """Squared local normalised cross-correlation round each voxel (Eq. 5), 0 to 1: [B, X, Y, Z, 1].
 
@@ -65,14 +59,13 @@ def local_correlation(
         signed: Keep the correlation's sign, so that an inverted window scores -1 rather than 1.
         epsilon: Added to the product of the variances (sums over the window, squared); a window that is constant in
             either image scores 0, where voxelmorph's scores 1.
-        sums: `fixed_sums(fixed, window)` if known; None computes it.
 
     Raises:
         ValueError: Images of more than one channel, or an even window.
     """
     if fixed.shape[-1] != 1 or warped.shape[-1] != 1:
         raise ValueError(f"LNCC takes images of one channel, got {fixed.shape[-1]} and {warped.shape[-1]}")
-    powers = fixed_sums(fixed, window) if sums is None else sums
+    powers = box_sum(_powers(fixed), window)
     products = box_sum(_products(warped, fixed), window)
     return _correlation(products, powers, count=float(window**3), signed=signed, epsilon=epsilon)
 

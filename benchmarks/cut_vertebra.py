@@ -21,7 +21,7 @@ from acsgreg_tf.evaluation import read_pairs
 from acsgreg_tf.geometry import Grid
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.io.images import Image, as_image, as_label
-from acsgreg_tf.registration import load_model
+from acsgreg_tf.registration import load_engine
 
 CLEAR = 5.0  # mm
 # Axis (x to the right, z up), whether from its low end, and how much of the vertebra's extent goes.
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--refine", type=int, default=0, help="steps of refinement (default: 0)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
-    rows, model = [], load_model(None)
+    rows, model = [], load_engine(None)
     for pair in read_pairs(options.pairs):
         number = int(pair["label"]) if pair["label"] else None
         fixed = {"fixed": as_image(pair["fixed"]), "fixed_seg": as_label(pair["fixed_seg"]), "label": number}

@@ -23,7 +23,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import read_pairs
 from acsgreg_tf.geometry import NETWORK_SHAPE, Grid
 from acsgreg_tf.io.images import Image, as_image, as_label
-from acsgreg_tf.registration import Scan, Selection, load_model, select
+from acsgreg_tf.registration import Scan, Selection, load_engine, select
 from acsgreg_tf.registration.doubts import FLIPS, coarse_misfit
 from acsgreg_tf.registration.prepare import prepare
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th pair (default: all)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
-    rows, model = [], load_model(None)
+    rows, model = [], load_engine(None)
     for pair in read_pairs(options.pairs)[:: options.every]:
         number = int(pair["label"]) if pair["label"] else None
         fixed = as_image(pair["fixed"]), as_label(pair["fixed_seg"])

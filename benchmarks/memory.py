@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import acsgreg_tf
-from acsgreg_tf.registration import load_model
+from acsgreg_tf.registration import load_engine
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "sample"
 REPORTED = (1, 2, 5, 10, 20, 40, 60, 80, 100, 120, 140, 160, 180, 200)
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--pairs", metavar="CSV", help="list of pairs, as for scripts/test.py")
     options = parser.parse_args()
     pairs = listed_pairs(options.pairs) if options.pairs else sample_pairs()
-    network, began = load_model(None), time.monotonic()
+    network, began = load_engine(None), time.monotonic()
     print(f"with the network loaded: {resident_mb():.0f} MB")
     for number in range(1, options.registrations + 1):
         pair = pairs[(number - 1) % len(pairs)]

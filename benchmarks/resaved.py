@@ -18,7 +18,7 @@ from acsgreg_tf import register
 from acsgreg_tf.anatomy.vertebra import pick_label
 from acsgreg_tf.geometry import network_grid
 from acsgreg_tf.io.images import Image, as_image, as_label
-from acsgreg_tf.registration import load_model
+from acsgreg_tf.registration import load_engine
 
 BLUR, MARGIN = 0.8, 10.0  # mm
 # (spacing, shift of the first voxel) in mm.
@@ -47,7 +47,7 @@ def main():
     parser.add_argument("--refine", type=int, default=0)
     parser.add_argument("--no-fit-affine", dest="fit_affine", action="store_false", help="the network's own affine")
     options = parser.parse_args()
-    network = load_model(options.model)
+    network = load_engine(options.model)
     fixed, fixed_seg = as_image(options.fixed), as_label(options.fixed_seg)
     moving, moving_seg = as_image(options.moving), as_label(options.moving_seg)
     number = pick_label(moving_seg, options.label)

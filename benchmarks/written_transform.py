@@ -18,7 +18,7 @@ import acsgreg_tf
 from acsgreg_tf import metrics
 from acsgreg_tf.evaluation import read_pairs
 from acsgreg_tf.evaluation.written import written_folds
-from acsgreg_tf.registration import load_model
+from acsgreg_tf.registration import load_engine
 from acsgreg_tf.registration.inverse_error import places_around
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--refine", type=int, default=0, help="steps of refinement (default: 0)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
-    rows, model = [], load_model(None)
+    rows, model = [], load_engine(None)
     for pair in read_pairs(options.pairs):
         names = {name: pair[name] for name in ("fixed", "fixed_seg", "moving", "moving_seg")}
         number = int(pair["label"]) if pair["label"] else None

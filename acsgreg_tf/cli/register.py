@@ -18,15 +18,20 @@ from acsgreg_tf.cli.register_report import add_option as add_report
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.registration import (
+    AUTO,
     DEFORMABLE,
+    ENGINES,
+    KERAS,
     NO_MODEL,
     STEPS,
     TRANSFORMS,
+    Engine,
     Options,
     Scan,
     Selection,
     default_model,
-    load_model,
+    has_openvino,
+    load_engine,
     read_scan,
     register,
     select,
@@ -75,9 +80,8 @@ def register_files(options: Namespace) -> int:
     common.check_outputs({"--moved-seg": merged.path}, _inputs(options))
     summaries = {}
     with _Progress(levels=len(scans), refined=options.refine > 0 or options.model == NO_MODEL) as progress:
-        progress.step("starting Keras")
-        common.start_backend(options.gpu)
-        model = NO_MODEL if options.model == NO_MODEL else load_model(options.model)
+        progress.step("starting")
+        model = NO_MODEL if options.model == NO_MODEL else _engine(options)
         for level, (fixed, moving) in scans.items():
             progress.level = level
             tqdm.write(title(fixed.image.name, moving.image.name, level), file=sys.stdout)
@@ -176,6 +180,16 @@ def _warn_of_one_vertebra(options: Namespace) -> None:
         common.warn(f"{options.moving}: is both --fixed and --moving")
 
 
+def _engine(options: Namespace) -> Engine:
+    """The network, on Keras where a GPU is asked for; Keras's backend is started only if it is what computes."""
+    engine = options.engine
+    if engine == AUTO and options.gpu not in (None, "-1"):
+        engine = KERAS
+    if engine == KERAS or not has_openvino():
+        common.start_backend(options.gpu)
+    return load_engine(options.model, engine)
+
+
 def _read(options: Namespace) -> Scans:
     """Read both scans, and choose the vertebra of each level in them."""
     fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore)
@@ -224,6 +238,13 @@ def parser() -> common.Parser:
     _add_labels(parser)
     anatomy.add_options(parser)
     _add_outputs(parser)
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default=AUTO,
+        help="what computes the network: keras (on a GPU where there is one), openvino (on the CPU; starts sooner), or "
+        "auto: openvino where it is installed and no GPU is asked for (default: %(default)s)",
+    )
     common.add_gpu(parser)
     return parser
 

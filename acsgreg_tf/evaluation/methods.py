@@ -16,7 +16,7 @@ from acsgreg_tf.evaluation.pairs import Pair, pair_labels
 from acsgreg_tf.evaluation.written import DOMAIN_MM
 from acsgreg_tf.geometry import Transform, affine_from_network, resample_label
 from acsgreg_tf.io.images import Image
-from acsgreg_tf.registration import NO_MODEL, Deformation, Result, default_model, load_model, register, run_network
+from acsgreg_tf.registration import NO_MODEL, Deformation, Result, default_model, load_engine, register, run_network
 
 
 class Method(Protocol):
@@ -167,7 +167,7 @@ def _network(path: str) -> Any:
 
 @lru_cache(maxsize=4)
 def _read_network(path: str, modified: int | None) -> Any:
-    return load_model(path)
+    return load_engine(path)
 
 
 def _digest(path: str) -> str:

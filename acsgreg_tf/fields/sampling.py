@@ -105,7 +105,7 @@ def sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
     flat = np.ascontiguousarray(points.reshape(-1, 3))
     out = np.empty((len(flat), volume.shape[-1]), np.float32)
     in_slabs(_sample, len(flat), as_volume(volume), flat, out, least=4096)
-    return out.reshape(*points.shape[:-1], -1)
+    return out.reshape([*points.shape[:-1], volume.shape[-1]])
 
 
 def displace(points: np.ndarray, to_index: np.ndarray, displacement: np.ndarray, room: float) -> np.ndarray:

@@ -15,7 +15,7 @@ def lncc(fixed: np.ndarray, moved: np.ndarray, window: int = 9) -> float:
     """
     fixed, moved = np.asarray(fixed, np.float32), np.asarray(moved, np.float32)
     # The other windows score exactly 0, since the fixed image is empty there.
-    reached = np.count_nonzero(box_sum((fixed != 0).astype(np.float32), window) > 0.5)
+    reached = int((box_sum((fixed != 0).astype(np.float32), window) > 0.5).sum())
     return float(correlation(fixed, moved, window).sum(dtype=float)) / max(reached, 1)
 
 

@@ -7,7 +7,7 @@ program outside a compiled model too, rather than a hundred small ones. PyTorch 
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -56,7 +56,7 @@ def compiled(function: Callable) -> Callable:
     the compilation: they run the plain function, or inside a graph one graph function without XLA, so that repeated
     steps are traced once.
     """
-    make = _choose(tensorflow=_xla_where_large, jax=_jitted, torch=_converted)
+    make = _choose(tensorflow=_xla_where_large, jax=_jitted, torch=_converted, openvino=_converted)
     return functools.wraps(function)(make(function))
 
 
@@ -65,7 +65,9 @@ def with_gradient(function: Callable, gradient: Callable) -> Callable:
 
     Both are compiled apart, and the backward pass recomputes the cheap intermediate values instead of storing them.
     """
-    make = _choose(tensorflow=_tensorflow_gradient, jax=_jax_gradient, torch=_torch_gradient)
+    make = _choose(
+        tensorflow=_tensorflow_gradient, jax=_jax_gradient, torch=_torch_gradient, openvino=_without_gradient
+    )
     return functools.wraps(function)(make(function, gradient))
 
 
@@ -75,7 +77,7 @@ def traced_once(function: Callable) -> Callable:
     A block that a network repeats (36 transformer layers) is then traced and differentiated once, not once a layer. On
     TensorFlow, XLA is not used.
     """
-    make = _choose(tensorflow=_graph_function, jax=_jitted, torch=_converted)
+    make = _choose(tensorflow=_graph_function, jax=_jitted, torch=_converted, openvino=_converted)
     return functools.wraps(function)(make(function))
 
 
@@ -90,16 +92,6 @@ def without_gradients(function: Callable) -> Callable:
             return function(*arguments, **options)
 
     return call
-
-
-def value_and_gradients(function: Callable) -> Callable:
-    """Make `function(variables, constants) -> (value, extra)` return the gradients too: (value, extra, gradients).
-
-    `variables` and `constants` are tuples of tensors (constants may hold tuples of them), `value` is a scalar, `extra`
-    any tensor; the gradients are those of `value`, one a variable. Each set of shapes is traced once.
-    """
-    make = _choose(tensorflow=_tensorflow_differentiated, jax=_jax_differentiated, torch=_torch_differentiated)
-    return make(function)
 
 
 def _choose(**by_backend: Any) -> Any:
@@ -118,6 +110,11 @@ def _converted(function: Callable) -> Callable:
         return function(*(ops.convert_to_tensor(t) for t in tensors), **options)
 
     return call
+
+
+def _without_gradient(function: Callable, gradient: Callable) -> Callable:
+    """For OpenVINO, which infers only (`networks.openvino`)."""
+    return _converted(function)
 
 
 # === TensorFlow ===
@@ -181,30 +178,6 @@ def _graph_function(function: Callable) -> Callable:
     return call
 
 
-def _tensorflow_differentiated(function: Callable) -> Callable:
-    import tensorflow as tf
-
-    def both(variables: tuple, constants: tuple) -> tuple:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
-            value, extra = function(variables, constants)
-        return value, extra, tape.gradient(value, variables)
-
-    @functools.cache
-    def traced(signature: tuple) -> Callable:
-        # One graph function for each set of shapes, and a partial of its own: TensorFlow counts the traces of a
-        # function's code, and warns of many.
-        return tf.function(functools.partial(both), autograph=False)
-
-    def call(variables: Sequence, constants: Sequence) -> tuple:
-        # An array would be traced as a constant, anew for each.
-        tensors = tf.nest.map_structure(tf.convert_to_tensor, (tuple(variables), tuple(constants)))
-        signature = tuple((tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(tensors))
-        return traced(signature)(*tensors)
-
-    return call
-
-
 def _tensorflow_gpus() -> int:
     import tensorflow as tf
 
@@ -250,18 +223,6 @@ def _jax_gradient(function: Callable, gradient: Callable) -> Callable:
     return call
 
 
-def _jax_differentiated(function: Callable) -> Callable:
-    import jax
-
-    differentiated = jax.jit(jax.value_and_grad(function, has_aux=True))
-
-    def call(variables: Sequence, constants: Sequence) -> tuple:
-        (value, extra), gradients = differentiated(tuple(variables), tuple(constants))
-        return value, extra, gradients
-
-    return call
-
-
 def _jax_gpus() -> int:
     import jax
 
@@ -290,18 +251,6 @@ def _torch_gradient(function: Callable, gradient: Callable) -> Callable:
 
     def call(*tensors: Tensor, **options: Any) -> Any:
         return Differentiable.apply(options, *(ops.convert_to_tensor(t) for t in tensors))
-
-    return call
-
-
-def _torch_differentiated(function: Callable) -> Callable:
-    import torch
-
-    def call(variables: Sequence, constants: Sequence) -> tuple:
-        variables = tuple(ops.convert_to_tensor(v).detach().requires_grad_(True) for v in variables)
-        with torch.enable_grad():
-            value, extra = function(variables, tuple(constants))
-        return value.detach(), extra.detach(), torch.autograd.grad(value, variables)
 
     return call
 

@@ -1,11 +1,12 @@
 """Registration of one pair: two files or images in, a `Result` out.
 
-prepare -> estimate -> refine -> deformation -> finish; `pipeline.register` is the whole way. Keras is imported when a
-network is needed, not before.
+prepare -> estimate -> refine -> deformation -> finish; `pipeline.register` is the whole way. Keras is imported where it
+is the engine that computes a network (`engine`), not before.
 """
 
 from acsgreg_tf.registration.clock import STEPS
 from acsgreg_tf.registration.deformation import Deformation
+from acsgreg_tf.registration.engine import AUTO, ENGINES, KERAS, Engine, has_openvino, load_engine
 from acsgreg_tf.registration.estimate import run_network
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
 from acsgreg_tf.registration.options import DEFORMABLE, TRANSFORMS, Options
@@ -14,17 +15,23 @@ from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select, 
 from acsgreg_tf.registration.result import STAGES, Result
 
 __all__ = [
+    "AUTO",
     "DEFORMABLE",
+    "ENGINES",
+    "KERAS",
     "TRANSFORMS",
     "NO_MODEL",
     "STAGES",
     "STEPS",
     "Deformation",
+    "Engine",
     "Options",
     "Result",
     "Scan",
     "Selection",
     "default_model",
+    "has_openvino",
+    "load_engine",
     "load_model",
     "read_scan",
     "register",

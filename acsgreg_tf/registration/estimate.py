@@ -1,16 +1,16 @@
 """The estimated deformation between two vertebrae: by a network, its affine fitted to their surfaces, and refined."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from acsgreg_tf import fields
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.linear_kinds import nearest_of_kind
 from acsgreg_tf.geometry.surface_affine import fit_affine as fit_to_surfaces
-from acsgreg_tf.ops import Tensor
 from acsgreg_tf.registration.clock import StepProgress
 from acsgreg_tf.registration.deformation import INT_STEPS, Deformation
+from acsgreg_tf.registration.engine import Engine, load_engine
 from acsgreg_tf.registration.models import RegistrationNetwork
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import VertebraPair
@@ -35,11 +35,11 @@ class Estimate:
     refined: Refined | None = None
 
 
-def estimate(network: RegistrationNetwork, pair: VertebraPair, options: Options) -> Estimate:
+def estimate(engine: Engine, pair: VertebraPair, options: Options) -> Estimate:
     """Affine -> surface fit -> velocity.
 
     Args:
-        network: What estimates.
+        engine: The network.
         pair: Two vertebrae on grids of the network's shape.
         options: Whether the affine is fitted to the two surfaces, where both vertebrae have one; of which kind it is,
             and whether a velocity goes on from there.
@@ -47,15 +47,14 @@ def estimate(network: RegistrationNetwork, pair: VertebraPair, options: Options)
     Raises:
         InputError: The network's output is not finite.
     """
-    inputs = _inputs(pair.fixed.image, pair.moving.image)
-    first, fit_mm = _affine(network, inputs), None
+    first, fit_mm = _finite(engine.affine(pair.fixed.image, pair.moving.image)), None
     affine = first
     fixed, moving = pair.distances if options.fit_affine else (None, None)
     if fixed is not None and moving is not None:
         affine = fit_to_surfaces(fixed, moving, first, kind=options.kind, trust=pair.trust).astype(np.float32)
         fit_mm = _mean_change(affine - first, fixed < 0)
     if options.deforms:
-        return Estimate(_where_both_are_seen(network, inputs, affine, pair), first, fit_mm)
+        return Estimate(_where_both_are_seen(engine, affine, pair), first, fit_mm)
     return Estimate(_undeformed(nearest_of_kind(affine, options.kind), pair), first, fit_mm)
 
 
@@ -75,21 +74,20 @@ def surfaces_alone(pair: VertebraPair, options: Options) -> Estimate:
     return Estimate(_undeformed(fit_to_surfaces(fixed, moving, kind=options.kind, trust=pair.trust), pair))
 
 
-def _where_both_are_seen(
-    network: RegistrationNetwork, inputs: dict[str, np.ndarray], affine: np.ndarray, pair: VertebraPair
-) -> Deformation:
+def _where_both_are_seen(engine: Engine, affine: np.ndarray, pair: VertebraPair) -> Deformation:
     """The network's deformation; what one side does not show is taken out of the other too.
 
     Which voxels these are depends on the deformation, so it is estimated twice: the first time from the affine.
     """
+    images = pair.fixed.image, pair.moving.image
     if all(seen is None for seen in pair.seen):
-        return _deformation(network, inputs, affine)
+        return _deformation(engine, *images, affine)
     fixed_seen, moving_seen = (np.ones(pair.fixed.image.shape, bool) if s is None else s for s in pair.seen)
     deformation = _undeformed(affine, pair)
     for _ in range(2):
         in_fixed = pulled(moving_seen, deformation) > 0.5
         in_moved = pushed(fixed_seen, deformation) > 0.5
-        deformation = _deformation(network, inputs, affine, (in_fixed & fixed_seen, in_moved))
+        deformation = _deformation(engine, *images, affine, (in_fixed & fixed_seen, in_moved))
     return deformation
 
 
@@ -130,58 +128,35 @@ def refined(
     return Estimate(outcome.deformation, own, fit_mm, refined=outcome)
 
 
-def run_network(network: RegistrationNetwork, fixed: np.ndarray, moving: np.ndarray) -> Deformation:
+def run_network(network: RegistrationNetwork | Engine, fixed: np.ndarray, moving: np.ndarray) -> Deformation:
     """A network's own estimate on two crops (X, Y, Z) of its shape: nothing fitted, no folds removed.
 
     Raises:
         InputError: The network's output is not finite.
     """
-    inputs = _inputs(fixed, moving)
-    return _deformation(network, inputs, _affine(network, inputs))
-
-
-def _inputs(fixed: np.ndarray, moving: np.ndarray) -> dict[str, np.ndarray]:
-    return {"fixed": fixed[None, ..., None], "moving": moving[None, ..., None]}
-
-
-def _affine(network: RegistrationNetwork, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    return _finite(_call(network.affine_net, inputs, training=False))
+    engine = load_engine(network)
+    return _deformation(engine, fixed, moving, _finite(engine.affine(fixed, moving)))
 
 
 def _deformation(
-    network: RegistrationNetwork,
-    inputs: dict[str, np.ndarray],
+    engine: Engine,
+    fixed: np.ndarray,
+    moving: np.ndarray,
     affine: np.ndarray,
     shown: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Deformation:
     """The network's velocity after an affine; the images are set to 0 where not shown, masks (X, Y, Z)."""
-    from keras import ops
-
-    from acsgreg_tf.ops.affine import warp_affine
-
-    m_a = _call(warp_affine, inputs["moving"], affine[None], constant=True)
-    fixed = inputs["fixed"]
+    moved = fields.warp_affine(moving[..., None], affine)[..., 0]
     if shown is not None:
-        in_fixed, in_moved = (mask[None, ..., None].astype("float32") for mask in shown)
-        fixed, m_a = fixed * in_fixed, m_a * ops.convert_to_tensor(in_moved)
-    velocity = _finite(_call(network.deformable_net, [ops.convert_to_tensor(fixed), m_a], training=False))
-    return Deformation(affine, velocity, tuple(network.inshape), network.arguments["int_steps"])
+        fixed, moved = fixed * shown[0], moved * shown[1]
+    return Deformation(affine, _finite(engine.velocity(fixed, moved)), tuple(engine.inshape), engine.int_steps)
 
 
-def _call(function: Any, *arguments: Any, **options: Any) -> Tensor:
-    from acsgreg_tf.ops.backend import without_gradients
-
-    return without_gradients(function)(*arguments, **options)
-
-
-def _finite(output: Tensor) -> np.ndarray:
-    """A network's output without the batch axis, numpy."""
-    from keras import ops
-
-    values = ops.convert_to_numpy(output)[0]
-    if not np.isfinite(values).all():
+def _finite(output: np.ndarray) -> np.ndarray:
+    """A network's output, float32."""
+    if not np.isfinite(output).all():
         raise InputError("the network's output holds a NaN or an infinite number; was it trained?")
-    return values
+    return np.asarray(output, np.float32)
 
 
 def _mean_change(change: np.ndarray, inside: np.ndarray) -> float:

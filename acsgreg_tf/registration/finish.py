@@ -45,6 +45,7 @@ def summarise(
     measures: dict[str, Any],
     *,
     model: str,
+    engine: str | None,
     level: str | None,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def summarise(
         estimate: The deformation, with its fit and refinement.
         measures: From `measures.measure`.
         model: Name or path of the network.
+        engine: What computed it; None without a network.
         level: As the user called it, or None.
         seconds: By step.
     """
@@ -65,6 +67,7 @@ def summarise(
         "fixed": fixed.image.name,
         "moving": moving.image.name,
         "model": model,
+        "engine": engine,
         **refinement,
         "level": level,
         "label": {"fixed": fixed.number, "moving": moving.number},

@@ -11,13 +11,14 @@ from acsgreg_tf.geometry import affine_from_network, pose_of
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
 from acsgreg_tf.registration.doubts import flags_after, flags_before
+from acsgreg_tf.registration.engine import AUTO, Engine, load_engine
 from acsgreg_tf.registration.estimate import Estimate, estimate, refined, surfaces_alone
 from acsgreg_tf.registration.finish import dice_on_fixed_grid, move, summarise
 from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.inverse_error import invertible
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
-from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork, load_model
+from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork
 from acsgreg_tf.registration.options import DEFORMABLE, Options
 from acsgreg_tf.registration.prepare import Scan, Selection, Source, VertebraPair, prepare, read_scan, select
 from acsgreg_tf.registration.result import Result
@@ -27,7 +28,8 @@ def register(
     fixed: Source | Scan,
     moving: Source | Scan,
     *,
-    model: str | os.PathLike | RegistrationNetwork | None = None,
+    model: str | os.PathLike | RegistrationNetwork | Engine | None = None,
+    engine: str = AUTO,
     fixed_seg: Source | None = None,
     moving_seg: Source | None = None,
     label: int | None = None,
@@ -54,6 +56,8 @@ def register(
         moving: Likewise.
         model: A network, or the path of one; None is the network that comes with the package. "none" goes without a
             network: the affine is fitted from nothing and refinement starts there.
+        engine: What computes the network: "keras" (with its backend, on a GPU where there is one), "openvino" (on the
+            CPU, from a model's path), or "auto": OpenVINO where it is installed and the model is a file.
         fixed_seg: Label map of the fixed scan, likewise; optional.
         moving_seg: Label map of the moving scan.
         label: The vertebra's number in the label maps. Not needed where each map holds one.
@@ -75,18 +79,19 @@ def register(
         refine_progress: Called as refine_progress(done, total, objective) after each step of refinement.
 
     Returns:
-        A Result. Its summary holds: fixed, moving, model, level, label; cut (fixed and moving: whether the vertebra is
-        not all there) and warnings; lncc (window 9, over windows that reach the fixed vertebra) and ncc (whole box) of
-        the two vertebrae, each before, after the affine and after the deformation; with both labels dice and assd_mm
-        likewise, and dice_on_fixed_grid (moved_seg against the fixed label map). Labels are sampled once, linearly, and
-        cut at 0.5; all measures but the last one are taken on the fixed vertebra's 1 mm grid. transform is the kind
-        asked for, affine its pose (`geometry.pose`: rotation_deg, angle_deg, translation_mm of the fixed vertebra's
-        centroid, stretches). affine_fit_mm is how far on average the fit moved the fixed vertebra's voxels (large for a
-        network with a poor affine), or None. folds (count, percent) are those of phi by forward differences, none;
-        without refinement its network counts those of the network's own field, before its velocity was smoothed where
-        it folds; inverse_error_mm is the mean distance by which the inverse misses within 5 mm of the fixed vertebra,
-        inverse_error_p99_mm its 99th percentile and inverse_error_max_mm the largest; seconds goes by step. With
-        refinement: refinement (steps, smoothness, stopped, objective before and after, and its terms).
+        A Result. Its summary holds: fixed, moving, model, engine (what computed it), level, label; cut (fixed and
+        moving: whether the vertebra is not all there) and warnings; lncc (window 9, over windows that reach the fixed
+        vertebra) and ncc (whole box) of the two vertebrae, each before, after the affine and after the deformation;
+        with both labels dice and assd_mm likewise, and dice_on_fixed_grid (moved_seg against the fixed label map).
+        Labels are sampled once, linearly, and cut at 0.5; all measures but the last one are taken on the fixed
+        vertebra's 1 mm grid. transform is the kind asked for, affine its pose (`geometry.pose`: rotation_deg,
+        angle_deg, translation_mm of the fixed vertebra's centroid, stretches). affine_fit_mm is how far on average the
+        fit moved the fixed vertebra's voxels (large for a network with a poor affine), or None. folds (count, percent)
+        are those of phi by forward differences, none; without refinement its network counts those of the network's own
+        field, before its velocity was smoothed where it folds; inverse_error_mm is the mean distance by which the
+        inverse misses within 5 mm of the fixed vertebra, inverse_error_p99_mm its 99th percentile and
+        inverse_error_max_mm the largest; seconds goes by step. With refinement: refinement (steps, smoothness, stopped,
+        objective before and after, and its terms).
 
     Warns:
         with one line for each vertebra that is cut by its scan's edge or larger than the network's box, for a label's
@@ -104,7 +109,7 @@ def register(
         sides = read_scan(fixed, fixed_seg, fixed_ignore), read_scan(moving, moving_seg, moving_ignore)
         scans = select(*sides, selection)
     with clock("loading the network"):
-        network = None if isinstance(model, str) and model == NO_MODEL else load_model(model)
+        network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine)
     with clock("finding the vertebrae"):
         pair = prepare(*scans, NETWORK_SHAPE if network is None else network.inshape)
     for note in pair.notes:
@@ -136,7 +141,9 @@ def register(
     for flag in flags:
         warnings.warn(flag.text, stacklevel=2)
     own = result.network_affine
-    name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else getattr(network, "name", NO_MODEL)
+    name = NO_MODEL if network is None else network.name
+    if isinstance(model, (str, os.PathLike)):
+        name = os.fspath(model)
     return Result(
         moved=moved,
         moved_seg=moved_seg,
@@ -148,13 +155,22 @@ def register(
         moving=pair.moving,
         images=images,
         labels=labels,
-        summary=summarise(scans, pair, result, measures, model=name, level=level, seconds=clock.summary()),
+        summary=summarise(
+            scans,
+            pair,
+            result,
+            measures,
+            model=name,
+            engine=None if network is None else network.title,
+            level=level,
+            seconds=clock.summary(),
+        ),
         network_affine=None if own is None else affine_from_network(own, pair.fixed.grid, pair.moving.grid),
     )
 
 
 def _estimate(
-    network: RegistrationNetwork | None,
+    network: Engine | None,
     pair: VertebraPair,
     options: Options,
     clock: Clock,

@@ -10,7 +10,7 @@ from scipy.linalg import expm
 from acsgreg_tf import metrics
 from acsgreg_tf.ops import fields, sampling
 from tests.explore import examples
-from tests.helpers import LARGE, SMALL, directional_derivative, gradients, noise, slopes, smooth_field
+from tests.helpers import LARGE, SMALL, gradients, noise, smooth_field
 
 INSIDE = (slice(None), *[slice(3, -3)] * 3)
 
@@ -201,102 +201,3 @@ def test_a_field_and_its_negative_undo_each_other_after_resizing():
     both = np.array(fields.compose(forward, backward))
     assert np.abs(np.array(forward)).max() > 3
     assert np.abs(both).max() < 0.15 and np.abs(both).mean() < 0.01
-
-
-# === folds as a penalty ===
-
-
-def test_nothing_is_penalised_where_nothing_folds():
-    for field in (np.zeros((1, *SMALL, 3), "float32"), smooth_field(SMALL, 0.3, sigma=3)):
-        assert float(fields.fold_penalty(field, margin=0.2)) == 0
-
-
-@pytest.mark.parametrize("shape", [SMALL, LARGE], ids=["plain", "compiled"])
-def test_a_mirrors_penalty_counts_every_corner_of_every_cell(shape):
-    mirror = linear_field(np.diag([-2, 0, 0]), shape)  # all determinants are -1
-    cells = np.prod(np.array(shape) - 1)
-    assert float(fields.fold_penalty(mirror, margin=0.25)) == pytest.approx(8 * cells * 1.25**2, rel=1e-4)
-
-
-def test_a_single_folds_penalty_is_that_of_the_corners_at_both_ends_of_the_edge():
-    field = np.zeros((1, 6, 6, 6, 3), "float32")
-    field[0, 3, 2, 2, 0] = -1.5  # voxel 3 lands behind voxel 2: the edge is -0.5, in four cells, with two ends each
-    assert float(fields.fold_penalty(field, margin=0.2)) == pytest.approx(8 * 0.7**2, rel=1e-5)
-
-
-@pytest.mark.trains
-def test_the_penaltys_gradient_pushes_the_fold_open():
-    field = np.zeros((1, 6, 6, 6, 3), "float32")
-    field[0, 3, 2, 2, 0] = -1.5
-    _, (slope,) = slopes(lambda f: fields.fold_penalty(f, margin=0.2), field)
-    assert slope[0, 3, 2, 2, 0] < 0 < slope[0, 2, 2, 2, 0]  # downhill: the one forward, the other back
-    for seed in range(3):
-        rough, direction = noise(field.shape, 0.5, seed), noise(field.shape, seed=seed + 10)
-        _, (slope,) = slopes(lambda f: fields.fold_penalty(f, margin=0.2), rough)
-        expected = directional_derivative(lambda f: fields.fold_penalty(f, margin=0.2), rough, direction)
-        assert np.sum(slope * direction) == pytest.approx(expected, rel=0.02)
-
-
-# === the inverse, corrected ===
-
-
-def misses(displacement, inverse):
-    """|phi(psi(y)) - y| at every voxel."""
-    return np.linalg.norm(np.array(fields.compose(displacement, inverse))[0], axis=-1)
-
-
-def forward_and_backward(velocity, shape):
-    return [np.array(fields.resize_displacement(fields.integrate(sign * velocity), shape)) for sign in (1.0, -1.0)]
-
-
-@pytest.mark.parametrize("lattice, shape", [((12, 10), (24, 20)), ((12, 12, 8), (24, 24, 16)), ((12, 12, 8), LARGE)])
-def test_a_corrected_inverse_inverts(lattice, shape):
-    phi, exp_minus = forward_and_backward(smooth_field(lattice, 1.2, sigma=1.5, seed=2), shape)
-    assert np.abs(phi).max() > 1.5
-    corrected = np.array(fields.correct_inverse(exp_minus, phi))
-    before, after = misses(phi, exp_minus), misses(phi, corrected)
-    assert before.max() > 0.05
-    assert after.max() < 1e-2 and np.all(after <= before + 1e-5)
-
-
-@pytest.mark.parametrize("lattice, shape", [((12, 10), (24, 20)), ((12, 12, 8), (24, 24, 16)), ((12, 12, 8), LARGE)])
-def test_a_balanced_inverse_inverts_between_its_voxels_too(lattice, shape):
-    phi, exp_minus = forward_and_backward(smooth_field(lattice, 1.2, sigma=1.5, seed=2), shape)
-    corrected = np.array(fields.correct_inverse(exp_minus, phi))
-    balanced = np.array(fields.balance_inverse(corrected, phi))
-    inner = (slice(3, -3),) * len(shape)  # at the border phi leaves the grid
-    before, after = (misses(inverse, phi)[inner].mean() for inverse in (corrected, balanced))
-    assert after < 0.7 * before
-    assert misses(phi, balanced)[inner].mean() < before
-
-
-def test_nothing_to_balance_is_left():
-    nothing = np.zeros((1, *SMALL, 3), "float32")
-    np.testing.assert_array_equal(fields.balance_inverse(nothing, nothing), nothing)
-    shift = nothing + np.float32([1, -2, 0.5])
-    np.testing.assert_allclose(fields.balance_inverse(-shift, shift), -shift, atol=1e-6)
-
-
-def test_nothing_to_correct_is_left():
-    nothing = np.zeros((1, *SMALL, 3), "float32")
-    np.testing.assert_array_equal(fields.correct_inverse(nothing, nothing), nothing)
-    shift = nothing + np.float32([1, -2, 0.5])
-    np.testing.assert_allclose(fields.correct_inverse(-shift, shift), -shift, atol=1e-6)
-
-
-def test_the_inverse_of_a_field_that_folds_stays_where_it_was():
-    mirror = linear_field(np.diag([-2, 0, 0]), SMALL)
-    np.testing.assert_array_equal(fields.correct_inverse(0 * mirror, mirror), 0 * mirror)
-    phi, guess = noise((1, *SMALL, 3), 2.0), noise((1, *SMALL, 3), 0.5, seed=1)
-    result = np.array(fields.correct_inverse(guess, phi))
-    assert np.linalg.norm(result - guess, axis=-1).max() < 3 + 1e-4  # a voxel a step
-    assert np.all(misses(phi, result) <= misses(phi, guess) + 1e-5)
-
-
-def test_resizing_by_matrices_is_resizing():
-    values, shape = noise((2, 5, 4, 3, 2)), (9, 4, 7)
-    matrices = [fields.linear_matrix(old, new) for old, new in zip((5, 4, 3), shape)]
-    np.testing.assert_allclose(fields.resize_by(values, matrices), fields.resize(values, shape), atol=1e-6)
-    window = [matrix[2:6] for matrix in matrices[:1]] + matrices[1:]
-    np.testing.assert_allclose(fields.resize_by(values, window), fields.resize(values, shape)[:, 2:6], atol=1e-6)
-    assert fields.resize_by(values, ()) is values

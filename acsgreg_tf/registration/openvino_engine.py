@@ -1,0 +1,119 @@
+"""A network computed by OpenVINO on the CPU; its converted form is cached, so that Keras is needed once a network."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields.kernels import threads
+from acsgreg_tf.io.cache import cached_folder
+
+# A conversion takes some seconds; one that takes so long is stuck.
+_PATIENCE_SECONDS = 300
+_FAULT = 2
+_FILES = ("affine.xml", "affine.bin", "deformable.xml", "deformable.bin", "network.json")
+_START = "import sys; sys.path[:] = sys.argv[3:]; from acsgreg_tf.networks.openvino import main; main(*sys.argv[1:3])"
+
+
+class ConversionError(Exception):
+    """A network could not be converted, for a reason that is not the model file's fault."""
+
+
+class OpenVinoEngine:
+    """A network of this package, from its file.
+
+    Args:
+        path: Of the model file.
+
+    Raises:
+        InputError: No such file, or it cannot be used.
+        ConversionError: OpenVINO or Keras's backend for it cannot do what the network needs.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such model file")
+        self._folder = cached_folder("openvino", _key(path), _FILES, lambda folder: _convert(path, folder))
+        try:
+            description = json.loads((self._folder / "network.json").read_text())
+            self.name: str = description["name"]
+            self.inshape = tuple(description["inshape"])
+            self.int_steps: int = description["int_steps"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ConversionError(f"{self._folder} is damaged; remove it") from error
+
+    @property
+    def title(self) -> str:
+        return f"openvino {importlib.metadata.version('openvino')}"
+
+    @cached_property
+    def _affine(self) -> Any:
+        return _compiled(self._folder / "affine.xml")
+
+    @cached_property
+    def _deformable(self) -> Any:
+        return _compiled(self._folder / "deformable.xml")
+
+    def affine(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        """As `Engine.affine`."""
+        return _infer(self._affine, fixed=fixed, moving=moving)
+
+    def velocity(self, fixed: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """As `Engine.velocity`."""
+        return _infer(self._deformable, fixed=fixed, m_a=moved)
+
+
+def _key(path: str | os.PathLike) -> str:
+    """A digest of all that a converted network follows from: its file, the code that builds it, and the packages."""
+    package = Path(__file__).resolve().parent.parent
+    sources = sorted(source for room in ("networks", "layers", "ops") for source in (package / room).rglob("*.py"))
+    digest = hashlib.sha256()
+    try:
+        for file in (path, *sources):
+            digest.update(Path(file).read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    for name in ("openvino", "keras"):
+        digest.update(importlib.metadata.version(name).encode())
+    return digest.hexdigest()[:32]
+
+
+def _compiled(path: Path) -> Any:
+    import openvino
+
+    # Processors with bfloat16 would use it by themselves.
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads())}
+    return openvino.Core().compile_model(path, "CPU", options)
+
+
+def _infer(model: Any, **images: np.ndarray) -> np.ndarray:
+    batches = {name: np.ascontiguousarray(image, np.float32)[None, ..., None] for name, image in images.items()}
+    return np.array(model(batches)[0][0])
+
+
+def _convert(path: str | os.PathLike, folder: Path) -> None:
+    """Convert in a process of its own, since this one may have another Keras backend, or none."""
+    if not sys.executable:
+        raise ConversionError("there is no Python to run")
+    command = [sys.executable, "-c", _START, str(Path(path).resolve()), str(folder), *sys.path]
+    environment = {**os.environ, "KERAS_BACKEND": "openvino"}
+    try:
+        child = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ConversionError(f"not within {_PATIENCE_SECONDS} seconds") from error
+    if child.returncode == _FAULT and child.stdout.strip():
+        raise InputError(_last_line(child.stdout).replace(str(Path(path).resolve()), str(path)))
+    if child.returncode:
+        raise ConversionError(_last_line(child.stderr) or f"exit code {child.returncode}")
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]
