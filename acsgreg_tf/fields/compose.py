@@ -11,7 +11,11 @@ def _compose(outer: np.ndarray, inner: np.ndarray, out: np.ndarray, start: int, 
     for i in range(start, stop):
         for j in range(inner.shape[1]):
             for k in range(inner.shape[2]):
-                at(outer, i + inner[i, j, k, 0], j + inner[i, j, k, 1], k + inner[i, j, k, 2], out[i, j, k])
+                u, v, w = inner[i, j, k]
+                if u == 0 and v == 0 and w == 0:  # most of a field that has faded out round a vertebra
+                    out[i, j, k] = outer[i, j, k]
+                    continue
+                at(outer, i + u, j + v, k + w, out[i, j, k])
                 for n in range(3):
                     out[i, j, k, n] += inner[i, j, k, n]
 

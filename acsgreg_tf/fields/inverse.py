@@ -116,6 +116,11 @@ def _spread(
             for j in range(sides[1]):
                 for k in range(sides[2]):
                     u = displacement[i, j, k]
+                    if u[0] == 0 and u[1] == 0 and u[2] == 0:
+                        for n in range(3):
+                            total[i, j, k, n] += inverse[i, j, k, n]
+                        total[i, j, k, 3] += 1
+                        continue
                     x, y, z = i + u[0], j + u[1], k + u[2]
                     # Points that leave the grid must not count at its border.
                     if not (0 <= x <= sides[0] - 1 and 0 <= y <= sides[1] - 1 and 0 <= z <= sides[2] - 1):

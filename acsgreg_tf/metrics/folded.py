@@ -1,4 +1,4 @@
-"""The search for folded cells, compiled: `jacobian.folded_cells` says what a fold is."""
+"""Determinants and the search for folded cells, compiled: `jacobian.folded_cells` says what a fold is."""
 
 import numpy as np
 
@@ -58,6 +58,34 @@ def _search(field: np.ndarray, least: float, limit: float, out: np.ndarray, star
                     out[i, j, k] = least_determinant(p) <= least
 
 
+@kernel
+def _forward(field: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    a, b, c = np.empty(3), np.empty(3), np.empty(3)
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                for n in range(3):
+                    u = field[i, j, k, n]
+                    a[n] = field[i + 1, j, k, n] - u
+                    b[n] = field[i, j + 1, k, n] - u
+                    c[n] = field[i, j, k + 1, n] - u
+                a[0] += 1
+                b[1] += 1
+                c[2] += 1
+                out[i, j, k] = (
+                    a[0] * (b[1] * c[2] - b[2] * c[1])
+                    + a[1] * (b[2] * c[0] - b[0] * c[2])
+                    + a[2] * (b[0] * c[1] - b[1] * c[0])
+                )
+
+
+def forward_determinants(displacement: np.ndarray) -> np.ndarray:
+    """Jacobian determinants by forward differences, (X-1, Y-1, Z-1) float64, of a displacement (X, Y, Z, 3)."""
+    out = np.empty(np.subtract(displacement.shape[:3], 1))
+    in_slabs(_forward, len(out), _as_field(displacement), out)
+    return out
+
+
 def bound(least: float) -> float:
     """The sum of squared changes below which no determinant of a cell is `least` or less.
 
@@ -72,6 +100,10 @@ def bound(least: float) -> float:
 def cells_up_to(displacement: np.ndarray, least: float) -> np.ndarray:
     """The cells (X-1, Y-1, Z-1) bool of a displacement (X, Y, Z, 3) with a determinant of `least` or less."""
     out = np.zeros(np.subtract(displacement.shape[:3], 1), bool)
-    field = np.ascontiguousarray(displacement, np.float64 if displacement.dtype == np.float64 else np.float32)
-    in_slabs(_search, len(out), field, least, bound(least), out)
+    in_slabs(_search, len(out), _as_field(displacement), least, bound(least), out)
     return out
+
+
+def _as_field(displacement: np.ndarray) -> np.ndarray:
+    """As the kernels take it: float32 or float64."""
+    return np.ascontiguousarray(displacement, np.float32 if displacement.dtype == np.float32 else np.float64)

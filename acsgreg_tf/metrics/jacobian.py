@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.checks import check_mask
-from acsgreg_tf.metrics.folded import cells_up_to
+from acsgreg_tf.metrics.folded import cells_up_to, forward_determinants
 
 
 class Folds(NamedTuple):
@@ -44,12 +44,10 @@ def jacobian_determinant(displacement: ArrayLike, scheme: str = "forward") -> np
         InputError: Wrong shape, fewer voxels along an axis than the differences need, values that are not
             finite, or an unknown scheme.
     """
-    phi = mapped_points(displacement, least=3 if scheme == "central" else 2)
     if scheme == "forward":
-        origin = phi[:, :-1, :-1, :-1]
-        return _determinant(phi[:, 1:, :-1, :-1] - origin, phi[:, :-1, 1:, :-1] - origin, phi[:, :-1, :-1, 1:] - origin)
+        return forward_determinants(check_displacement(displacement, least=2))
     if scheme == "central":
-        mid = slice(1, -1)
+        phi, mid = mapped_points(displacement, least=3), slice(1, -1)
         return (
             _determinant(
                 phi[:, 2:, mid, mid] - phi[:, :-2, mid, mid],

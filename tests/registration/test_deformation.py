@@ -5,7 +5,7 @@ import pytest
 
 from acsgreg_tf import metrics
 from acsgreg_tf.geometry import network_grid
-from acsgreg_tf.ops import fields
+from acsgreg_tf import fields
 from acsgreg_tf.registration.deformation import Deformation
 from tests.registration.refine.cases import IDENTITY, LATTICE, SHAPE, known
 
