@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from acsgreg_tf import metrics
+from acsgreg_tf import fields, metrics
 from acsgreg_tf.geometry import network_grid
-from acsgreg_tf import fields
 from acsgreg_tf.registration.deformation import Deformation
 from tests.registration.refine.cases import IDENTITY, LATTICE, SHAPE, known
 

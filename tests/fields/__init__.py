@@ -1,0 +1,1 @@
+"""Tests of acsgreg_tf.fields."""
