@@ -132,7 +132,7 @@ def warp(volume: np.ndarray, displacement: np.ndarray) -> np.ndarray:
 def warp_affine(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """A volume [X, Y, Z, C] under an affine [3, 4] in voxels about its grid's centre: [X, Y, Z, C] float32."""
     out = np.empty(volume.shape, np.float32)
-    in_slabs(_warp_affine, out.shape[0], as_volume(volume), about_origin(affine, volume.shape[:3]), out)
+    in_slabs(_warp_affine, len(out), as_volume(volume), about_origin(affine, tuple(volume.shape[:3])), out)
     return out
 
 

@@ -12,8 +12,8 @@ from acsgreg_tf.geometry.network import network_grid
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.io.transforms import write_transform
 from acsgreg_tf.registration.clock import Clock, Progress
+from acsgreg_tf.registration.engine import load_engine
 from acsgreg_tf.registration.estimate import estimate
-from acsgreg_tf.registration.models import load_model
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import Scan, prepare, read_scan
 
@@ -61,7 +61,7 @@ def self_test(progress: Progress | None = None) -> SelfTest:
     with clock("making two vertebrae"):
         fixed, moving = (_phantom(seed) for seed in _SEEDS)
     with clock("loading the network"):
-        network = load_model()
+        network = load_engine()
     with clock("registering them"):
         pair = prepare(fixed, moving, network.inshape)
         deformation = estimate(network, pair, Options()).deformation

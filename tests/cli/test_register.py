@@ -379,7 +379,7 @@ def test_a_backend_that_is_not_there_is_one_line(cases, tmp_path, backend):
     # An empty place of a module stands for one that is not installed.
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n", encoding="utf-8")
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, SCRIPT, *crops(cases, moved=tmp_path / "moved.nii.gz")]
+    command = [sys.executable, SCRIPT, *crops(cases, moved=tmp_path / "moved.nii.gz"), "--engine", "keras"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
     assert result.stderr.startswith(f"error: KERAS_BACKEND={backend}: ") and "torch" in result.stderr
