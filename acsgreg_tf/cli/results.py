@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from acsgreg_tf.cli import common
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, write_text
+from acsgreg_tf.io.files import atomic_path, write_json, write_text
 
 PAGE, PICTURE, README = "docs/results.md", "docs/images/results.png", "README.md"
+USUAL = "acsgreg_tf/report/usual.json"
 _SECTION = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
 _EXAMPLES = """  acsgreg results --data scans/ --out work --part 0.2 --methods network ants-syn --docs .
@@ -64,7 +65,9 @@ def parser() -> common.Parser:
         "--again", action="store_true", help="measure anew, as after a change of code; earlier rows go to *.before"
     )
     parser.add_argument("--so-far", action="store_true", help="measure nothing: write what is measured so far")
-    parser.add_argument("--docs", metavar="DIR", help=f"checkout in which {PAGE}, {PICTURE} and {README} are written")
+    parser.add_argument(
+        "--docs", metavar="DIR", help=f"checkout in which {PAGE}, {PICTURE}, {README} and {USUAL} are written"
+    )
     common.add_gpu(parser)
     return parser
 
@@ -113,7 +116,7 @@ def _check_docs(docs: Path) -> None:
     readme = docs / README
     if not readme.is_file() or not _SECTION.search(readme.read_text(encoding="utf-8")):
         raise InputError(f"{readme}: is not there, or lacks the lines <!-- results --> and <!-- /results -->")
-    for name in (PAGE, PICTURE):
+    for name in (PAGE, PICTURE, USUAL):
         common.check_outputs({"--docs": str(docs / name)}, [])
 
 
@@ -126,7 +129,7 @@ def _set_aside(out: Path) -> None:
 
 
 def _write(measured: Any, options: argparse.Namespace) -> None:
-    from acsgreg_tf.evaluation.results import results_page, save_results_picture, short_section
+    from acsgreg_tf.evaluation.results import results_page, save_results_picture, short_section, usual_values
 
     out = Path(options.out)
     words = ["python scripts/results.py --data DATA --out WORK", f"--refine {options.refine} --part {options.part:g}"]
@@ -146,4 +149,7 @@ def _write(measured: Any, options: argparse.Namespace) -> None:
         readme = (docs / README).read_text(encoding="utf-8")
         section = short_section(measured, PAGE)
         write_text(docs / README, _SECTION.sub(lambda match: f"{match[1]}{section}\n{match[2]}", readme))
+        usual = usual_values(measured)
+        if usual is not None:
+            write_json(docs / USUAL, usual)
     print(f"wrote {out / 'results.md'}" + (f" and {Path(options.docs) / PAGE}" if options.docs else ""))

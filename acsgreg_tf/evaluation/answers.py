@@ -99,17 +99,18 @@ def transform_outcome(
     transforms["deformable"] = transform
     seg = frame.moving_seg
     labels = {stage: resample_label(seg.data > 0, seg.grid, frame.box, step) for stage, step in transforms.items()}
-    error = float("nan")
+    errors = np.array([np.nan])
     if inverse is not None:
         points = frame.box.index_to_points(places_around(frame.fixed_label))
-        error = float(metrics.target_registration_error(inverse.apply(transform.apply(points)), points).mean())
+        errors = metrics.target_registration_error(inverse.apply(transform.apply(points)), points)
     return Outcome(
         fixed_label=frame.fixed_label,
         spacing=frame.box.spacing,
         labels=labels,
         displacement=transform.to_displacement(lattice_beyond(frame.box, beyond=DOMAIN_MM)).displacement,
         seconds=seconds,
-        inverse_error_mm=error,
+        inverse_error_mm=float(errors.mean()),
+        inverse_error_max_mm=float(errors.max()),
         notes=frame.notes,
         box=frame.box,
         transforms=transforms,

@@ -80,10 +80,10 @@ class BoxedPair:
         whole = Composite([field_from_network(displacement, self.fixed_grid), after])
         transforms: tuple[Transform, ...] = (start, after, whole)
         mask, seg, spacing = self.moving_seg.data > 0, self.moving_seg, self.fixed_grid.spacing
-        error = float("nan")
+        error = metrics.InverseConsistency(float("nan"), float("nan"))
         if inverse is not None:
             inside = self.fixed > 0
-            error = metrics.inverse_consistency_error(displacement, inverse, spacing=spacing, mask=inside).mean
+            error = metrics.inverse_consistency_error(displacement, inverse, spacing=spacing, mask=inside)
         return Outcome(
             fixed_label=self.fixed_label,
             spacing=spacing,
@@ -93,7 +93,8 @@ class BoxedPair:
             },
             displacement=displacement,
             seconds=seconds,
-            inverse_error_mm=error,
+            inverse_error_mm=error.mean,
+            inverse_error_max_mm=error.maximum,
             notes=self.notes,
             box=self.fixed_grid,
             transforms=dict(zip(STAGES, transforms, strict=True)),

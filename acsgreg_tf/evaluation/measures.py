@@ -41,6 +41,7 @@ NUMBERS = (
     "written_folds_count",
     "written_folds_percent",
     "inverse_error_mm",
+    "inverse_error_max_mm",
     "seconds",
     "seconds_cold",
     "memory_mb",
@@ -61,6 +62,7 @@ class Outcome:
             where there is nothing but a moved label.
         seconds: Time of the registration itself.
         inverse_error_mm: Mean distance by which the inverse misses; NaN where the method has no inverse.
+        inverse_error_max_mm: The largest of them, likewise.
         network_folds_count: Folds of the network's own field, before they were removed; NaN for other methods.
         seconds_cold: From the start of the method's process to its first outcome; NaN unless it was measured
             (`evaluation.isolated`).
@@ -76,6 +78,7 @@ class Outcome:
     displacement: np.ndarray | None
     seconds: float
     inverse_error_mm: float = float("nan")
+    inverse_error_max_mm: float = float("nan")
     network_folds_count: float = float("nan")
     seconds_cold: float = float("nan")
     memory_mb: float = float("nan")
@@ -164,7 +167,7 @@ def _overlap(outcome: Outcome, moved: np.ndarray, stage: str) -> dict[str, float
 
 
 def _regularity(outcome: Outcome) -> dict[str, float]:
-    measured = ("inverse_error_mm", "seconds", "seconds_cold", "memory_mb")
+    measured = ("inverse_error_mm", "inverse_error_max_mm", "seconds", "seconds_cold", "memory_mb")
     known = {name: getattr(outcome, name) for name in measured}
     if outcome.displacement is None:
         return known

@@ -114,6 +114,7 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
         displacement=measured_phi(result.deformation),
         seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
         inverse_error_mm=summary["inverse_error_mm"],
+        inverse_error_max_mm=summary["inverse_error_max_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),
         notes=tuple(summary["warnings"]),
         box=box,

@@ -30,6 +30,7 @@ COMPARED = {
     "folded_volume_percent": ("folded volume %", 4),
     "std_log_jacobian": ("std log J", 3),
     "inverse_error_mm": ("inverse error mm", 3),
+    "inverse_error_max_mm": ("largest", 2),
     "seconds": ("seconds", 1),
     "seconds_cold": ("seconds cold", 1),
     "memory_mb": ("memory MB", 0),

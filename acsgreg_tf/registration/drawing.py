@@ -16,14 +16,15 @@ from acsgreg_tf.io.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 PANEL = 1.9  # inches, the width of one picture
 FIXED, MOVING = "#00d5ff", "#ff4a1c"  # near complementary: where both are, the blend is grey or white
 
-# Name, axis that is cut, (horizontal, vertical) axes; both horizontal axes run from right to left on the page, so that
-# the patient's right and front are on its left.
-_PLANES = (("transversal", 2, (0, 1)), ("sagittal", 0, (1, 2)))
+# Name, axis that is cut, (horizontal, vertical) axes; horizontal axes run from right to left on the page, so that the
+# patient's right and front are on its left.
+_PLANES = (("transversal", 2, (0, 1)), ("sagittal", 0, (1, 2)), ("coronal", 1, (0, 2)))
 _LOW, _HIGH, _NAME = "LPI", "RAS", "xyz"
 _GRID_LINES = 32
 _MARGIN = 6.0  # mm of surroundings shown
@@ -97,20 +98,23 @@ class PlaneView:
         ax.text(0.5, 0.02, _LOW[v], ha="center", va="bottom", **style)
 
 
-def plane_views(volumes: Sequence[np.ndarray], label: np.ndarray | None, spacing: np.ndarray) -> list[PlaneView]:
-    """The transversal and the sagittal view of some volumes (X, Y, Z).
+def plane_views(
+    volumes: Sequence[np.ndarray], label: np.ndarray | None, spacing: np.ndarray, coronal: bool = True
+) -> list[PlaneView]:
+    """The transversal, the sagittal and the coronal view of some volumes (X, Y, Z).
 
     Args:
         volumes: What has to be seen whole, with a margin; where all are constant, everything is shown.
         label: Through its centre of mass the planes go; without one, or with an empty one, through the volume's middle.
         spacing: Size of a voxel in mm, (3,).
+        coronal: False leaves that view out.
     """
     shape = volumes[0].shape
     middle = np.add(shape, -1) // 2
     if label is not None and label.any():
         middle = np.rint(np.mean(np.nonzero(label), axis=1)).astype(int)
     region = _occupied(volumes, spacing)
-    return [PlaneView(shape, spacing, plane, middle, region) for plane in _PLANES]
+    return [PlaneView(shape, spacing, plane, middle, region) for plane in _PLANES[: 2 + coronal]]
 
 
 def _occupied(volumes: Iterable[np.ndarray], spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,42 +148,75 @@ def colour_range(displacement: np.ndarray, spacing: np.ndarray) -> float:
     return max(float(np.percentile(np.abs(displacement * spacing), 99.9)), 1e-3)
 
 
-def draw_displacement(
-    axes: np.ndarray, views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
+def length_range(displacement: np.ndarray, spacing: np.ndarray) -> float:
+    """The length in mm that gets the fullest colour, from a displacement (X, Y, Z, 3) in voxels."""
+    return max(float(np.percentile(np.linalg.norm(displacement * spacing, axis=-1), 99.9)), 1e-3)
+
+
+def draw_colours(
+    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
 ) -> str:
-    """Draw a displacement as RGB and as a grid of points x + u(x), with red dots at folds (forward differences).
+    """Draw a displacement (X, Y, Z, 3) in voxels as colours, as the paper's Figure 6 does.
 
     Args:
-        axes: (views, 2) Axes.
-        views: A row each.
-        displacement: (X, Y, Z, 3), voxels, pull.
+        axes: One a view.
+        views: The planes.
+        displacement: In voxels, pull.
         spacing: Size of a voxel in mm, (3,).
         reach: The fullest colour, in mm.
 
     Returns:
         The key to the colours, in words.
     """
+    colours = np.clip(0.5 + displacement * spacing / (2 * reach), 0, 1)
+    for view, ax in zip(views, axes):
+        ax.imshow(view.cut(colours), **view.placed)
+        ax.set_title("φ in colours\nx red, y green, z blue")
+    return f"φ in colours: red x, green y, blue z, grey none, ±{reach:.1f} mm"
+
+
+def draw_length(
+    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
+) -> "ScalarMappable":
+    """Draw how far a displacement (X, Y, Z, 3) in voxels goes, in mm; arguments as `draw_colours`.
+
+    Returns:
+        What a colour bar needs.
+    """
+    length = np.linalg.norm(displacement * spacing, axis=-1)
+    for view, ax in zip(views, axes):
+        image = ax.imshow(view.cut(length), cmap="viridis", vmin=0, vmax=reach, **view.placed)
+        ax.set_title("displacement\nlength")
+    return image
+
+
+def draw_grid(
+    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray
+) -> None:
+    """Draw a displacement as a grid of points x + u(x), with red dots at folds (forward differences).
+
+    Args:
+        axes: One a view.
+        views: The planes.
+        displacement: (X, Y, Z, 3), voxels, pull.
+        spacing: Size of a voxel in mm, (3,).
+    """
     from matplotlib.collections import LineCollection
 
     mm = displacement * spacing
-    colours = np.clip(0.5 + mm / (2 * reach), 0, 1)
     folded = metrics.folds(displacement)
     determinant = metrics.jacobian_determinant(displacement)
-    for view, (rgb, grid) in zip(views, axes):
-        rgb.imshow(view.cut(colours), **view.placed)
-        rgb.set_title("φ (RGB)")
-
+    for view, ax in zip(views, axes):
         h, v = view.across
         x, y = np.meshgrid(view.mm[h], view.mm[v])
         mapped = np.stack([x, y], -1) + view.cut(mm)[..., (h, v)]
         step = max(1, round(max(np.divide((view.width, view.height), spacing[[h, v]])) / _GRID_LINES))
         lines = [*mapped[step // 2 :: step], *mapped.swapaxes(0, 1)[step // 2 :: step]]
-        grid.add_collection(LineCollection(lines, colors="black", linewidths=0.45))
+        ax.add_collection(LineCollection(lines, colors="black", linewidths=0.45))
         last = min(view.index, determinant.shape[view.axis] - 1)
         bad = np.swapaxes(np.take(determinant, last, view.axis), 0, 1) <= 0
-        grid.plot(*mapped[:-1, :-1][bad].T, ".", color="red", markersize=2)
-        grid.set_title(f"φ (grid)\n{folded.percent:.2g} % folds")
-    return f"φ (RGB): red x, green y, blue z, grey none, ±{reach:.1f} mm"
+        ax.plot(*mapped[:-1, :-1][bad].T, ".", color="red", markersize=2)
+        ax.set_title(f"φ as a grid\n{folded.percent:.2g} % folds")
 
 
 def save_figure(figure: "Figure", path: str | os.PathLike) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acsgreg_tf import metrics
+from acsgreg_tf.anatomy.intensity import HU_RANGE
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics.checks import check_spacing
 from acsgreg_tf.registration.drawing import (
@@ -13,12 +14,14 @@ from acsgreg_tf.registration.drawing import (
     MOVING,
     PANEL,
     PlaneView,
-    colour_range,
-    draw_displacement,
+    draw_grid,
+    draw_length,
     grey_window,
+    length_range,
     plane_views,
     save_figure,
 )
+from acsgreg_tf.registration.surface_view import draw_surface_distance, surface_distance_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +42,17 @@ def registration_figure(
     labels: Mapping[str, np.ndarray] | None = None,
     spacing: Sequence[float] = (1.0, 1.0, 1.0),
     title: str | None = None,
+    hu: bool = False,
 ) -> "Figure":
     """Fixed, moving, affinely and finally moved image, and what lies on what before and after.
 
-    Two rows, the middle transversal and the middle sagittal plane (through the fixed label's centre of mass where there
+    Three rows, the middle transversal, sagittal and coronal plane (through the fixed label's centre of mass where there
     is one, else through the volume's middle), shown as far as the labels, or else the images, reach. Columns: fixed,
-    moving, affine, deformable, overlay before, overlay after and, with a displacement, phi as RGB and as a deformed
-    grid. All images share one grey window. Axes are in mm from the volume's centre, with the anatomical directions on
-    the borders. The grid shows the points x + u(x) of every few voxels, in the plane; red dots are folds (as in
-    `metrics.folds`).
+    moving, affine, deformable, overlay before, overlay after; with a displacement, its length in mm and phi as a
+    deformed grid; with labels, the fixed one's surface as it is seen along the row's axis, coloured by its distance
+    from the moved one's (`registration.surface_view`). All images share one grey window. Axes are in mm from the
+    volume's centre, with the anatomical directions on the borders. The grid shows the points x + u(x) of every few
+    voxels, in the plane; red dots are folds (as in `metrics.folds`).
 
     Args:
         fixed: Image (X, Y, Z), RAS-oriented.
@@ -59,6 +64,7 @@ def registration_figure(
             and Dice over the whole volume, instead of two colours blended.
         spacing: Size of a voxel in mm, three numbers.
         title: Optional heading.
+        hu: Whether the images are CT scaled to [0, 1] (`anatomy.intensity`): the window is then given in HU.
 
     Returns:
         matplotlib Figure; write it with `save_figure`.
@@ -77,19 +83,38 @@ def registration_figure(
 
     whole = list(images.values() if masks is None else masks.values())
     views = plane_views(whole, None if masks is None else masks["fixed"], millimetres)
-    figure, axes = _page(views, columns=6 if displacement is None else 8)
+    figure, axes = _page(views, columns=6 + 2 * (displacement is not None) + (masks is not None))
     window = grey_window(images.values(), views)
     _draw_images(axes, views, images, masks, window)
-    note = f"grey window {window[0]:.4g} to {window[1]:.4g}"
+    bars = []
     if displacement is not None:
-        reach = colour_range(displacement, millimetres)
-        note += "; " + draw_displacement(axes[:, 6:], views, displacement, millimetres, reach)
+        reach = length_range(displacement, millimetres)
+        bars.append((6, draw_length(axes[:, 6], views, displacement, millimetres, reach)))
+        draw_grid(axes[:, 7], views, displacement, millimetres)
+    if masks is not None:
+        distance = surface_distance_map(masks["fixed"], masks["moved"], millimetres)
+        for view, ax in zip(views, axes[:, -1]):
+            colours = draw_surface_distance(ax, view, masks["fixed"], distance)
+        bars.append((-1, colours))
     _frame_rows(axes, views)
+    for column, colours in bars:
+        below = axes[-1, column].inset_axes((0.05, -0.22, 0.9, 0.07))
+        bar = figure.colorbar(colours, cax=below, orientation="horizontal")
+        bar.ax.tick_params(labelsize=6, length=2)
+        bar.set_label("mm", fontsize=6)
     _add_legend(figure)
-    figure.supxlabel(note, x=0.02, ha="left", fontsize=7)
+    figure.supxlabel(_window_note(window, hu), x=0.02, ha="left", fontsize=7)
     if title is not None:
         figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _window_note(window: tuple[float, float], hu: bool) -> str:
+    """The grey window in words."""
+    if hu:
+        low, high = (HU_RANGE[0] + value * (HU_RANGE[1] - HU_RANGE[0]) for value in window)
+        return f"grey window {low:.0f} to {high:.0f} HU, black outside of the labels"
+    return f"grey window {window[0]:.4g} to {window[1]:.4g}"
 
 
 def _checked_images(images: Volumes) -> Volumes:
@@ -118,7 +143,7 @@ def _page(views: Sequence[PlaneView], columns: int) -> tuple["Figure", np.ndarra
     from matplotlib.figure import Figure
 
     heights = [view.height / view.width for view in views]
-    size = columns * PANEL + 0.9, sum(heights) * PANEL + 1.35
+    size = columns * PANEL + 0.9, sum(heights) * PANEL + 0.45 * len(views) + (1.5 if columns > 6 else 0.6)
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     return figure, figure.subplots(len(views), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
 
@@ -172,8 +197,9 @@ def _frame_rows(axes: np.ndarray, views: Sequence[PlaneView]) -> None:
     for view, row in zip(views, axes):
         for column, ax in enumerate(row):
             view.frame(ax, first=column == 0, dark=column < 7)
-    for ax in axes[1]:
-        ax.set_title("")
+    for ax in axes[1:].ravel():
+        ax.set_title(ax.get_title().split("\n")[1] if ax.get_title().startswith("distance") else "")
+        ax.title.set_fontsize(8)
 
 
 def _add_legend(figure: "Figure") -> None:

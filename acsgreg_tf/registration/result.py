@@ -72,5 +72,5 @@ class Result:
         if self.labels is not None and self.fixed.label is not None:
             moving, moved = self.labels["before"], self.labels["deformable"]
             labels = {"fixed": self.fixed.label, "moving": moving, "moved": moved}
-        before, affine, deformable = (self.images[stage] for stage in STAGES)
-        return registration_figure(self.fixed.image, before, affine, deformable, self.displacement, labels, title=title)
+        images = [self.fixed.image, *(self.images[stage] for stage in STAGES)]
+        return registration_figure(*images, self.displacement, labels, title=title, hu=True)

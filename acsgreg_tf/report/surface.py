@@ -7,13 +7,10 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import map_coordinates
 
 from acsgreg_tf.geometry import Grid
+from acsgreg_tf.registration.surface_view import COLOURS, MOST_MM
 from acsgreg_tf.report.volumes import packed
 
 __all__ = ["MOST_MM", "colours_of", "distances_at", "mz3", "triangles"]
-
-# The distance that gets the fullest colour, mm, and matplotlib's colours.
-MOST_MM = 2.0
-_COLOURS = "YlOrRd"
 
 
 def triangles(distance: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +48,7 @@ def colours_of(distances: ArrayLike, most: float = MOST_MM) -> np.ndarray:
     """RGBA (N, 4) uint8 of distances in mm; `most` and more get the last colour."""
     from matplotlib import colormaps
 
-    return colormaps[_COLOURS](np.clip(np.asarray(distances, float) / most, 0, 1), bytes=True)
+    return colormaps[COLOURS](np.clip(np.asarray(distances, float) / most, 0, 1), bytes=True)
 
 
 def mz3(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray | None = None) -> bytes:

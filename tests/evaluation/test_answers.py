@@ -78,10 +78,11 @@ def test_our_own_transform_gives_our_own_row(answer, tmp_path):
     inverse = ("--inverse", folder / "inverse.h5")
     row = row_of(answer, tmp_path, "--transform", folder / "warp.h5", *inverse, *anatomy(folder))
     unknown = {"seconds", "network_folds_count", "network_folds_percent", "dice_network_affine"}
-    unknown |= {"assd_mm_network_affine", "inverse_error_mm"}
+    unknown |= {"assd_mm_network_affine", "inverse_error_mm", "inverse_error_max_mm"}
     for name in set(NUMBERS) - unknown:
         assert row[name] == pytest.approx(own[name], abs=1e-4, nan_ok=True), name
     assert row["inverse_error_mm"] == pytest.approx(own["inverse_error_mm"], abs=1e-3)
+    assert row["inverse_error_max_mm"] == pytest.approx(own["inverse_error_max_mm"], abs=0.05)
     assert row["dice_arch"] > 0.5 and row["tre_mm_deformable"] > 0  # they were measured at all
 
 

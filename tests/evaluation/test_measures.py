@@ -57,5 +57,5 @@ def test_the_networks_own_affine_and_field_have_columns_of_their_own():
 
 
 def test_what_the_method_knows_itself_is_handed_on():
-    row = measure(cube_outcome(inverse_error_mm=0.25, network_folds_count=7))
-    assert row["inverse_error_mm"] == 0.25 and row["network_folds_count"] == 7
+    row = measure(cube_outcome(inverse_error_mm=0.25, inverse_error_max_mm=0.9, network_folds_count=7))
+    assert row["inverse_error_mm"] == 0.25 and row["inverse_error_max_mm"] == 0.9 and row["network_folds_count"] == 7

@@ -77,6 +77,7 @@ def regularity_table(rows: Sequence[Row], kind: str) -> str:
         "written_folds_percent": ("written folds %", 4),
         "std_log_jacobian": ("std log J", 3),
         "inverse_error_mm": ("inverse error mm", 3),
+        "inverse_error_max_mm": ("largest", 2),
         "seconds": ("seconds", 1),
     }
     lines = []

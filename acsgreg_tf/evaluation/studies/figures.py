@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.registration.drawing import PANEL, PlaneView, colour_range, draw_displacement, grey_window, plane_views
+from acsgreg_tf.registration.drawing import (
+    PANEL,
+    PlaneView,
+    colour_range,
+    draw_colours,
+    draw_grid,
+    grey_window,
+    plane_views,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +95,7 @@ def comparison_figure(
     from matplotlib.figure import Figure
 
     images = [fixed, moving, *(image for m_a, m_d, _ in methods.values() for image in (m_a, m_d))]
-    views = plane_views(images if label is None else [fixed, moving, label], label, millimetres)
+    views = plane_views(images if label is None else [fixed, moving, label], label, millimetres, coronal=False)
     heights = [view.height / view.width for view in views] * len(methods)
     size = 6 * PANEL + 1.2, sum(heights) * PANEL + 0.6 * len(methods) + 0.9
     figure = Figure(figsize=size, dpi=150, layout="constrained")
@@ -99,7 +107,8 @@ def comparison_figure(
         axes = part.subplots(2, 6, squeeze=False, gridspec_kw={"height_ratios": heights[:2]})
         shown = {"m (moving)": moving, "f (fixed)": fixed, "m_a (affine)": m_a, "m_d (final)": m_d}
         _draw_images(axes, views, shown, window)
-        key = draw_displacement(axes[:, 4:], views, phi, millimetres, reach)
+        key = draw_colours(axes[:, 4], views, phi, millimetres, reach)
+        draw_grid(axes[:, 5], views, phi, millimetres)
         _finish_rows(axes, views)
     note = f"grey window {window[0]:.4g} to {window[1]:.4g}; {key}; red dots are folds"
     figure.supxlabel(note, x=0.02, ha="left", fontsize=7)

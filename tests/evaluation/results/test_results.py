@@ -1,5 +1,6 @@
 """The results page: what is measured, that it goes on where it stopped, and what the page and the README say."""
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 
@@ -147,7 +148,8 @@ def test_one_person_on_both_sides_is_refused(data, work, monkeypatch):
 
 def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp_path, methods, capsys):
     docs = tmp_path / "checkout"
-    (docs / "docs" / "images").mkdir(parents=True)
+    for folder in ("docs/images", "acsgreg_tf/report"):
+        (docs / folder).mkdir(parents=True)
     options = ["--data", str(data), "--out", str(work), "--docs", str(docs), "--refine", "5"]
     (docs / "README.md").write_text("before\n", encoding="utf-8")
     assert main(options) == 2 and "lacks the lines" in capsys.readouterr().err
@@ -157,6 +159,10 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp
     assert readme.startswith("before\n<!-- results -->\n| Dice") and readme.endswith("<!-- /results -->\nafter\n")
     assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
     assert (docs / "docs/results.md").read_text(encoding="utf-8") == (work / "results.md").read_text(encoding="utf-8")
+    usual = json.loads((docs / "acsgreg_tf/report/usual.json").read_text(encoding="utf-8"))
+    assert usual["pairs"] == 2 and set(usual["stages"]) == {"before", "affine", "one shot", "refined"}
+    assert usual["stages"]["one shot"]["dice"]["mean"] == 0.9
+    assert f"{usual['stages']['affine']['assd_mm']['mean']:.3f}" in (docs / "docs/results.md").read_text()
     (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)
     assert main([*options, "--so-far"]) == 0 and len(methods[0].runs) == runs
