@@ -18,14 +18,14 @@ def case():
 
 
 def by_row(figure):
-    return np.array(figure.axes, dtype=object).reshape(2, -1)
+    return np.array(figure.axes, dtype=object).reshape(3, -1)
 
 
 @pytest.mark.parametrize("with_labels, with_field", [(False, False), (True, True)])
 def test_every_panel_is_painted(case, tmp_path, with_labels, with_field):
     images, labels, u = case
     figure = registration_figure(*images, u if with_field else None, labels if with_labels else None, title="L3")
-    assert by_row(figure).shape == (2, 8 if with_field else 6)
+    assert by_row(figure).shape == (3, 9 if with_field else 6)
     painted = list(pixels_inside(figure, tmp_path / "figure.png"))
     with Image.open(tmp_path / "figure.png") as image:
         assert np.allclose(image.size, figure.get_size_inches() * figure.dpi, atol=1) and image.width > 1500
@@ -80,8 +80,9 @@ def test_planes_and_view_follow_the_labels():
     shape = (60, 60, 50)
     image, label = blob((15, 40, 38), 8, shape), blob((15, 40, 38), 6, shape) > 0
     figure = registration_figure(image, image, image, image, labels=dict.fromkeys(("fixed", "moving", "moved"), label))
-    transversal, sagittal = by_row(figure)[:, 0]
+    transversal, sagittal, coronal = by_row(figure)[:, 0]
     assert "z = 13.5 mm" in transversal.get_ylabel() and "x = -14.5 mm" in sagittal.get_ylabel()
+    assert "coronal, y = 10.5 mm" in coronal.get_ylabel()
     assert transversal.get_xlim() == (-3, -26)  # voxels 10 to 20 and 6 mm more on both sides, right to left
     assert [by_row(figure)[0, c].get_title() for c in (4, 5)] == ["before\nDice 1.000", "after\nDice 1.000"]
 
@@ -110,13 +111,21 @@ def test_deformed_grid_and_colours(case):
     images, _, _ = case
     u = np.zeros((*SHAPE, 3), np.float32)
     u[..., 0] = 2
-    rgb, grid = by_row(registration_figure(*images, u, spacing=(1.5, 1, 1)))[0, 6:]
-    # 2 voxels of 1.5 mm along +x are full red, and every line of the grid lies 3 mm off its voxels.
-    assert np.allclose(rgb.images[0].get_array(), [1, 0.5, 0.5])
+    length, grid = by_row(registration_figure(*images, u, spacing=(1.5, 1, 1)))[0, 6:]
+    # 2 voxels of 1.5 mm are 3 mm, and every line of the grid lies 3 mm off its voxels.
+    assert np.allclose(length.images[0].get_array(), 3)
     lines = grid.collections[0].get_segments()
     centres = (np.arange(SHAPE[0]) - (SHAPE[0] - 1) / 2) * 1.5
     assert np.allclose(np.unique(np.concatenate(lines)[:, 0].round(6)), centres + 3)
-    assert grid.get_title() == "φ (grid)\n0 % folds" and len(grid.lines[0].get_xdata()) == 0
+    assert grid.get_title() == "φ as a grid\n0 % folds" and len(grid.lines[0].get_xdata()) == 0
+
+
+def test_the_window_is_in_hu_where_the_images_are_ct(case):
+    images, _, _ = case
+    plain, hu = (registration_figure(*images, hu=known)._supxlabel.get_text() for known in (False, True))
+    high = by_row(registration_figure(*images))[0, 0].images[0].get_clim()[1]
+    assert plain == f"grey window 0 to {high:.4g}"
+    assert hu.startswith(f"grey window -200 to {-200 + 1700 * high:.0f} HU")
 
 
 def test_folds_are_marked(case):

@@ -22,7 +22,7 @@ def test_methods_beside_each_other(case, tmp_path):
     for ax, pixels in pixels_inside(figure, tmp_path / "figure.png"):
         assert min(pixels.shape[:2]) > 80 and pixels.std() > 5, ax.get_title()
     heads = [ax.get_title().split("\n")[0] for ax in rows[0]]
-    assert heads == ["m (moving)", "f (fixed)", "m_a (affine)", "m_d (final)", "φ (RGB)", "φ (grid)"]
+    assert heads == ["m (moving)", "f (fixed)", "m_a (affine)", "m_d (final)", "φ in colours", "φ as a grid"]
     assert len({ax.images[0].get_clim() for ax in rows[:, :4].ravel()}) == 1
     for row in (0, 2):
         np.testing.assert_array_equal(rows[row, 0].images[0].get_array(), images[1][:, :, 12].T)
