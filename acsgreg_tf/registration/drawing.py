@@ -154,7 +154,7 @@ def length_range(displacement: np.ndarray, spacing: np.ndarray) -> float:
 
 
 def draw_colours(
-    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
+    axes: Iterable["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
 ) -> str:
     """Draw a displacement (X, Y, Z, 3) in voxels as colours, as the paper's Figure 6 does.
 
@@ -176,7 +176,7 @@ def draw_colours(
 
 
 def draw_length(
-    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
+    axes: Iterable["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray, reach: float
 ) -> "ScalarMappable":
     """Draw how far a displacement (X, Y, Z, 3) in voxels goes, in mm; arguments as `draw_colours`.
 
@@ -191,7 +191,7 @@ def draw_length(
 
 
 def draw_grid(
-    axes: Sequence["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray
+    axes: Iterable["Axes"], views: Sequence[PlaneView], displacement: np.ndarray, spacing: np.ndarray
 ) -> None:
     """Draw a displacement as a grid of points x + u(x), with red dots at folds (forward differences).
 

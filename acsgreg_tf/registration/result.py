@@ -72,5 +72,7 @@ class Result:
         if self.labels is not None and self.fixed.label is not None:
             moving, moved = self.labels["before"], self.labels["deformable"]
             labels = {"fixed": self.fixed.label, "moving": moving, "moved": moved}
-        images = [self.fixed.image, *(self.images[stage] for stage in STAGES)]
-        return registration_figure(*images, self.displacement, labels, title=title, hu=True)
+        before, affine, final = (self.images[stage] for stage in STAGES)
+        return registration_figure(
+            self.fixed.image, before, affine, final, self.displacement, labels, title=title, hu=True
+        )

@@ -58,7 +58,7 @@ def first_along(mask: np.ndarray, axis: int, sign: int) -> tuple[np.ndarray, np.
     index = seen.argmax(axis=axis)
     if sign < 0:
         index = mask.shape[axis] - 1 - index
-    hit = mask.any(axis=axis)
+    hit = np.asarray(mask.any(axis=axis))
     return np.where(hit, index, 0), hit
 
 
