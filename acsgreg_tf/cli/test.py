@@ -14,7 +14,8 @@ from acsgreg_tf.errors import InputError
 _EXAMPLES = """the package's network on a list of pairs, in one shot and refined
   acsgreg test --pairs pairs.csv --refine 0 50 --out results.csv --json results.json
 your own network and ANTs on the test part of a split
-  acsgreg test --split cohort/split-person.json --model run/best.h5 --method network ants-syn-cc --out results.csv
+  acsgreg test --split cohort/split-person.json --model run/best.h5 --method network ants-syn-cc --out results.csv \\
+      --tables paper/
 """
 
 
@@ -60,6 +61,12 @@ def parser() -> common.Parser:
     )
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     parser.add_argument("--json", metavar="OUT", help="means and standard deviations by method and level")
+    parser.add_argument(
+        "--tables",
+        metavar="DIR",
+        help="folder for tables that a paper can take: Markdown, CSV and LaTeX, paired tests against the first method "
+        "with confidence intervals, and a box plot",
+    )
     parser.add_argument(
         "--processes",
         type=int,
@@ -127,6 +134,9 @@ def _test(options: argparse.Namespace) -> None:
     faults = [row for row in rows if row["fault"]]
     if faults:
         print(f"\n{len(faults)} of {len(rows)} pairs failed; their reasons are in {options.out}")
+    if options.tables and len(faults) < len(rows):
+        files = evaluation.write_paper_tables(rows, options.tables)
+        print(f"\nfor a paper: {', '.join(map(str, files))}")
     if options.json:
         common.write_json(options.json, _report(summary, kinds, options))
     if len(faults) == len(rows):

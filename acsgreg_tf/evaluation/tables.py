@@ -87,7 +87,7 @@ def by_kind(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def tables(summary: Summary) -> str:
     """The summary as Markdown: for each method the paper's Tables 1 to 4 in one, then several methods compared."""
-    parts = [f"### {method}\n\n{_method_table(levels)}" for method, levels in summary.items()]
+    parts = [f"### {method}\n\n{method_table(levels)}" for method, levels in summary.items()]
     if len(summary) > 1:
         parts.append(f"### Methods, all pairs\n\n{comparison(summary)}")
     anatomy = anatomy_table(summary)
@@ -96,7 +96,8 @@ def tables(summary: Summary) -> str:
     return "\n\n".join(parts)
 
 
-def _method_table(levels: dict[str, LevelSummary]) -> str:
+def method_table(levels: dict[str, LevelSummary]) -> str:
+    """One method by level, Markdown: the paper's measures at each stage, and folds."""
     measures = {"dice": "Dice", "precision": "PREC", "recall": "REC", "assd_mm": "ASSD mm"}
     columns = {f"{m}_{s}": (f"{name} {SHOWN[s]}", 3) for m, name in measures.items() for s in STAGES}
     columns |= {

@@ -76,8 +76,11 @@ def test_several_numbers_of_refinement_steps_and_no_network(cases, tmp_path, cap
 
 def test_another_tool_beside_the_network(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(PEERS, "tool", ShiftPeer("tool", (40, 40, 40), 1.0))
-    assert main(arguments(cases, tmp_path / "out.csv", "--method", "network", "tool")) == 0
-    last = capsys.readouterr().out.split("### ")[-1].strip().splitlines()
+    options = ("--method", "network", "tool", "--tables", tmp_path / "paper")
+    assert main(arguments(cases, tmp_path / "out.csv", *options)) == 0
+    text, files = capsys.readouterr().out.split("\nfor a paper: ")
+    assert len(files.split(", ")) == len(list((tmp_path / "paper").iterdir())) == 5
+    last = text.split("### ")[-1].strip().splitlines()
     assert last[0] == "Methods, all pairs" and [line.split(" | ")[0] for line in last[4:]] == ["| small", "| tool"]
 
 

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 import keras
 
 from acsgreg_tf import evaluation, networks
+from acsgreg_tf.evaluation.boxes import box_figure
+from acsgreg_tf.evaluation.latex import from_markdown, latex_table
+from acsgreg_tf.evaluation.paired import COMPARISON_HEADS, Comparison, compare, comparison_cells, comparison_markdown
+from acsgreg_tf.evaluation.paper_tables import TESTS_NOTE
 from acsgreg_tf.evaluation.studies.figures import comparison_figure, loss_figure
 from acsgreg_tf.evaluation.studies.paper import PAPER
-from acsgreg_tf.evaluation.studies.plan import STUDIES
+from acsgreg_tf.evaluation.studies.plan import STUDIES, Run
 from acsgreg_tf.evaluation.studies.report_tables import ablation_table, by_level, fold_table, stage_table
 from acsgreg_tf.evaluation.studies.run import StudyResults
 from acsgreg_tf.io.files import write_text
 from acsgreg_tf.io.images import read_image, read_label
+from acsgreg_tf.io.tables import write_table
 from acsgreg_tf.registration.drawing import save_figure
 
 if TYPE_CHECKING:
@@ -23,8 +28,9 @@ if TYPE_CHECKING:
 def write_report(results: StudyResults) -> Path:
     """Write the report into the studies' folder; what needs a study that was not run is left out.
 
-    It is `table1.csv` to `table4.csv`, `ablations.csv`, `figure5.png`, `figure6.png`, and `studies.md`, which shows
-    all of them with the paper's numbers in brackets.
+    It is `table1.csv` to `table4.csv`, `ablations.csv`, `figure5.png`, `figure6.png`, `tests.csv` (ACSGRegNet of study
+    III against the other studies and each ablation), `boxes.png`, and `studies.md`, which shows all of them with the
+    paper's numbers in brackets; `studies.tex` has the tables in LaTeX.
 
     Returns:
         The path of `studies.md`.
@@ -32,14 +38,20 @@ def write_report(results: StudyResults) -> Path:
     out = results.out
     runs = {study: [run for run in results.runs if run.study == study] for study in (*STUDIES, "ablation")}
     summaries, parts = {}, [_preface(results)]
+    latex: list[str] = []
+
+    def show(heading: str, table: str, label: str) -> None:
+        parts.append(f"## {heading}\n\n{table}")
+        latex.append(from_markdown(table, f"{heading}. In brackets: the paper.", label))
+
     for number, study in enumerate(STUDIES, start=1):
         if runs[study]:
             summaries[study] = by_level([row for run in runs[study] for row in results.rows[run.name]])
             table = stage_table(out / f"table{number}.csv", summaries[study], PAPER[study])
-            parts.append(f"## Table {number}: study {study}, {STUDIES[study]}\n\n{table}")
+            show(f"Table {number}: study {study}, {STUDIES[study]}", table, f"tab:study{study}")
     if {"II", "III"} <= set(summaries):
-        heading = "## Table 4: non-positive Jacobian determinants (AVoxelMorph of study II, ACSGRegNet of study III)"
-        parts.append(f"{heading}\n\n{fold_table(out / 'table4.csv', summaries['II'], summaries['III'])}")
+        heading = "Table 4: non-positive Jacobian determinants (AVoxelMorph of study II, ACSGRegNet of study III)"
+        show(heading, fold_table(out / "table4.csv", summaries["II"], summaries["III"]), "tab:folds")
         curves = {run.network: _losses(out / "runs" / run.name) for run in (*runs["II"], *runs["III"])}
         figure = loss_figure(curves, "Training losses of studies II and III (after the paper's Figure 5)")
         save_figure(figure, out / "figure5.png")
@@ -51,10 +63,37 @@ def write_report(results: StudyResults) -> Path:
             (run.title, results.facts[run.name].parameters, by_level(results.rows[run.name])["Average"])
             for run in (*runs["III"], *runs["ablation"], *runs["II"])
         ]
-        parts.append(f"## Ablations (not in the paper)\n\n{ablation_table(out / 'ablations.csv', shown)}")
+        show("Ablations (not in the paper)", ablation_table(out / "ablations.csv", shown), "tab:ablations")
+    _differences(results, runs, parts, latex)
+    write_text(out / "studies.tex", "\n".join(latex))
     path = out / "studies.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
+
+
+def _differences(results: StudyResults, runs: dict[str, list[Run]], parts: list[str], latex: list[str]) -> None:
+    """Box plots of the studies, and what differs between study III and the others, tested."""
+    rows = {
+        f"study {study}": [row for run in runs[study] for row in results.rows[run.name]]
+        for study in STUDIES
+        if runs[study]
+    }
+    rows |= {run.title: results.rows[run.name] for run in runs["ablation"]}
+    save_figure(box_figure(rows), results.out / "boxes.png")
+    parts.append("## By level\n\n![Dice and surface distance by level](boxes.png)")
+    whole = "study III"
+    if whole not in rows or len(rows) < 2:
+        return
+    named = {name: [row | {"method": name} for row in part] for name, part in rows.items()}
+    tests = [
+        test
+        for name, part in named.items()
+        if name != whole
+        for test in compare(named[whole], part, ("dice_deformable", "assd_mm_deformable", "folds_percent"))
+    ]
+    write_table(results.out / "tests.csv", Comparison._fields, [test._asdict() for test in tests])
+    parts.append(f"## Differences (not in the paper)\n\n{comparison_markdown(tests)}\n\n{TESTS_NOTE}")
+    latex.append(latex_table(COMPARISON_HEADS, comparison_cells(tests), TESTS_NOTE, "tab:tests"))
 
 
 def _preface(results: StudyResults) -> str:

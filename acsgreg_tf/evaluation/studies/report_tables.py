@@ -45,7 +45,7 @@ def stage_table(path: str | os.PathLike, summary: dict[str, LevelSummary], paper
         for (m, s), reference in zip(ORDER, theirs, strict=True):
             number, column = numbers[f"{m}_{s}"], f"{m}_{s}"
             row |= {column: number["mean"], f"{column}_std": number["std"], f"{column}_paper": reference}
-            cells.append(beside(f"{number['mean']:.3f}", reference, 3))
+            cells.append(beside(evaluation.cell(number, 3), reference, 3))
         lines.append([level, str(numbers["pairs"]), *cells])
         table.append(row)
     write_table(path, list(table[0]), table)

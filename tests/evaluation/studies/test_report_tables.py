@@ -41,7 +41,12 @@ def test_stages(summary, tmp_path):
     text = stage_table(tmp_path / "table.csv", summary, PAPER["III"])
     lines = text.splitlines()
     assert lines[0].startswith("|  | pairs | Dice Initial | Dice Affine | Dice Final | PREC Initial")
-    assert lines[2].split(" | ")[:5] == ["| L1", "2", "1.000 (0.610)", "1.000 (0.691)", "0.700 (0.958)"]
+    assert lines[2].split(" | ")[:5] == [
+        "| L1",
+        "2",
+        *(f"1.000 ± 0.000 ({paper})" for paper in ("0.610", "0.691")),
+        "0.700 ± 0.141 (0.958)",
+    ]
     first, second, average = read(tmp_path / "table.csv")
     assert float(first["dice_deformable"]) == pytest.approx(0.7)
     assert float(first["dice_deformable_std"]) == pytest.approx(np.sqrt(0.02))

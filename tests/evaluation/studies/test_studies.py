@@ -76,7 +76,10 @@ def test_the_text_shows_all_of_it(finished):
     lines = [line for line in text.splitlines() if line.startswith("| L3 |")]
     assert len(lines) == 4 and "(0.969)" in lines[2] and "(11569)" in lines[3]
     assert "4 mm voxels; 2 people for training" in text
-    for name, least in (("figure5.png", 1000), ("figure6.png", 1500)):
+    assert "study III − study I | Dice Final | 10 | 2 |" in text and "± " in lines[2]
+    latex = (finished / "studies.tex").read_text(encoding="utf-8")
+    assert latex.count(r"\begin{table}") == 5 and rows(finished / "tests.csv")[0]["pairs"] == "10"
+    for name, least in (("figure5.png", 1000), ("figure6.png", 1500), ("boxes.png", 1000)):
         with Image.open(finished / name) as image:
             assert image.width > least and np.asarray(image.convert("L")).std() > 10
 
