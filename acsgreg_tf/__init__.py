@@ -2,7 +2,7 @@
 
     import acsgreg_tf
     result = acsgreg_tf.register("fixed.nii.gz", "moving.nii.gz", fixed_seg=..., moving_seg=..., level="L3")
-    model = acsgreg_tf.networks.ACSGRegNet.load("models/acsgreg_lumbar.h5")
+    model = acsgreg_tf.networks.ACSGRegNet.from_preset("lumbar")  # or .load("run/best.h5")
     keras.models.load_model("models/acsgreg_lumbar.h5")
 
 The import itself is light: Keras is loaded with the first thing that needs it.

@@ -1,5 +1,6 @@
 """The networks, their named sizes, and how one is saved and loaded."""
 
+from acsgreg_tf.io.presets import PRESETS
 from acsgreg_tf.networks.acsgregnet import ACSGRegNet
 from acsgreg_tf.networks.affine import AffineNet
 from acsgreg_tf.networks.attention_fusion import AttentionFusionNet
@@ -8,4 +9,4 @@ from acsgreg_tf.networks.base import load
 from acsgreg_tf.networks.sizes import SIZES
 from acsgreg_tf.networks.velocity_unet import VelocityUNet
 
-__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "AttentionFusionNet", "SIZES", "VelocityUNet", "load"]
+__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "AttentionFusionNet", "PRESETS", "SIZES", "VelocityUNet", "load"]

@@ -4,12 +4,14 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
+from acsgreg_tf.io.presets import preset_path
 from acsgreg_tf.networks import storage
 from acsgreg_tf.ops import PACKAGE
 
@@ -139,6 +141,21 @@ class Network(ByName):
             raise InputError(f"{path}: its model_config does not fit this version ({one_line(error)})") from error
         storage.load_weights(model, file)
         return model
+
+    @classmethod
+    def from_preset(cls, preset: str | os.PathLike, load_weights: bool = True) -> "Network":
+        """A network by name, as KerasHub's models have it.
+
+        Args:
+            preset: A name in `networks.PRESETS`, such as "lumbar", or the path of a model file.
+            load_weights: False makes the same architecture with new weights.
+
+        Raises:
+            InputError: Unknown, or of another class; as for `load`.
+        """
+        is_path = not isinstance(preset, str) or Path(preset).suffix in (*storage.HDF5_ENDINGS, ".keras")
+        network = cls.load(preset if is_path else preset_path(str(preset)))
+        return network if load_weights else type(network).from_config(network.get_config())
 
 
 def _names_of(cls: Any) -> list[str]:

@@ -13,6 +13,7 @@ from acsgreg_tf.registration.options import DEFORMABLE, TRANSFORMS, Options
 from acsgreg_tf.registration.pipeline import register
 from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select, shared_levels
 from acsgreg_tf.registration.result import STAGES, Result
+from acsgreg_tf.registration.schema import SCHEMA_VERSION, metrics_schema
 
 __all__ = [
     "AUTO",
@@ -21,6 +22,7 @@ __all__ = [
     "KERAS",
     "TRANSFORMS",
     "NO_MODEL",
+    "SCHEMA_VERSION",
     "STAGES",
     "STEPS",
     "Deformation",
@@ -33,6 +35,7 @@ __all__ = [
     "has_openvino",
     "load_engine",
     "load_model",
+    "metrics_schema",
     "read_scan",
     "register",
     "run_network",

@@ -12,6 +12,7 @@ from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.estimate import Estimate
 from acsgreg_tf.registration.prepare import Scan, VertebraPair
 from acsgreg_tf.registration.refine.result import Refined
+from acsgreg_tf.registration.schema import SCHEMA_VERSION
 
 
 def move(fixed: Scan, moving: Scan, transform: Transform) -> tuple[Image, Image | None]:
@@ -64,6 +65,7 @@ def summarise(
     fixed, moving = scans
     refinement = {} if estimate.refined is None else {"refinement": _refinement(estimate.refined)}
     return {
+        "schema_version": SCHEMA_VERSION,
         "fixed": fixed.image.name,
         "moving": moving.image.name,
         "model": model,

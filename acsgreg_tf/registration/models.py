@@ -7,9 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.presets import preset_path
 from acsgreg_tf.ops import Tensor
-
-_SHIPPED = "acsgreg_lumbar.h5"
 
 # `model` of a registration without a network.
 NO_MODEL = "none"
@@ -35,11 +34,7 @@ def default_model() -> Path:
     Raises:
         InputError: There is none.
     """
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "models", package.parent / "models"):
-        if (folder / _SHIPPED).is_file():
-            return folder / _SHIPPED
-    raise InputError(f"{_SHIPPED}: this installation came without its network; give a model")
+    return preset_path("lumbar")
 
 
 def load_model(model: str | os.PathLike | RegistrationNetwork | None = None) -> RegistrationNetwork:

@@ -1,10 +1,15 @@
 """Scans on disk for the tests of register.py, and its arguments."""
 
+import json
+from pathlib import Path
+
+import jsonschema
 import nibabel as nib
 import numpy as np
 
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration import metrics_schema
 from tests.registration.cases import NUMBER, grid_about, save, save_network, scan
 
 FIXED, MOVING = (12.5, -30.0, 55.5), (-200.0, 40.5, 7.0)
@@ -43,6 +48,15 @@ def crops(cases, *options, moved, **others):
         *("--fixed", str(paths["fixed"]), "--moving", str(paths["moving"]), "--model", str(paths["model"])),
         *("--moved", str(moved), *map(str, options)),
     ]
+
+
+def read_metrics(path):
+    """What --metrics wrote, checked against its schema; every key stands in the schema."""
+    summary = json.loads(Path(path).read_text(encoding="utf-8"))
+    schema = metrics_schema()
+    jsonschema.validate(summary, schema, jsonschema.Draft202012Validator)
+    assert set(summary) <= set(schema["properties"])
+    return summary
 
 
 def fails(arguments, capsys):

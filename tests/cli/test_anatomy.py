@@ -1,7 +1,5 @@
 """register.py with maps of parts and landmarks."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ from acsgreg_tf.anatomy.parts import compare_parts, parts_of_vertebra
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.images import Image, read_label
 from acsgreg_tf.io.transforms import read_transform
-from tests.cli.cases import FIXED, MOVING, fails, scans, write_cases
+from tests.cli.cases import FIXED, MOVING, fails, read_metrics, scans, write_cases
 from tests.registration.cases import NUMBER, save
 
 
@@ -35,7 +33,7 @@ def test_parts_and_landmarks_are_in_the_metrics_and_on_the_terminal(cases, tmp_p
     more = ("--level", "L3", "--metrics", tmp_path / "m.json", "--warp", tmp_path / "warp.h5")
     assert main(scans(cases, *more, *options(cases, "parts", "points"), moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr().out
-    measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    measures = read_metrics(tmp_path / "m.json")
     warp = read_transform(tmp_path / "warp.h5")
     sides = [
         parts_of_vertebra(read_label(cases[f"{s}_parts"]), read_label(cases[f"{s}_seg"]), NUMBER)

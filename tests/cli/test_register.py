@@ -1,6 +1,5 @@
 """The command line of register.py: its outputs, options, warnings, and Ctrl-C."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import SimpleITK as sitk
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.transforms import read_transform
 from acsgreg_tf.registration import doubts
-from tests.cli.cases import FIXED, MOVING, crops, fails, scans, write_cases
+from tests.cli.cases import FIXED, MOVING, crops, fails, read_metrics, scans, write_cases
 from tests.registration.cases import NUMBER, interrupt_refinement
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "register.py"
@@ -61,7 +60,7 @@ def test_every_output_of_one_level(cases, tmp_path, capsys):
     seg = sitk.GetArrayFromImage(sitk.ReadImage(str(out["seg.mha"]))).T
     assert set(np.unique(seg)) == {0, NUMBER}
     target = np.asarray(nib.load(cases["fixed_seg"]).dataobj) == NUMBER
-    measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    measures = read_metrics(tmp_path / "m.json")
     dice = 2 * (target & (seg > 0)).sum() / (target.sum() + (seg > 0).sum())
     assert measures["dice_on_fixed_grid"] == pytest.approx(dice, abs=1e-6)
     assert measures["level"] == "L3" and measures["label"] == {"fixed": NUMBER, "moving": NUMBER}
@@ -91,7 +90,7 @@ def test_all_levels_that_both_scans_hold(cases, tmp_path, capsys):
     names = ["L2.json", "L3.json", "moved_L2.nii.gz", "moved_L3.nii.gz"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for level, number in (("L2", 21), ("L3", 22)):
-        measures = json.loads((tmp_path / f"{level}.json").read_text(encoding="utf-8"))
+        measures = read_metrics(tmp_path / f"{level}.json")
         assert measures["level"] == level and measures["label"] == {"fixed": number, "moving": number}
     shown = capsys.readouterr().out
     assert shown.index("L2: moving") < shown.index("L3: moving")
@@ -145,7 +144,7 @@ def test_labels_of_two_tools(cases, tmp_path, capsys):
     for options in (("--level", "L3", "--moving-table", "totalsegmentator"), ("--label", 22, "--moving-label", 29)):
         assert main(scans(other, *options, "--metrics", tmp_path / "m.json", moved=moved)) == 0
         np.testing.assert_array_equal(nib.load(moved).dataobj, expected)
-        measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+        measures = read_metrics(tmp_path / "m.json")
         assert measures["label"] == {"fixed": 22, "moving": 29} and "dice" in measures
     options = ("--levels", "all", "--moving-table", "totalsegmentator")
     assert main(scans(other, *options, moved=tmp_path / "{level}.nii.gz")) == 0
@@ -178,7 +177,7 @@ def test_warnings_are_one_line_and_flagged(cases, tmp_path, capsys):
     assert shown.err.startswith(f"warning: {short[1]}: label 22: reaches the edge of {short[0]}")
     assert shown.err.count("\n") == 1
     assert "not whole" not in shown.out  # once is enough
-    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["cut"] == {"fixed": True, "moving": False}
+    assert read_metrics(tmp_path / "m.json")["cut"] == {"fixed": True, "moving": False}
 
 
 def test_sform_and_qform_that_disagree(cases, tmp_path, capsys):
@@ -216,7 +215,7 @@ def test_refinement_without_a_network(cases, tmp_path, capsys, small_box):
     assert main(without_network(cases, *options, "--warp", tmp_path / "warp.h5", moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr()
     assert shown.err == "" and "refined in 10 steps: objective " in shown.out
-    measures = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
+    measures = read_metrics(tmp_path / "m.json")
     assert measures["model"] == "none" and measures["refinement"]["smoothness"] == 2
     assert measures["dice"]["deformable"] > 0.9 and measures["folds"]["count"] == 0
     assert len(list(tmp_path.iterdir())) == 3
@@ -234,7 +233,7 @@ def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, s
     (level,) = [line.split(":")[0] for line in shown.out.splitlines() if "moving_ct" in line]
     endings = ("f", "inverse", "m", "moved", "seg")
     assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [f"{name}_{level}" for name in endings]
-    measures = json.loads((tmp_path / f"m_{level}.json").read_text(encoding="utf-8"))
+    measures = read_metrics(tmp_path / f"m_{level}.json")
     assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 4
     assert nib.load(tmp_path / f"moved_{level}.nii.gz").get_fdata().any()
     assert read_transform(tmp_path / f"inverse_{level}.nii.gz").grid.shape == nib.load(cases["moving"]).shape
@@ -246,7 +245,7 @@ def test_the_affine_alone_has_no_objective(cases, tmp_path, capsys, small_box):
     assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
     shown = capsys.readouterr().out
     assert "the affine alone\n" in shown and "nan" not in shown
-    assert json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))["refinement"]["objective"]["start"] is None
+    assert read_metrics(tmp_path / "m.json")["refinement"]["objective"]["start"] is None
 
 
 def test_the_networks_own_affine(cases, tmp_path, capsys):
@@ -256,7 +255,7 @@ def test_the_networks_own_affine(cases, tmp_path, capsys):
         metrics, affine = tmp_path / f"{name}.json", tmp_path / f"{name}.npy"
         options += ("--level", "L3", "--metrics", metrics, "--affine", affine)
         assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
-        result[name] = json.loads(metrics.read_text(encoding="utf-8")), np.load(affine)
+        result[name] = read_metrics(metrics), np.load(affine)
     assert result["own"][0]["affine_fit_mm"] is None and result["fitted"][0]["affine_fit_mm"] > 0.2
     assert result["own"][0]["dice"]["affine"] < result["fitted"][0]["dice"]["affine"] - 0.01
     assert not np.allclose(result["own"][1], result["fitted"][1], atol=1e-2)
@@ -269,7 +268,7 @@ def test_a_transform_without_a_deformation(cases, tmp_path, transform):
     out = {"--warp": tmp_path / "warp.h5", "--metrics": tmp_path / "m.json", "--inverse-warp": tmp_path / "inverse.h5"}
     options = ("--level", "L3", "--transform", transform, *(part for pair in out.items() for part in pair))
     assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
-    summary = json.loads(out["--metrics"].read_text(encoding="utf-8"))
+    summary = read_metrics(out["--metrics"])
     assert summary["transform"] == transform and summary["folds"]["count"] == 0 and summary["affine_fit_mm"] > 0
     stretches = np.array(summary["affine"]["stretches"])
     if transform == "rigid":
@@ -294,7 +293,7 @@ def test_strict_doubts_end_with_3_and_their_outputs(cases, tmp_path, capsys, mon
     assert main(arguments) == 0
     assert main([*arguments, "--strict"]) == 3
     assert capsys.readouterr().err.count("warning: Dice 0.") == 2
-    (flag,) = json.loads(out[1].read_text(encoding="utf-8"))["flags"]
+    (flag,) = read_metrics(out[1])["flags"]
     assert flag["name"] == "low_dice" and "0.9999" in flag["text"] and out[0].exists()
 
 

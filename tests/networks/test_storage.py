@@ -354,3 +354,27 @@ def test_a_number_of_squarings_that_would_never_end(saved, tmp_path, steps):
     config["config"]["int_steps"] = steps
     with_config(tmp_path / "model.h5", saved / "acsgregnet.h5", config)
     refusal(tmp_path / "model.h5", "int_steps")
+
+
+# === presets ===
+
+
+@pytest.mark.slow
+def test_the_preset_is_the_shipped_network_and_its_architecture_alone():
+    network = ACSGRegNet.from_preset("lumbar")
+    shipped = load(Path(__file__).resolve().parents[2] / "models" / "acsgreg_lumbar.h5")
+    for ours, theirs in zip(network.get_weights(), shipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    new = ACSGRegNet.from_preset("lumbar", load_weights=False)
+    assert new.get_config() == network.get_config()
+    assert any((a != b).any() for a, b in zip(new.get_weights(), network.get_weights(), strict=True))
+
+
+def test_a_path_is_a_preset_too_and_what_is_neither_is_refused(saved):
+    network = AffineNet.from_preset(saved / "affine.h5")
+    np.testing.assert_array_equal(network.get_weights()[0], load(saved / "affine.h5").get_weights()[0])
+    assert AffineNet.from_preset(str(saved / "affine.keras")).get_config() == network.get_config()
+    with pytest.raises(InputError, match="preset thoracic: must be one of lumbar, or the path of a model file"):
+        ACSGRegNet.from_preset("thoracic")
+    with pytest.raises(InputError, match="acsgreg_lumbar.h5: holds ACSGRegNet, expected AVoxelMorph"):
+        AVoxelMorph.from_preset("lumbar")

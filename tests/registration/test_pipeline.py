@@ -565,9 +565,7 @@ def test_models_that_cannot_register_are_refused(tmp_path):
 
 
 def test_without_a_shipped_network_one_must_be_given(monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        "acsgreg_tf.registration.models.__file__", str(tmp_path / "acsgreg_tf" / "registration" / "models.py")
-    )
+    monkeypatch.setattr("acsgreg_tf.io.presets.__file__", str(tmp_path / "acsgreg_tf" / "io" / "presets.py"))
     with pytest.raises(InputError, match="acsgreg_lumbar.h5: this installation came without"):
         default_model()
     (tmp_path / "models").mkdir()
