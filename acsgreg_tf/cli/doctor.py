@@ -6,7 +6,6 @@ The exit code is 0 where the test passes and 1 where it does not."""
 import argparse
 import os
 import platform
-import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from acsgreg_tf import __version__
 from acsgreg_tf.cli import common, terminal
+from acsgreg_tf.io.cache import cache_folder
 
 _PACKAGES = (
     "keras",
@@ -22,6 +22,8 @@ _PACKAGES = (
     "torch",
     "voxelmorph",
     "neurite",
+    "openvino",
+    "numba",
     "numpy",
     "scipy",
     "nibabel",
@@ -89,6 +91,7 @@ def _test() -> int:
     with terminal.Steps(4) as step:
         test = self_test(step)
     _show("self test", f"{'passed' if test.passed else 'FAILED'} in {test.seconds['total']:.0f} s")
+    _show("  engine", test.engine)
     _show("  Dice", f"{test.before:.3f} before, {test.after:.3f} after; at least {LEAST_DICE} is expected")
     _show("  ITK", f"agrees with what is written to {test.itk_mm:.1e} mm; at most {MOST_MM:g} is expected")
     return 0 if test.passed else 1
@@ -106,7 +109,8 @@ def _version(package: str) -> str | None:
 
 
 def _cache() -> str:
-    """Where compiled code is kept for the next process, by the backends' own settings."""
-    found = re.search(r"--tf_xla_persistent_cache_directory=(\S+)", os.environ.get("TF_XLA_FLAGS", ""))
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or (found[1] if found else None)
-    return f"{folder}, for compiled code" if folder else "none: each process compiles anew"
+    """Where networks lie in the form that an engine has made of them, and how much it is."""
+    folder = cache_folder()
+    files = [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    size = sum(path.stat().st_size for path in files) / 2**20
+    return f"{folder}, {size:.0f} MB; it may be deleted at any time"

@@ -32,6 +32,7 @@ class SelfTest:
     Attributes:
         before: Dice of the two vertebrae, laid centre on centre.
         after: Dice once they are registered.
+        engine: What computed the network, such as "openvino 2026.2".
         itk_mm: The largest distance between where this package and ITK, which read the written transform, take a
             point of the vertebra.
         seconds: By step, and in total.
@@ -39,6 +40,7 @@ class SelfTest:
 
     before: float
     after: float
+    engine: str
     itk_mm: float
     seconds: dict[str, float]
 
@@ -71,7 +73,8 @@ def self_test(progress: Progress | None = None) -> SelfTest:
     assert fixed.label_map is not None and moving.label_map is not None
     target, label, grid = fixed.label_map.data > 0, moving.label_map.data, fixed.image.grid
     moved = resample_label(label, moving.image.grid, grid, transform)
-    return SelfTest(metrics.dice(target, label > 0), metrics.dice(target, moved > 0), itk_mm, clock.summary())
+    before, after = (metrics.dice(target, volume > 0) for volume in (label, moved))
+    return SelfTest(before, after, network.title, itk_mm, clock.summary())
 
 
 def _phantom(seed: int) -> Scan:

@@ -55,7 +55,8 @@ def read_metrics(path):
     summary = json.loads(Path(path).read_text(encoding="utf-8"))
     schema = metrics_schema()
     jsonschema.validate(summary, schema, jsonschema.Draft202012Validator)
-    assert set(summary) <= set(schema["properties"])
+    unknown = set(summary) - set(schema["properties"])
+    assert not unknown, f"{unknown}: a key of the metrics wants a line in registration/metrics_schema.json"
     return summary
 
 

@@ -200,7 +200,7 @@ def test_doctor_without_its_test_and_with_a_test_that_fails(capsys, monkeypatch)
     assert main(["doctor", "--no-test"]) == 0
     shown = capsys.readouterr().out
     assert "backend" in shown and "self test" not in shown
-    failed = self_test.SelfTest(before=0.6, after=0.7, itk_mm=0.0, seconds={"total": 1.0})
+    failed = self_test.SelfTest(before=0.6, after=0.7, engine="none", itk_mm=0.0, seconds={"total": 1.0})
     monkeypatch.setattr(self_test, "self_test", lambda progress: failed)
     assert main(["doctor"]) == 1
     assert "FAILED" in capsys.readouterr().out

@@ -13,6 +13,7 @@ SUMMARY = {
     "fixed": "a",
     "moving": "b",
     "model": "none",
+    "engine": None,
     "level": None,
     "label": {"fixed": 1, "moving": None},
     "cut": {"fixed": False, "moving": True},
