@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import anatomy, common, terminal
+from acsgreg_tf.cli import anatomy, common, terminal, voxelmorph_flags
 from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
 from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
 from acsgreg_tf.cli.register_report import Report
@@ -246,6 +246,7 @@ def parser() -> common.Parser:
         "auto: openvino where it is installed and no GPU is asked for (default: %(default)s)",
     )
     common.add_gpu(parser)
+    voxelmorph_flags.add(parser, "register")
     return parser
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import common, terminal
+from acsgreg_tf.cli import common, terminal, voxelmorph_flags
 from acsgreg_tf.errors import InputError
 
 _EXAMPLES = """the package's network on a list of pairs, in one shot and refined
@@ -79,6 +79,7 @@ def parser() -> common.Parser:
         help="run each method in a process of its own, and measure its seconds cold and warm and its memory",
     )
     common.add_gpu(parser)
+    voxelmorph_flags.add(parser, "test")
     return parser
 
 

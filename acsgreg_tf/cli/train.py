@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cli import training_data, training_display
+from acsgreg_tf.cli import training_data, training_display, voxelmorph_flags
 from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
 from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
@@ -68,6 +68,7 @@ def parser() -> Parser:
     )
     out.add_argument("--no-tensorboard", action="store_true", help="write the CSV log only")
     add_gpu(out)
+    voxelmorph_flags.add(p, "train")
     return p
 
 
@@ -83,6 +84,16 @@ def _add_network(group: Any) -> None:
         help="velocity at 1/this resolution (default: %(default)s)",
     )
     group.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
+    group.add_argument(
+        "--enc",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="channels of the deformable stage's encoder, one a stride-2 step (default: those of --size)",
+    )
+    group.add_argument(
+        "--dec", type=int, nargs="+", metavar="N", help="channels of its decoder (default: those of --size)"
+    )
     group.add_argument(
         "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
     )
@@ -152,7 +163,15 @@ def _add_loss(group: Any) -> None:
         default="dice",
         help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
     )
-    group.add_argument(
+    weights = group.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--lambda",
+        dest="smooth",
+        type=float,
+        metavar="L",
+        help="L_smooth alone, the other weights as the paper's (voxelmorph's flag)",
+    )
+    weights.add_argument(
         "--lambdas",
         type=float,
         nargs=5,
@@ -168,6 +187,12 @@ def _readings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: One does not go with the network.
     """
+    for flag in ("enc", "dec"):
+        values = getattr(options, flag) or [1]
+        if options.load_weights and getattr(options, flag):
+            raise InputError(f"--{flag}: a saved network (--load-weights) has an architecture of its own")
+        if min(values) < 1:
+            raise InputError(f"--{flag} {min(values)}: must be at least 1 channel")
     chosen = {name: getattr(options, name) for name in READINGS if getattr(options, name) is not None}
     for name in chosen:
         flag = f"--{name.replace('_', '-')}"
@@ -198,7 +223,10 @@ def _train_network(options: argparse.Namespace) -> None:
     from acsgreg_tf import training
 
     chosen = {field.name: getattr(options, field.name) for field in fields(training.Recipe)}
-    recipe = training.Recipe(**chosen | {"lambdas": tuple(options.lambdas)})
+    lambdas = list(options.lambdas)
+    if options.smooth is not None:
+        lambdas[2] = options.smooth
+    recipe = training.Recipe(**chosen | {"lambdas": tuple(lambdas)})
     keras.utils.set_random_seed(options.seed)
     vertebrae, held_out = training_data.load(options)
     network = _network(options, vertebrae.inshape)
@@ -244,6 +272,8 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
     if options.normalization:
         arguments["normalization"] = options.normalization
     arguments |= _readings(options)
+    features = {"encoder_features": options.enc, "decoder_features": options.dec}
+    arguments |= {part: tuple(values) for part, values in features.items() if values}
     try:
         return getattr(networks, name)(
             inshape=inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
@@ -251,4 +281,6 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
     except ValueError as error:
         if str(error).split()[0] in READINGS:
             raise InputError(str(error)) from error
+        if options.dec and "decoder" in str(error):
+            raise InputError(f"--dec: {error}") from error
         raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error

@@ -71,6 +71,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired"
     )
     data.add_argument(
+        "--atlas",
+        metavar="FILE",
+        help="one image that every image of --img-list is registered to, instead of to each other (voxelmorph's flag)",
+    )
+    data.add_argument("--atlas-seg", metavar="FILE", help="its mask, where --seg-list is given")
+    data.add_argument(
         "--val-img-list", metavar="TXT", help="held-out images: best.h5 is the one with the least loss on them"
     )
     data.add_argument("--val-seg-list", metavar="TXT", help="their masks")
@@ -107,7 +113,16 @@ def load(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDataset 
 
 def _check(options: argparse.Namespace) -> None:
     goes_with = {
-        "--img-list": ("img_prefix", "img_suffix", "seg_list", "seg_prefix", "seg_suffix", "group_list"),
+        "--img-list": (
+            "img_prefix",
+            "img_suffix",
+            "seg_list",
+            "seg_prefix",
+            "seg_suffix",
+            "group_list",
+            "atlas",
+            "atlas_seg",
+        ),
         "--manifest": ("split", "pairs_per_sample"),
         "--generate": ("shapes", "phantom_fraction"),
     }
@@ -156,14 +171,29 @@ def _cohort(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDatas
     return train, Vertebrae.from_samples(held_out, inshape=train.inshape) if held_out else None
 
 
+def _to_atlas(options: argparse.Namespace, images: list[str], labels: list[str] | None) -> VertebraDataset:
+    """The atlas as the fixed image of every pair."""
+    if options.group_list:
+        raise InputError("--group-list: goes without --atlas, which every image is paired with")
+    if (options.atlas_seg is None) != (labels is None):
+        raise InputError("--atlas-seg: must be given where --seg-list is, and only there")
+    chosen = [(0, index) for index in range(1, len(images) + 1)]
+    all_labels = None if labels is None else [options.atlas_seg, *labels]
+    return Vertebrae([options.atlas, *images], all_labels, chosen=chosen)
+
+
 def _listed(options: argparse.Namespace) -> VertebraDataset:
-    if not options.group_list:
+    if options.atlas_seg and not options.atlas:
+        raise InputError("--atlas-seg: goes with --atlas")
+    if not (options.group_list or options.atlas):
         warn(
             "--img-list without --group-list: every image is paired with every other one, L1 with L5 and two scans of "
             "one person too, if the list holds such"
         )
     images = read_list(options.img_list, options.img_prefix, options.img_suffix)
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
+    if options.atlas:
+        return _to_atlas(options, images, labels)
     return Vertebrae(images, labels, read_lines(options.group_list) if options.group_list else None)
 
 

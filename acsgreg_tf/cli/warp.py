@@ -17,7 +17,7 @@ from types import ModuleType
 import numpy as np
 
 from acsgreg_tf.anatomy.intensity import outside_of
-from acsgreg_tf.cli import common, terminal
+from acsgreg_tf.cli import common, terminal, voxelmorph_flags
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import DenseField, Grid, Transform, resample, resample_label
 from acsgreg_tf.geometry.grid import box_corners
@@ -85,6 +85,7 @@ def parser() -> common.Parser:
         type=str.upper,
         help="mm that a .csv or a surface holds (default: RAS, unless the file says LPS); it is written in the same",
     )
+    voxelmorph_flags.add(parser, "warp")
     return parser
 
 

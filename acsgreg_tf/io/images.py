@@ -1,6 +1,7 @@
 """Reading and writing images and label maps; every fault of a file becomes one line that names it.
 
-NIfTI goes through nibabel; NRRD, MetaImage and DICOM series through SimpleITK.
+NIfTI and FreeSurfer's MGH go through nibabel, voxelmorph's .npz through numpy; NRRD, MetaImage and DICOM series through
+SimpleITK.
 """
 
 import math
@@ -19,6 +20,7 @@ from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.npz_volumes import read_npz
 from acsgreg_tf.io.quiet import without_chatter
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
 
@@ -30,6 +32,7 @@ FARTHEST_MM = 1e5
 LARGEST_VALUE = 2.0**31
 
 _NIFTI = (".nii", ".nii.gz")
+_FREESURFER = (".mgz", ".mgh")
 _ITK = (".nrrd", ".nhdr", ".mha", ".mhd")
 # A detached header (.nhdr, .mhd) names its data file, which a rename would leave behind; so these two are read only.
 WRITABLE_ENDINGS = (*_NIFTI, ".nrrd", ".mha")
@@ -61,7 +64,8 @@ def read_image(path: str | os.PathLike) -> Image:
     """Read an intensity image.
 
     Args:
-        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file, or a folder that holds one DICOM series.
+        path: A .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, .mgz, .mgh or voxelmorph's .npz file (`io.npz_volumes`), or a
+            folder that holds one DICOM series.
 
     Returns:
         An Image with float32 data, the header's slope and intercept applied. Trailing axes of length 1 are dropped.
@@ -169,24 +173,28 @@ def _read(source: str | os.PathLike) -> Image:
     if path.is_dir():
         return _from_itk(read_dicom(path), str(path))
     ending = ending_of(path)
-    if ending not in (*_NIFTI, *_ITK):
-        known = ", ".join((*_NIFTI, *_ITK))
+    if ending == ".npz":
+        data, grid = read_npz(path)
+        _check_place(grid, str(path))
+        return Image(data, grid, str(path))
+    if ending not in (*_NIFTI, *_FREESURFER, *_ITK):
+        known = ", ".join((*_NIFTI, *_ITK, *_FREESURFER, ".npz"))
         raise InputError(f"{path}: unknown ending; images are {known}, or a folder with one DICOM series")
     try:
         with without_chatter():
-            image: Any = _load_nifti(path, ending) if ending in _NIFTI else _load_itk(path)
+            image: Any = _load_itk(path) if ending in _ITK else _load_nibabel(path, ending)
     except InputError:
         raise
     except READ_FAULTS as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
-    return _from_nibabel(image, str(path)) if ending in _NIFTI else _from_itk(image, str(path))
+    return _from_itk(image, str(path)) if ending in _ITK else _from_nibabel(image, str(path))
 
 
-def _load_nifti(path: Path, ending: str) -> Any:
+def _load_nibabel(path: Path, ending: str) -> Any:
     """The image, whose voxels are read later; no larger than its file can be."""
     image: Any = nib.load(path)
     content = math.prod(image.shape) * image.get_data_dtype().itemsize
-    check_packed(path, content, path.stat().st_size, packed=ending == ".nii.gz")
+    check_packed(path, content, path.stat().st_size, packed=ending in (".nii.gz", ".mgz"))
     return image
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.cli.train import main
+from acsgreg_tf.losses import PAPER_LAMBDAS
 from acsgreg_tf.networks import load
 
 pytestmark = pytest.mark.trains
@@ -105,6 +106,16 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
         (["--field", "displacement"], "--field: goes with --model avoxelmorph"),
         (["--model", "avoxelmorph", "--gate", "none"], "--gate: goes with --model acsgregnet"),
         (["--load-weights", "gone.h5", "--slope", "0.1"], "--slope: a saved network"),
+        (["--multichannel"], "--multichannel: voxelmorph's flag; here images are CT with one channel"),
+        (["--bidir"], "trained in both orders"),
+        (["--legacy-image-sigma", "0.02"], "1/sigma^2"),
+        (["--use-probs"], "--use-probs: voxelmorph's flag; here the networks estimate a velocity"),
+        (["--lambda", "0.1", "--lambdas", "1", "1", "1", "1", "1"], "--lambdas: not allowed with argument --lambda"),
+        (["--lambda", "-1"], "lambdas"),
+        (["--enc", "0", "4"], "--enc 0: must be at least 1"),
+        (["--enc", "4", "4", "--dec", "4"], "--dec: "),
+        (["--load-weights", "gone.h5", "--enc", "4"], "--enc: a saved network"),
+        (["--atlas", "a.nii.gz"], "--group-list: goes without --atlas"),
         (["--dropout", "1"], "error: dropout must be at least 0"),
         (["--model-dir", "no/such/folder"], "no/such/folder"),
     ],
@@ -130,6 +141,11 @@ def test_faults_are_one_line_and_code_2(lists, tmp_path, capsys, more, words):
             },
         ),
         ("--model avoxelmorph --slope 0.1 --decoder half", {"slope": 0.1, "decoder": "half", "field": "velocity"}),
+        ("--enc 4 8 8 --dec 8 4 4", {"encoder_features": (4, 8, 8), "decoder_features": (8, 4, 4)}),
+        (
+            "--model avoxelmorph --enc 4 4 --dec 8 8 4",
+            {"encoder_features": (4, 4), "decoder_features": (8, 8, 4), "affine_features": (4, 4, 8, 8, 8)},
+        ),
         ("--model avoxelmorph --field displacement", {"field": "displacement", "int_steps": 0, "decoder": "full"}),
     ],
 )
@@ -139,6 +155,16 @@ def test_readings_of_the_paper_reach_the_network(lists, tmp_path, monkeypatch, o
     assert main(arguments(lists, tmp_path / "run", *options.split())) == 0
     config = networks[0].get_config()
     assert {name: config[name] for name in expected} == expected
+
+
+def test_lambda_is_the_weight_of_smoothness_alone(lists, tmp_path, monkeypatch):
+    recipes = []
+    monkeypatch.setattr(
+        "acsgreg_tf.training.train", lambda network, data, recipe, *args, **options: recipes.append(recipe)
+    )
+    for options in (("--lambda", "0.05"), ()):
+        assert main(arguments(lists, tmp_path / "run", *options)) == 0
+    assert [recipe.lambdas for recipe in recipes] == [(0.3, 0.7, 0.05, 0.01, 0.1), PAPER_LAMBDAS]
 
 
 def test_a_shape_that_the_strides_do_not_divide_is_refused(lists, tmp_path, capsys):

@@ -54,6 +54,21 @@ def test_a_manifest_gives_its_whole_vertebrae_by_level(cohort):
     assert len(few.pairs()) == 24
 
 
+def test_an_atlas_is_the_fixed_image_of_every_pair(cohort, tmp_path):
+    for name in ("ct", "seg"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{cohort}/{person}L1_{name}.nii.gz\n" for person in range(3)))
+    atlas = [cohort / f"5L1_{name}.nii.gz" for name in ("ct", "seg")]
+    listed = ("--img-list", tmp_path / "ct.txt", "--seg-list", tmp_path / "seg.txt")
+    vertebrae, _ = training_data.load(options(*listed, "--atlas", atlas[0], "--atlas-seg", atlas[1]))
+    assert vertebrae.pairs().tolist() == [[0, 1], [0, 2], [0, 3]]
+    np.testing.assert_allclose(vertebrae.get(0)[0], nib.load(atlas[0]).get_fdata(), atol=1e-3)
+    fixed = PairBatches(vertebrae, 1)[1][1]["m_d"]
+    np.testing.assert_allclose(fixed[0, ..., 0], nib.load(atlas[0]).get_fdata(), atol=1e-3)
+    for more in (("--atlas", atlas[0]), ("--atlas-seg", atlas[1])):
+        with pytest.raises(InputError, match="--atlas-seg: "):
+            training_data.load(options(*listed, *more))
+
+
 def test_a_split_gives_its_train_and_val_parts(cohort):
     vertebrae, held_out = training_data.load(
         options("--manifest", cohort / "manifest.csv", "--split", cohort / "split.json")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid
+from acsgreg_tf.io import npz_volumes
 from acsgreg_tf.io.images import Image, as_image, as_label, read_image, read_label, write_image
 from acsgreg_tf.io.transforms import from_sitk
 from tests.explore import examples
@@ -32,6 +33,53 @@ def oblique_grid(shape=(5, 6, 7)):
 
 def volume(shape=(5, 6, 7), dtype=np.float32):
     return np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("ending", [".mgz", ".mgh"])
+def test_freesurfers_volumes_lie_where_nibabel_says(tmp_path, ending):
+    grid, data = oblique_grid(), volume()
+    nib.save(nib.MGHImage(data, grid.affine), tmp_path / f"a{ending}")
+    image = read_image(tmp_path / f"a{ending}")
+    np.testing.assert_array_equal(image.data, data)
+    assert image.grid.isclose(grid, tolerance=1e-3)
+    nib.save(nib.MGHImage(data.astype(np.uint8), grid.affine), tmp_path / f"s{ending}")
+    np.testing.assert_array_equal(read_label(tmp_path / f"s{ending}").data, data.astype(np.uint8))
+
+
+def test_voxelmorphs_volumes(tmp_path):
+    """As `voxelmorph.py.utils.save_volfile` writes them, and with an affine as this package's warps have."""
+    grid, data = oblique_grid(), volume()
+    np.savez_compressed(tmp_path / "placed.npz", vol=data, affine=grid.affine)
+    placed = read_image(tmp_path / "placed.npz")
+    np.testing.assert_array_equal(placed.data, data)
+    assert placed.grid.isclose(grid)
+    npz_volumes._warned.cache_clear()
+    np.savez_compressed(tmp_path / "plain.npz", vol=data[..., None])
+    with pytest.warns(UserWarning, match="plain.npz: has no affine, so its voxels are taken for 1 mm") as caught:
+        plain = [read_image(tmp_path / "plain.npz") for _ in range(3)]
+    assert len(caught) == 1 and plain[2].grid.isclose(Grid(data.shape, np.eye(4)))
+    np.savez_compressed(tmp_path / "seg.npz", vol=(data > 5).astype("int32"), affine=np.eye(4))
+    assert read_label(tmp_path / "seg.npz").data.sum() == (data > 5).sum()
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        ({"volume": np.ones((3, 3, 3))}, "must hold 'vol'"),
+        ({"vol": np.ones((3, 3, 3, 3))}, r"got float64 of shape \(3, 3, 3, 3\)"),
+        ({"vol": np.ones((3, 3, 3), complex)}, "real numbers"),
+        ({"vol": np.ones((3, 3, 3)), "affine": np.zeros((4, 4))}, "affine must have the last row"),
+        ({"vol": np.ones((3, 3, 3)), "affine": np.diag([99, 1, 1, 1])}, "header in other units"),
+        ({"vol": np.array([{}, {}])}, "cannot be read"),
+    ],
+)
+def test_npz_files_that_are_no_volumes(tmp_path, arrays, words):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=f"a.npz: .*{words}"):
+        read_image(tmp_path / "a.npz")
+    (tmp_path / "b.npz").write_bytes(b"PK nothing")
+    with pytest.raises(InputError, match="b.npz: cannot be read"):
+        read_image(tmp_path / "b.npz")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -11,7 +11,6 @@ centred affine -> moving network index -> moving RAS mm. So phi lives on the fix
 """
 
 import os
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import field_from_network, field_to_network
 from acsgreg_tf.geometry.transforms import DenseField, Transform
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, one_line
-from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.npz_volumes import npz_arrays
 
 
 def write_npz(path: str | os.PathLike, transform: Transform, grid: Grid) -> None:
@@ -53,7 +52,7 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
         InputError: Naming the file, when it is no such warp, or holds no `affine` and there is no grid.
     """
     try:
-        arrays = _arrays(path)
+        arrays = npz_arrays(path)
     except InputError:
         raise
     except READ_FAULTS as error:
@@ -73,22 +72,3 @@ def read_npz(path: str | os.PathLike, grid: Grid | None = None) -> DenseField:
         return field_from_network(vol, grid)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-
-
-def _arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays that a warp may hold, none larger than a file of this size can."""
-    size = os.path.getsize(path)
-    with np.load(path, allow_pickle=False) as file:
-        for member in file.zip.infolist():
-            check_packed(path, member.file_size, size)
-            if member.filename == "vol.npy":
-                with file.zip.open(member) as header:
-                    check_voxels(path, _shape(header)[:3])
-        return {name: file[name] for name in ("vol", "affine") if name in file}
-
-
-def _shape(file: Any) -> tuple[int, ...]:
-    """The shape that a .npy file states in its header."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)[0]
