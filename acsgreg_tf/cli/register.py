@@ -103,6 +103,7 @@ def register_files(options: Namespace) -> int:
             result.summary.update(anatomy.measure(options, tuple(labels), transforms))
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
+            progress.show("drawing")
             page.add(result, fixed, moving, level)
             merged.add(result)
             summaries[level or ""] = result.summary
@@ -134,13 +135,13 @@ class _Progress:
         self.bar.close()
 
     def step(self, name: str) -> None:
-        self._show(name)
+        self.show(name)
         self.bar.update()
 
     def refinement(self, done: int, total: int, objective: float) -> None:
-        self._show(f"refining {done}/{total}, objective {objective:.4f}")
+        self.show(f"refining {done}/{total}, objective {objective:.4f}")
 
-    def _show(self, text: str) -> None:
+    def show(self, text: str) -> None:
         self.bar.set_description_str(f"{self.level}: {text}" if self.level else text)
 
 
