@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import anatomy, common, terminal, voxelmorph_flags
+from acsgreg_tf.cli import anatomy, bids, common, terminal, voxelmorph_flags
 from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
 from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
 from acsgreg_tf.cli.register_report import Report
@@ -103,6 +103,7 @@ def register_files(options: Namespace) -> int:
             result.summary.update(anatomy.measure(options, tuple(labels), transforms))
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
+            bids.write_sidecars(options, paths[level])
             progress.show("drawing")
             page.add(result, fixed, moving, level)
             merged.add(result)
@@ -151,6 +152,7 @@ def _selection(options: Namespace, level: str | None) -> Selection:
 
 def _check(options: Namespace) -> None:
     """Raise InputError for what is wrong before any image is read."""
+    bids.name_outputs(options)
     check_endings(options)
     anatomy.check(options)
     if options.levels is not None and options.fixed_points is not None:
@@ -215,7 +217,6 @@ def parser() -> common.Parser:
     parser.add_argument("--moving", required=True, metavar="M", help="moving image, likewise; any grid, any frame")
     parser.add_argument(
         "--moved",
-        required=True,
         metavar="OUT",
         help=f"moving image on the fixed grid ({', '.join(IMAGE_ENDINGS)})",
     )
@@ -325,3 +326,4 @@ def _add_outputs(parser: common.Parser) -> None:
     group.add_argument("--metrics", metavar="OUT.json", help="measures, flags and seconds")
     group.add_argument("--figure", metavar="OUT.png", help="picture of before and after (.png, .pdf or .svg)")
     add_report(group)
+    bids.add_option(group)
