@@ -113,7 +113,7 @@ def _row(entry: Entry) -> str:
     picture = ""
     if entry.picture is not None:
         data = base64.b64encode(entry.picture).decode("ascii")
-        picture = f'<img alt="{html.escape(entry.name)}" width="{_WIDTH // 2}" src="data:image/png;base64,{data}">'
+        picture = f'<img alt="{html.escape(entry.name)}" width="{_WIDTH * 4 // 5}" src="data:image/png;base64,{data}">'
     sides = [os.path.basename(str(summary.get(side, ""))) for side in ("moving", "fixed")]
     pair = f"{sides[0]} to {sides[1]}" if all(sides) else entry.name
     name = f'<a href="{html.escape(entry.link)}">{html.escape(pair)}</a>' if entry.link else html.escape(pair)

@@ -443,7 +443,7 @@ def test_the_summary_is_plain_json_and_progress_is_reported():
 def test_figure():
     figure = run(bending(), one_millimetre(), one_millimetre()).figure("a title")
     assert figure.get_suptitle() == "a title"
-    assert len(figure.axes) == 16
+    assert len(figure.axes) == 27
 
 
 # refinement

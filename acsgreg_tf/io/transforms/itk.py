@@ -28,6 +28,8 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FLIP_VECTORS = np.array([-1, -1, 1], np.float32)
 _VECTOR = 1007  # NIFTI_INTENT_VECTOR
 _HDF5 = (".h5", ".hdf5")
+# Displacements are written to multiples of this, exact in binary: a hundredth of what any inverse misses by.
+FIELD_STEP_MM = 2.0**-12
 
 
 def grid_from_sitk(image: sitk.Image) -> Grid:
@@ -109,7 +111,8 @@ def write_itk(path: str | os.PathLike, transform: Transform) -> None:
 
     Args:
         path: The ending decides.
-        transform: A Transform. In .h5 its parts stay apart, each displacement field on its own grid, compressed.
+        transform: A Transform. In .h5 its parts stay apart, each displacement field on its own grid, compressed and to
+            1/4096 mm.
 
     Raises:
         InputError: The place cannot be written.
@@ -154,8 +157,8 @@ def _read_itk(path: str | os.PathLike) -> Transform:
 def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid) -> None:
     """Write the total displacement as the NIfTI that ITK and ANTs read as a warp.
 
-    Shape (X, Y, Z, 1, 3), float32, intent 1007 (vector), LPS mm, the grid's affine as sform and qform. Intent 1006
-    (displacement) would make ITK and ANTs flip x and y once more.
+    Shape (X, Y, Z, 1, 3), float32, to 1/4096 mm, intent 1007 (vector), LPS mm, the grid's affine as sform and qform.
+    Intent 1006 (displacement) would make ITK and ANTs flip x and y once more.
 
     Args:
         path: Ends in .nii.gz or .nii.
@@ -165,7 +168,7 @@ def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid
     Raises:
         InputError: The place cannot be written.
     """
-    vectors = transform.to_displacement(grid).displacement * _FLIP_VECTORS
+    vectors = _rounded(transform.to_displacement(grid).displacement * _FLIP_VECTORS).astype(np.float32)
     image = nib.Nifti1Image(vectors[:, :, :, None], grid.affine)
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
@@ -218,10 +221,15 @@ def _compress(path: str | os.PathLike) -> None:
         Path(packed).unlink(missing_ok=True)
 
 
+def _rounded(millimetres: np.ndarray) -> np.ndarray:
+    """A displacement without the digits that mean nothing: what is left packs twice as small."""
+    return np.round(millimetres / FIELD_STEP_MM) * FIELD_STEP_MM
+
+
 def _copy_packed(new: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:
     if isinstance(item, h5py.Group):
         new.require_group(name)
     elif item.size is not None and item.size > 1000 and name.endswith("TransformParameters"):
-        new.create_dataset(name, data=item[:], compression=1, shuffle=True)
+        new.create_dataset(name, data=_rounded(item[:]), compression=1, shuffle=True)
     else:
         item.file.copy(item, new, name)

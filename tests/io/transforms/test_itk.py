@@ -18,6 +18,7 @@ from acsgreg_tf.io.transforms import (
     write_itk,
     write_transform,
 )
+from acsgreg_tf.io.transforms.itk import FIELD_STEP_MM
 from tests.geometry.cases import (
     centred_grid,
     fixed_grid,
@@ -120,11 +121,11 @@ def test_the_h5_keeps_its_parts_and_is_compressed(case, tmp_path):
     folder, transform, _, _ = case
     back = read_itk(folder / "warp.h5")
     assert [type(part) for part in back.parts] == [DenseField, Affine]
-    np.testing.assert_allclose(back.parts[0].displacement, transform.parts[0].displacement, atol=1e-6)
+    np.testing.assert_allclose(back.parts[0].displacement, transform.parts[0].displacement, atol=0.51 * FIELD_STEP_MM)
     assert back.parts[0].grid.isclose(transform.parts[0].grid)
     bare = tmp_path / "bare.h5"
     sitk.WriteTransform(sitk.ReadTransform(str(folder / "warp.h5")), str(bare))
-    assert (folder / "warp.h5").stat().st_size < 0.6 * bare.stat().st_size
+    assert (folder / "warp.h5").stat().st_size < 0.35 * bare.stat().st_size
 
 
 def test_an_inverse_composite_in_a_file(tmp_path):
