@@ -227,3 +227,12 @@ def test_the_model_is_no_place_for_an_output(cases, tmp_path, capsys, option):
     arguments = scans({**cases, "model": str(model)}, *others, moved=moved)
     assert f"{model}: {option} would replace an input" in fails(arguments, capsys)
     assert model.read_bytes() == Path(cases["model"]).read_bytes()
+
+
+def test_a_page_needs_its_packages_before_any_work(cases, tmp_path, capsys, monkeypatch):
+    moved = tmp_path / "moved.nii.gz"
+    assert "page.txt: --report must end in .html" in fails(crops(cases, "--report", "page.txt", moved=moved), capsys)
+    monkeypatch.setattr("acsgreg_tf.report.niivue.importlib.util.find_spec", lambda name: None)
+    message = fails(crops(cases, "--report", tmp_path / "page.html", moved=moved), capsys)
+    assert message.startswith("--report: needs the Python package ipyniivue") and ".[report]" in message
+    assert not list(tmp_path.iterdir())

@@ -1,9 +1,14 @@
 import re
+import warnings
 
+import numpy as np
 import pytest
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.io.images import Image
+from acsgreg_tf.registration import Scan, register
 from acsgreg_tf.report import niivue, page, read_entries, section_of, write_report
+from tests.registration.cases import KnownNetwork
 from tests.report.cases import registered, scans
 
 
@@ -41,6 +46,32 @@ def test_the_crosshair_starts_inside(section):
     fixed, _ = scans()
     index = fixed.label_map.grid.points_to_index(section.start)
     assert fixed.label_map.data[tuple(round(i) for i in index)] == fixed.number
+
+
+@pytest.mark.parametrize("kind", ["rigid", "without labels", "beside each other"])
+def test_whatever_was_registered_has_a_page(kind, tmp_path):
+    """An affine alone, crops without label maps, and two that do not overlap after all."""
+    fixed, moving = scans()
+    options = {}
+    if kind == "rigid":
+        options["transform"] = "rigid"
+    elif kind == "without labels":
+        fixed, moving = (
+            Scan(
+                Image(np.where(side.label_map.data == side.number, side.image.data.clip(1), 0), side.image.grid, "crop")
+            )
+            for side in (fixed, moving)
+        )
+    affine = np.eye(3, 4)
+    affine[0, 3] = 40 if kind == "beside each other" else 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = register(fixed, moving, model=KnownNetwork(affine), fit_affine=False, **options)
+    section = section_of(result, fixed, moving)
+    assert ("dice" in section.summary) == (kind != "without labels")
+    assert set(section.meshes) == {"fixed", "moved", "before"} - ({"moved"} if kind == "beside each other" else set())
+    write_report(tmp_path / "page.html", [section])
+    assert ("Dice" in (tmp_path / "page.html").read_text(encoding="utf-8")) == (kind != "without labels")
 
 
 def test_data_cannot_end_the_script():
