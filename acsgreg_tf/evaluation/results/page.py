@@ -5,6 +5,8 @@ from pathlib import Path
 
 from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.cohort.same_person import SAME_PERSON_MM
+from acsgreg_tf.evaluation.paired import compare, comparison_markdown
+from acsgreg_tf.evaluation.paper_tables import TESTS_NOTE
 from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, Measured
 from acsgreg_tf.evaluation.results.stages import good_rows, regularity_table, same_pairs, stage_table
 from acsgreg_tf.evaluation.runner import Row
@@ -37,7 +39,8 @@ def results_page(measured: Measured, command: str, picture: str) -> str:
         if good_rows(rows, ONE_SHOT, kind):
             parts += [f"### Pairs of {what}\n", stage_table(rows, kind) + "\n", regularity_table(rows, kind) + "\n"]
     parts += [f"![Dice and surface distance by level]({picture})\n"]
-    parts += [_parts_section(measured), _others_section(measured), "## The worst pairs\n", _worst(rows), _faults(rows)]
+    parts += [_parts_section(measured), _others_section(measured), _differences(measured)]
+    parts += ["## The worst pairs\n", _worst(rows), _faults(rows)]
     return "\n".join(part for part in parts if part) + "\n"
 
 
@@ -196,6 +199,16 @@ def _others_section(measured: Measured) -> str:
         if others and common:
             text += f"\nPairs of {what}:\n\n{comparison(summarise(common))}\n"
     return f"## Other tools on the same pairs\n{text}" if text else ""
+
+
+def _differences(measured: Measured) -> str:
+    """Each other method against one shot, on the pairs of two real CTs that both have."""
+    first = good_rows(measured.rows, ONE_SHOT, "real")
+    names = [method.name for method in (*measured.plan.networks(), *measured.plan.others) if method.name != ONE_SHOT]
+    tests = [test for name in names for test in compare(good_rows(measured.rows, name, "real"), first)]
+    if not tests:
+        return ""
+    return f"## Differences, pairs of two real CTs\n\n{comparison_markdown(tests)}\n\n{TESTS_NOTE}\n"
 
 
 def _worst(rows: Sequence[Row]) -> str:

@@ -131,6 +131,7 @@ def test_the_page_tells_what_did_what(data, work, methods):
         "50 % of the simulated",
         "| ann | – | – | real |",
         "| cat | – | – | simulated |",
+        "| refined − one shot | Dice Final | 2 | 2 | +0.100 | +0.100 to +0.100 |",
     ):
         assert words in page, words
     assert "Only ann is a test person" in page and provenance()["commit"] in page
