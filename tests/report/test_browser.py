@@ -146,6 +146,17 @@ def test_tabs_show_the_other_level(report, opened):
     assert said == []
 
 
+def test_without_webgl_the_page_says_so_and_shows_its_tables(report, browser):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(report.as_uri())
+    page.wait_for_selector('body[data-state="failed"]', timeout=60_000)
+    assert "need WebGL 2" in page.locator("#place").inner_text()
+    assert page.locator("td:text-is('Dice')").first.is_visible()
+    context.close()
+
+
 def test_the_table_of_many_is_sorted_by_a_click(tmp_path, opened):
     open_page, said, asked = opened
     entries = [

@@ -23,6 +23,7 @@ const LOG = { R: [0, 90, 255, 255, 255], G: [90, 160, 255, 170, 90], B: [255, 25
 const OUTLINES = { R: [0, 0, 255, 255], G: [0, 213, 74, 230], B: [0, 255, 28, 90], A: [0, 255, 255, 255], I: [0, 1, 2, 3], labels: ["", "fixed", "moved", "both"] };
 
 async function start() {
+  if (!document.createElement("canvas").getContext("webgl2")) throw new Error("this browser has none");
   for (const [nv, id] of views) await nv.attachToCanvas(byId(id));
   for (const nv of [overlay, jacobian]) { nv.setSliceType(AXIAL_CORONAL_SAGITTAL); nv.setMultiplanarLayout(3); }
   surface.setSliceType(RENDER);
@@ -178,4 +179,8 @@ function plane(component, axis, at, h, v, width, height) {
 }
 
 globalThis.report = { overlay, jacobian, surface, state, show };
-start().catch((error) => { document.body.dataset.state = "failed"; console.error(error); });
+start().catch((error) => {
+  document.body.dataset.state = "failed";
+  byId("place").textContent = `The pictures cannot be drawn (they need WebGL 2): ${error.message}`;
+  console.error(error);
+});
