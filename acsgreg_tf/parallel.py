@@ -24,8 +24,9 @@ def run_each(
     processes: int = 1,
     initializer: Callable[[], Any] | None = None,
     arguments: tuple = (),
+    cluster: str | None = None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Call `function(item, *arguments)` for each item, in worker processes.
+    """Call `function(item, *arguments)` for each item, in worker processes or on a cluster.
 
     Args:
         function: A function at the top of a module, since it is pickled.
@@ -33,15 +34,21 @@ def run_each(
         processes: How many work side by side. 1 (or one item) runs in this process, in the items' order.
         initializer: Called once in each worker before the first item; not called in this process.
         arguments: Further arguments, sent to each worker once.
+        cluster: Address of a Dask scheduler, whose workers take the place of processes (`acsgreg_tf.cluster`).
 
     Yields:
         (item, result) as they are finished.
 
     Raises:
-        InputError: A worker died.
+        InputError: A worker died, or the cluster cannot be reached.
         Exception: Whatever `function` raises; the items that have not begun are dropped.
     """
     items = list(items)
+    if cluster is not None:
+        from acsgreg_tf.cluster import run_each_on
+
+        yield from run_each_on(cluster, function, items, arguments)
+        return
     if processes <= 1 or len(items) < 2:
         yield from ((item, function(item, *arguments)) for item in items)
         return

@@ -203,6 +203,40 @@ def add_gpu(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_dask(parser: argparse._ActionsContainer) -> None:
+    """The option --dask, an address for `parallel.run_each`."""
+    parser.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="work on a Dask cluster: its scheduler's address (tcp://...) or file; files have the same paths there",
+    )
+
+
+def make_absolute(options: argparse.Namespace, names: Iterable[str]) -> None:
+    """Where work goes to a cluster, whose workers have working folders of their own: make the options' paths absolute.
+
+    Args:
+        options: With `dask`.
+        names: Of options that are a path, a list of paths or None.
+    """
+    if options.dask is None:
+        return
+    for name in names:
+        value = getattr(options, name)
+        if isinstance(value, list):
+            setattr(options, name, [os.path.abspath(path) for path in value])
+        elif value is not None:
+            setattr(options, name, os.path.abspath(value))
+
+
+def check_workers(processes: int, dask: str | None, option: str = "--processes") -> None:
+    """Raise InputError for a number of processes below 1, or one beside a cluster."""
+    if processes < 1:
+        raise InputError(f"{option} {processes}: must be at least 1")
+    if dask is not None and processes != 1:
+        raise InputError(f"{option} {processes}: with --dask the cluster decides how many work side by side")
+
+
 def start_backend(gpu: str | None = None) -> None:
     """Import Keras's backend (KERAS_BACKEND: tensorflow, jax or torch) without its chatter, on the GPUs asked for.
 

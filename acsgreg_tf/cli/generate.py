@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _generate(options: argparse.Namespace) -> None:
-    if options.processes < 1:
-        raise InputError(f"--processes {options.processes}: must be at least 1")
+    common.check_workers(options.processes, options.dask)
+    common.make_absolute(options, ["shapes", "out"])
     if options.as_is and not options.shapes:
         raise InputError("--as-is: needs a list of shapes (--shapes)")
     sources = tuple(read_sources(options.shapes)) if options.shapes else ()
@@ -38,7 +38,9 @@ def _generate(options: argparse.Namespace) -> None:
         options.spacing,
     )
     with terminal.bar(len(recipe), "vertebra") as bar:
-        samples = generate_cohort(options.out, recipe, options.processes, lambda done: bar.update(done - bar.n))
+        samples = generate_cohort(
+            options.out, recipe, options.processes, lambda done: bar.update(done - bar.n), options.dask
+        )
     split.write(options, samples, Path(options.out) / MANIFEST)
 
 
@@ -61,5 +63,6 @@ def parser() -> common.Parser:
         help="voxel edge in mm: 1 gives 128x128x64 voxels, 2 gives 64x64x32 (default: 1)",
     )
     parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: 1)")
+    common.add_dask(parser)
     split.add_options(parser)
     return parser

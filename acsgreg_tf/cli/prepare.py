@@ -66,6 +66,7 @@ def parser() -> common.Parser:
     parser.add_argument(
         "--processes", type=int, default=1, help="processes that work side by side (default: %(default)s)"
     )
+    common.add_dask(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
     split.add_options(parser)
     return parser
@@ -76,8 +77,8 @@ def _prepare(options: argparse.Namespace) -> None:
     levels = tuple(dict.fromkeys(name.strip() for name in options.levels.split(",")))
     for level in levels:
         label_of(level, table)
-    if options.processes < 1:
-        raise InputError(f"--processes {options.processes}: must be at least 1")
+    common.check_workers(options.processes, options.dask)
+    common.make_absolute(options, ["data", "out"])
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
     if min(options.shape) < 2:
@@ -93,7 +94,7 @@ def _prepare(options: argparse.Namespace) -> None:
                     what = " ".join(word for word in (scan.name, "" if scan.level else sample.level) if word)
                     tqdm.write(f"warning: {what}: {sample.notes}", file=sys.stderr)
 
-        samples = prepare(scans, options.out, settings, options.processes, progress)
+        samples = prepare(scans, options.out, settings, options.processes, progress, options.dask)
     _report(scans, samples, Path(options.out) / MANIFEST)
     split.write(options, samples, Path(options.out) / MANIFEST)
 

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from acsgreg_tf.cli import anatomy, bids, common, terminal, voxelmorph_flags
 from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
 from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
+from acsgreg_tf.cli.register_pairs import add_options as add_pairs
+from acsgreg_tf.cli.register_pairs import run_pairs
 from acsgreg_tf.cli.register_report import Report
 from acsgreg_tf.cli.register_report import add_option as add_report
 from acsgreg_tf.errors import InputError
@@ -54,6 +56,8 @@ every vertebra that both scans hold, one labelled by TotalSegmentator
 follow-up: the bone as it is, moved and turned
   acsgreg register --fixed a_ct.nii.gz --fixed-seg a_seg.nii.gz --moving b_ct.nii.gz --moving-seg b_seg.nii.gz \\
       --level L3 --transform rigid --moved moved.nii.gz --affine rigid.tfm --strict
+a list of pairs, two at a time
+  acsgreg register --pairs pairs.csv --out registered --jobs 2 --warp {id}/warp.h5 --metrics {id}/metrics.json
 """
 
 
@@ -65,11 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def register_files(options: Namespace) -> int:
-    """Register the files that the parsed options name, one level or several, and write what they ask for.
+    """Register the files that the parsed options name, one level, several or a list of pairs, and write the outputs.
 
     Returns:
         The exit code: with `strict`, `common.DOUBT` where a registration is doubtful, else 0.
     """
+    if options.pairs is not None:
+        return run_pairs(options)
     _check(options)
     scans = _read(options)
     paths = {level: output_paths(options, level if options.levels else None) for level in scans}
@@ -152,7 +158,13 @@ def _selection(options: Namespace, level: str | None) -> Selection:
 
 def _check(options: Namespace) -> None:
     """Raise InputError for what is wrong before any image is read."""
+    missing = [f"--{name}" for name in ("fixed", "moving") if getattr(options, name) is None]
+    if missing:
+        raise InputError(f"the following arguments are required: {', '.join(missing)} (or --pairs; see --help)")
     bids.name_outputs(options)
+    for name in ("out", "dask"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name} {getattr(options, name)}: goes with --pairs")
     check_endings(options)
     anatomy.check(options)
     if options.levels is not None and options.fixed_points is not None:
@@ -213,8 +225,8 @@ def _inputs(options: Namespace) -> list[str | None]:
 def parser() -> common.Parser:
     """The parser of all options."""
     parser = common.Parser("register", __doc__, _EXAMPLES)
-    parser.add_argument("--fixed", required=True, metavar="F", help="fixed image: NIfTI, NRRD, MHA or a DICOM folder")
-    parser.add_argument("--moving", required=True, metavar="M", help="moving image, likewise; any grid, any frame")
+    parser.add_argument("--fixed", metavar="F", help="fixed image: NIfTI, NRRD, MHA or a DICOM folder")
+    parser.add_argument("--moving", metavar="M", help="moving image, likewise; any grid, any frame")
     parser.add_argument(
         "--moved",
         metavar="OUT",
@@ -240,6 +252,7 @@ def parser() -> common.Parser:
     _add_labels(parser)
     anatomy.add_options(parser)
     _add_outputs(parser)
+    add_pairs(parser)
     parser.add_argument(
         "--engine",
         choices=ENGINES,

@@ -2,40 +2,23 @@
 
 import math
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cli import anatomy, common
-from acsgreg_tf.errors import InputError
+from acsgreg_tf.cli import anatomy
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
-from acsgreg_tf.io.images import write_image
-from acsgreg_tf.io.transforms import AFFINE_ENDINGS, WARP_ENDINGS, check_transform_ending, write_transform
 from acsgreg_tf.registration import STAGES, Result
+from acsgreg_tf.registration.outputs import ENDINGS, check_ending, title, write_result
 
-_FIGURE_ENDINGS = (".png", ".pdf", ".svg")
-_ENDINGS = {
-    "moved": IMAGE_ENDINGS,
-    "moved_seg": IMAGE_ENDINGS,
-    "warp": WARP_ENDINGS,
-    "inverse_warp": WARP_ENDINGS,
-    "affine": AFFINE_ENDINGS,
-    "metrics": (".json",),
-    "figure": _FIGURE_ENDINGS,
-}
+__all__ = ["check_endings", "of_level", "output_paths", "report", "title", "write_outputs"]
 
 
 def check_endings(options: Namespace) -> None:
     """Raise InputError for an output whose ending names no format that it can be written in."""
-    for name, endings in _ENDINGS.items():
+    for name in ENDINGS:
         path = getattr(options, name)
-        if path is None:
-            continue
-        if endings in (WARP_ENDINGS, AFFINE_ENDINGS):
-            check_transform_ending(path, endings)
-        elif ending_of(path) not in endings:
-            raise InputError(f"{path}: {_option(name)} must end in {', '.join(endings)}")
+        if path is not None:
+            check_ending(name, path)
 
 
 def _option(name: str) -> str:
@@ -49,7 +32,7 @@ def output_paths(options: Namespace, level: str | None) -> dict[str, str | None]
         options: The parsed command line.
         level: The one of several levels; None for a single one, which leaves the paths as they are.
     """
-    return {_option(name): of_level(getattr(options, name), level) for name in _ENDINGS}
+    return {_option(name): of_level(getattr(options, name), level) for name in ENDINGS}
 
 
 def of_level(path: str | None, level: str | None) -> str | None:
@@ -70,30 +53,7 @@ def write_outputs(result: Result, paths: dict[str, str | None], moving_grid: Gri
         paths: From `output_paths`.
         moving_grid: The moving image's, on which an inverse displacement lies.
     """
-    grid = result.moved.grid
-    if (path := paths["--moved"]) is not None:
-        write_image(path, result.moved.data, grid)
-    if (path := paths["--moved-seg"]) is not None and result.moved_seg is not None:
-        write_image(path, result.moved_seg.data, grid)
-    if (path := paths["--warp"]) is not None:
-        write_transform(path, result.transform, grid)
-    if (path := paths["--inverse-warp"]) is not None:
-        write_transform(path, result.inverse, moving_grid)
-    if (path := paths["--affine"]) is not None:
-        write_transform(path, result.affine)
-    if (path := paths["--figure"]) is not None:
-        from acsgreg_tf.registration.figure import save_figure
-
-        summary = result.summary
-        save_figure(result.figure(title(summary["fixed"], summary["moving"], summary["level"])), path)
-    if (path := paths["--metrics"]) is not None:
-        common.write_json(path, result.summary)
-
-
-def title(fixed: str, moving: str, level: str | None) -> str:
-    """What names a registration on the terminal and in its figure."""
-    pair = f"{Path(moving).name} to {Path(fixed).name}"
-    return f"{level}: {pair}" if level else pair
+    write_result(result, {name: paths[_option(name)] for name in ENDINGS}, moving_grid)
 
 
 def report(summary: dict[str, Any]) -> str:

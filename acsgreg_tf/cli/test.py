@@ -73,6 +73,7 @@ def parser() -> common.Parser:
         default=1,
         help="processes that work side by side; seconds are comparable with 1 (the default)",
     )
+    common.add_dask(parser)
     parser.add_argument(
         "--costs",
         action="store_true",
@@ -125,7 +126,7 @@ def _test(options: argparse.Namespace) -> None:
             if row["fault"]:
                 tqdm.write(f"warning: {row['fault']}", file=sys.stderr)
 
-        rows = evaluation.evaluate(methods, pairs, options.out, options.processes, progress)
+        rows = evaluation.evaluate(methods, pairs, options.out, options.processes, progress, options.dask)
     summary = evaluation.summarise(rows)
     print(evaluation.tables(summary))
     kinds = {kind: evaluation.summarise(part) for kind, part in evaluation.by_kind(rows).items()}
@@ -156,11 +157,11 @@ def _refuse_shared_people(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
-    if options.processes < 1:
-        raise InputError(f"--processes {options.processes}: must be at least 1")
+    common.check_workers(options.processes, options.dask)
+    common.make_absolute(options, ["pairs", "split", "manifest"])
     if min(options.refine) < 0:
         raise InputError(f"--refine {min(options.refine)}: must not be negative")
-    if options.costs and options.processes > 1:
+    if options.costs and (options.processes > 1 or options.dask):
         raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")
     if options.manifest and not options.split:
         raise InputError("--manifest: goes with --split")

@@ -100,6 +100,7 @@ def generate_cohort(
     recipe: CohortRecipe,
     processes: int = 1,
     progress: Callable[[int], Any] | None = None,
+    cluster: str | None = None,
 ) -> list[Sample]:
     """Write a cohort; vertebrae whose files are in the folder already are not made again.
 
@@ -111,6 +112,7 @@ def generate_cohort(
         recipe: What to make.
         processes: How many work side by side.
         progress: Called with the number of vertebrae that are there, before the first is made and after each.
+        cluster: Address of a Dask scheduler, whose workers take the place of processes.
 
     Returns:
         The manifest's Samples.
@@ -132,7 +134,8 @@ def generate_cohort(
         progress(finished)
     if missing:
         generator.load()
-        for index, measure in run_each(_write_vertebra, missing, processes, arguments=(generator, out, recipe.spacing)):
+        task = (generator, out, recipe.spacing)
+        for index, measure in run_each(_write_vertebra, missing, processes, None, task, cluster):
             measures[_files(out, records[index])[0].name] = measure
             finished += 1
             if progress is not None:

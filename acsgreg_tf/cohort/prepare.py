@@ -30,6 +30,7 @@ def prepare(
     settings: Preparation,
     processes: int = 1,
     progress: Callable[[ScanFiles, list[Sample]], Any] | None = None,
+    cluster: str | None = None,
 ) -> list[Sample]:
     """Crop every scan's vertebrae into `out` and write its manifest; only what is missing is done.
 
@@ -42,6 +43,7 @@ def prepare(
         settings: What to look for, and what counts as a fault.
         processes: How many work side by side.
         progress: Called with (ScanFiles, its Samples) for each finished scan, those of an earlier run first.
+        cluster: Address of a Dask scheduler, whose workers take the place of processes.
 
     Returns:
         The manifest's Samples, by scan.
@@ -61,7 +63,7 @@ def prepare(
             for scan in scans:
                 if scan.name in results:
                     progress(scan, results[scan.name])
-        for scan, samples in run_each(_prepare_one, missing, processes, arguments=(out, settings)):
+        for scan, samples in run_each(_prepare_one, missing, processes, None, (out, settings), cluster):
             results[scan.name] = samples
             if progress is not None:
                 progress(scan, samples)

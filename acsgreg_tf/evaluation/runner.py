@@ -31,6 +31,7 @@ def evaluate(
     out: str | os.PathLike,
     processes: int = 1,
     progress: Callable[[Row], Any] | None = None,
+    cluster: str | None = None,
 ) -> list[Row]:
     """Register each pair with each method and write a table as it goes; rows that it already holds are kept.
 
@@ -42,6 +43,7 @@ def evaluate(
         out: Path of the CSV.
         processes: How many work side by side, each with a network of its own. Only seconds of 1 can be compared.
         progress: Called with each finished row.
+        cluster: Address of a Dask scheduler, whose workers take the place of processes.
 
     Returns:
         The rows: the pairs in order, method after method.
@@ -61,7 +63,7 @@ def evaluate(
     for method in {method.name: method for method, _ in missing}.values():
         method.check()
 
-    for _, row in run_each(_measured, missing, processes, initializer=silence):
+    for _, row in run_each(_measured, missing, processes, silence, cluster=cluster):
         row["made_by"] = made_by[row["method"]]
         rows[_key(row)] = row
         write_table(out, COLUMNS, rows.values())

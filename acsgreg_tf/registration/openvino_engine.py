@@ -96,7 +96,8 @@ def _compiled(path: Path) -> Any:
 
 def _infer(model: Any, **images: np.ndarray) -> np.ndarray:
     batches = {name: np.ascontiguousarray(image, np.float32)[None, ..., None] for name, image in images.items()}
-    return np.array(model(batches)[0][0])
+    # A request of its own: threads may share an engine.
+    return np.array(model.create_infer_request().infer(batches)[0][0])
 
 
 def _convert(path: str | os.PathLike, folder: Path) -> None:

@@ -17,7 +17,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.cli.cases import write_cases
 from tests.cohort.test_prepare import OPTIONS, ball_scan
+from tests.cohort.test_test_set import add_scan
 from tests.processes import is_running, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.tensorflow]
@@ -201,3 +203,53 @@ def test_studies(tmp_path):
                 # A voxel at the threshold may fall on either side.
                 assert float(row[name]) == pytest.approx(float(other[name]), abs=5e-3), name
     assert not [name for name in content(out) if "/." in name or name.startswith(".")]
+
+
+def test_register_pairs(tmp_path):
+    cases = write_cases(tmp_path)
+    pair = [cases[name] for name in ("fixed", "fixed_seg", "moving", "moving_seg")]
+    lines = ["fixed,fixed_seg,moving,moving_seg,level,id", *(",".join([*pair, "L3", f"p{i}"]) for i in range(6))]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines), encoding="utf-8")
+
+    def command(out):
+        which = ["--pairs", tmp_path / "pairs.csv", "--out", out, "--model", cases["model"], "--transform", "rigid"]
+        return [sys.executable, SCRIPTS / "register.py", *which]
+
+    end(command(tmp_path / "whole"))
+    out, rng = tmp_path / "killed", np.random.default_rng([SEED, 5])
+    out.mkdir()
+    for changes in rng.integers(2, 25, 3):
+        done = rows(out / "results.csv") if (out / "results.csv").exists() else []
+        marks = {name: mark for name, mark in content(out).items() if name.split("/")[0] in {row["id"] for row in done}}
+        kill_after_changes(command(out), out, changes)
+        assert {name: mark for name, mark in content(out).items() if name in marks} == marks, "registered again"
+    end(command(out))
+    free = ["seconds"]
+    assert rows(out / "results.csv", free) == rows(tmp_path / "whole" / "results.csv", free)
+    whole = {name for name in content(tmp_path / "whole") if "/." not in name}
+    assert {name for name in content(out) if "/." not in name} == whole
+    assert sum("/." in name for name in content(out)) <= 3  # the file in progress at each kill
+
+
+def test_results(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("ann", "ben"):
+        add_scan(tmp_path / "data", name, 22)
+    lines = [f"{name},test,yes,L3,{name}_*" for name in ("ann", "ben")]
+    (tmp_path / "data" / "people.csv").write_text("\n".join(["person,side,ct,levels,files", *lines]))
+
+    def command(out):
+        return [sys.executable, SCRIPTS / "results.py", "--data", tmp_path / "data", "--out", out, "--refine", 0]
+
+    end(command(tmp_path / "whole"))
+    out, rng = tmp_path / "killed", np.random.default_rng([SEED, 6])
+    out.mkdir()
+    for changes in rng.integers(2, 40, 3):
+        done = rows(out / "rows.csv") if (out / "rows.csv").exists() else []
+        kill_after_changes(command(out), out, changes)
+        now = rows(out / "rows.csv") if (out / "rows.csv").exists() else []
+        assert [row for row in done if row in now] == done, "measured again"
+    end(command(out))
+    free = [name for name in rows(out / "rows.csv")[0] if "seconds" in name]
+    ours, theirs = (sorted(map(str, rows(side / "rows.csv", free))) for side in (out, tmp_path / "whole"))
+    assert [row.replace(str(out), "") for row in ours] == [row.replace(str(tmp_path / "whole"), "") for row in theirs]
