@@ -80,7 +80,8 @@ def unlikely_volume(volume: float) -> str | None:
 
 
 def body_ahead(mask: np.ndarray) -> float:
-    """By how many mm the widest part of a mask (X, Y, Z), its body, lies before its middle."""
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(np.pad(mask, 1)), 2)
-    widest = np.unravel_index(depth.argmax(), depth.shape)[1] - 1
-    return float(widest - ndimage.center_of_mass(mask)[1])
+    """By how many mm the thick part of a mask (X, Y, Z), its body, lies before its middle."""
+    # The one deepest point may lie in a thick spinous process; most of what is half as deep is body.
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))
+    body = depth > depth.max() / 2
+    return float(ndimage.center_of_mass(body)[1] - 1 - ndimage.center_of_mass(mask)[1])
