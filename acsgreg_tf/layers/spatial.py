@@ -148,8 +148,10 @@ class VecInt(VecIntBase):
         method: 'ss' or 'scaling_and_squaring' (2**int_steps steps), 'quadrature' (int_steps Euler steps), or 'ode',
             which needs `odeint_fn`.
         int_steps: Number of squarings or of Euler steps.
-        out_time_pt, ode_args, odeint_fn: For 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from
-            time 0 and returns u at each of `times`; the last one, at out_time_pt, is the result.
+        out_time_pt: For 'ode': the time at which the result is taken.
+        ode_args: For 'ode': further arguments of `odeint_fn`.
+        odeint_fn: For 'ode': `odeint_fn(fn, u0, times, **ode_args)` integrates fn(u, t) from time 0 and returns u at
+            each of `times`.
 
     Raises:
         ValueError: An unknown method, a negative or (for quadrature) zero int_steps, 'ode' without odeint_fn, or an

@@ -34,7 +34,7 @@ def surface_distances(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike)
 
     Raises:
         InputError: The shapes differ, a label holds fractional values, or the spacing is not three positive
-        numbers.
+            numbers.
     """
     spacing = check_spacing(spacing)
     borders = [_border(label) * spacing for label in check_labels(fixed, moved)]

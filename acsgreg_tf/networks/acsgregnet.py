@@ -24,7 +24,8 @@ class ACSGRegNet(JointNetwork):
         encoder_features: Channels of the encoder's stride-2 steps.
         decoder_features: Channels of the decoder, coarse to fine; None mirrors the encoder.
         width: Token width k.
-        layers, heads: Depth and heads of each transformer encoder.
+        layers: Depth of each transformer encoder.
+        heads: Their attention heads.
         mlp_ratio: Hidden width of their perceptrons over k.
         mlp_width: That hidden width itself; None takes mlp_ratio * k. (ViT-V-Net has 3072.)
         dropout: Of their branches, in training. (ViT-V-Net has 0.1.)

@@ -20,15 +20,17 @@ class AVoxelMorph(JointNetwork):
     Args:
         inshape: Spatial shape; divisible by 2**len(affine_features) and 2**len(encoder_features).
         affine_features: Channels of AffineNet's five steps.
-        encoder_features, decoder_features: Channels; the decoder's surplus entries are convolutions at its last
-            resolution. Defaults are voxelmorph's.
-        normalization, slope: Of AffineNet.
-        int_steps, int_downsize: As in ACSGRegNet.
+        encoder_features: Channels of the encoder; voxelmorph's by default.
+        decoder_features: Channels of the decoder; surplus entries are convolutions at its last resolution.
+        normalization: Of AffineNet.
+        int_steps: Squarings of the integration.
+        int_downsize: 2 integrates at half resolution, 1 at full.
         decoder: "full" (voxelmorph) decodes to full resolution and then resizes the velocity by int_downsize; "half"
             stops at half resolution where int_downsize is 2, for speed.
         field: What the U-Net returns: "velocity", which is integrated (VxmDense's default), or "displacement", which is
             phi itself, at full resolution (VxmDense with int_steps=0, and Balakrishnan et al. 2019): int_steps is then
             0 and int_downsize 1. The paper does not say which of the two its AVoxelMorph is.
+        slope: Of AffineNet's LeakyReLU for negative values.
         name: Name of the model.
 
     Raises:

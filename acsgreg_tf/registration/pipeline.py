@@ -94,8 +94,9 @@ def register(
         objective before and after, and its terms).
 
     Warns:
-        with one line for each vertebra that is cut by its scan's edge or larger than the network's box, for a label's
-        stray voxels, and for each doubt (`registration.doubts`), which the summary's flags hold as name and text.
+        UserWarning: One line for each vertebra that is cut by its scan's edge or larger than the network's box, for a
+            label's stray voxels, and for each doubt (`registration.doubts`), which the summary's flags hold as name and
+            text.
 
     Raises:
         InputError: In one line that names the file or the value: an image, a label map or a model that cannot be used,
