@@ -3,6 +3,7 @@
 # make test-slow       runs the slow ones: full sizes, other registration tools, cold starts, the README's commands
 # make test-backends   runs the tests of the core under JAX and PyTorch, in environments without TensorFlow
 # make results DATA=folder [WORK=folder]   measures the test set and writes docs/results.md and the README's section
+# make manual          makes a site of docs/ and the docstrings in build/manual; a warning is an error
 # make release-check   builds wheel and sdist, installs them in a clean environment, and uses the commands outside the clone
 # make lint types      checks style and which room imports which; checks types
 # make explore         draws EXAMPLES times as many examples of a fresh seed, FILES damaged files, other moments to kill at
@@ -30,7 +31,7 @@ FIELDS := build/backend-fields
 EXAMPLES ?= 20
 FILES  ?= 10000
 
-.PHONY: demo release-check results explore test test-slow test-backends lint types coverage clean
+.PHONY: demo manual release-check results explore test test-slow test-backends lint types coverage clean
 
 $(READY): setup.py pyproject.toml requirements-base.txt requirements-tensorflow.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"error: Python 3.10 to 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.11")'
@@ -99,6 +100,10 @@ test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
 	    tests/registration tests/test_losses.py tests/training tests/test_backends.py
 	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -n $(JOBS) --dist loadfile tests/ops tests/layers \
 	    tests/networks/test_networks.py tests/registration/refine tests/test_losses.py tests/test_backends.py
+
+manual: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open build/manual/index.html."
 
 release-check: $(READY)
 	@PYTHON=$(BIN)/python .ci/release-check

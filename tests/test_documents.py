@@ -1,5 +1,6 @@
 """The documents' commands run as they are printed, and their links lead somewhere."""
 
+import ast
 import itertools
 import os
 import re
@@ -32,6 +33,10 @@ def clone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clone")
     for name in ("acsgreg_tf", "scripts", "data", "models", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # `acsgreg` of this copy, whatever is installed.
+    (folder / "bin").mkdir()
+    (folder / "bin" / "acsgreg").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m acsgreg_tf "$@"\n')
+    (folder / "bin" / "acsgreg").chmod(0o755)
     return folder
 
 
@@ -42,7 +47,7 @@ def test_its_runnable_blocks_run_in_order(page, clone):
         if mark != "run":
             continue
         arguments = ["bash", "-euo", "pipefail", "-c"] if language == "shell" else [sys.executable, "-c"]
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        path = os.pathsep.join([str(clone / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "PYTHONPATH": str(clone), "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(
             [*arguments, code], cwd=clone, env=environment, capture_output=True, text=True, encoding="utf-8"
@@ -62,10 +67,10 @@ def test_the_options_in_its_blocks_exist(page, capsys):
         if language != "shell":
             continue
         for line in code.replace("\\\n", " ").splitlines():
-            command = re.search(r"scripts/(\w+)\.py(.*)", line.split("#")[0])
+            command = re.search(r"(?:scripts/|acsgreg )([a-z][\w-]*)(?:\.py)?\b(.*)", line.split("#")[0])
             if command:
                 with pytest.raises(SystemExit):
-                    import_module(f"acsgreg_tf.cli.{command[1]}").main(["--help"])
+                    import_module(f"acsgreg_tf.cli.{command[1].replace('-', '_')}").main(["--help"])
                 known = set(re.findall(r"--?[a-z][\w-]*", capsys.readouterr().out))
                 unknown = set(re.findall(r"(?<=\s)--?[a-z][\w-]*", command[2])) - known
                 assert not unknown, line
@@ -95,3 +100,40 @@ def test_every_page_of_the_documents_is_reached_from_the_readme():
         links = re.findall(r"\]\(([^)#\s]+\.md)[^)]*\)", page.read_text(encoding="utf-8"))
         waiting += [(page.parent / link).resolve() for link in links if "://" not in link]
     assert set(itertools.chain(ROOT.glob("*.md"), ROOT.glob("docs/**/*.md"))) <= reached
+
+
+def messages():
+    """Every text in the package, with ... for what is filled in."""
+    for path in (ROOT / "acsgreg_tf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_messages_of_the_troubleshooting_page_are_those_of_the_code():
+    """Each first cell that quotes a message of this package; others name whose it is."""
+    page = (ROOT / "docs" / "guide" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `([^`]+)` (?:\(warning\) )?\|", page, re.MULTILINE)
+    assert len(quoted) > 70
+    known = list(messages())
+    missing = []
+    for message in quoted:
+        pattern = ".*".join(re.escape(part) for part in message.split("..."))
+        if not any(re.search(pattern, text, re.DOTALL) for text in known):
+            missing.append(message)
+    assert not missing
+
+
+@pytest.mark.slow
+def test_the_manual_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (tmp_path / "site" / "api" / "registration.html").read_text(encoding="utf-8")
+    assert 'id="acsgreg_tf.registration.register"' in page and "fixed_seg" in page
+    assert (tmp_path / "site" / "guide" / "troubleshooting.html").exists()
