@@ -27,7 +27,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def check(options: Namespace) -> None:
     """Raise InputError unless each kind of file is there on both sides or on none."""
-    for what in ("parts", "points"):
+    # Of a whole spine the fixed parts say where volumes are compared.
+    for what in ("points",) if getattr(options, "spine", False) else ("parts", "points"):
         sides = [getattr(options, f"{side}_{what}") for side in ("fixed", "moving")]
         if (sides[0] is None) != (sides[1] is None):
             raise InputError(f"--fixed-{what} and --moving-{what}: give both or none")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import anatomy, bids, common, terminal, voxelmorph_flags
+from acsgreg_tf.cli import anatomy, bids, common, register_spine, terminal, voxelmorph_flags
 from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
 from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
 from acsgreg_tf.cli.register_pairs import add_options as add_pairs
@@ -77,6 +77,11 @@ def register_files(options: Namespace) -> int:
     if options.pairs is not None:
         return run_pairs(options)
     _check(options)
+    if options.spine:
+        sides = _read_sides(options)
+        return register_spine.register_files(
+            options, sides, _selection(options, None), _inputs(options), lambda: _engine(options)
+        )
     scans = _read(options)
     paths = {level: output_paths(options, level if options.levels else None) for level in scans}
     for level in scans:
@@ -111,6 +116,9 @@ def register_files(options: Namespace) -> int:
             tqdm.write(report(result.summary), file=sys.stdout)
             bids.write_sidecars(options, paths[level])
             progress.show("drawing")
+            if options.jacobian is not None:
+                path = of_level(options.jacobian, level if options.levels else None)
+                register_spine.write_jacobian(str(path), result.transform, result.moved.grid)
             page.add(result, fixed, moving, level)
             merged.add(result)
             summaries[level or ""] = result.summary
@@ -158,21 +166,28 @@ def _selection(options: Namespace, level: str | None) -> Selection:
 
 def _check(options: Namespace) -> None:
     """Raise InputError for what is wrong before any image is read."""
-    missing = [f"--{name}" for name in ("fixed", "moving") if getattr(options, name) is None]
+    sides = [side for side in ("fixed", "moving") if getattr(options, side) is None]
+    missing = [f"--{side}" for side in sides if getattr(options, f"{side}_seg") is None]
     if missing:
-        raise InputError(f"the following arguments are required: {', '.join(missing)} (or --pairs; see --help)")
+        need = f"the following arguments are required: {', '.join(missing)}"
+        raise InputError(f"{need} (or a label map alone, --fixed-seg, --moving-seg; or --pairs; see --help)")
+    if sides and options.bids is not None:
+        raise InputError(f"--bids {options.bids}: needs --{sides[0]}, whose name says what it shows")
     bids.name_outputs(options)
     for name in ("out", "dask"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} {getattr(options, name)}: goes with --pairs")
     check_endings(options)
+    register_spine.check(options)
     anatomy.check(options)
-    if options.levels is not None and options.fixed_points is not None:
+    if options.levels is not None and options.fixed_points is not None and not options.spine:
         raise InputError(f"--levels {options.levels}: landmarks are those of one vertebra; give --level")
     if options.moved_seg is not None and options.moving_seg is None:
         raise InputError(f"{options.moved_seg}: --moved-seg needs --moving-seg")
     if options.levels is not None and (options.fixed_seg is None or options.moving_seg is None):
         raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
+    if options.spine and (options.fixed_seg is None or options.moving_seg is None):
+        raise InputError("--spine: needs --fixed-seg and --moving-seg")
     if options.model == NO_MODEL and not options.fit_affine:
         raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
@@ -184,15 +199,18 @@ def _check(options: Namespace) -> None:
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")
     _warn_of_one_vertebra(options)
-    if options.levels is None:
+    if options.spine:
+        common.check_outputs(register_spine.paths_of(options), _inputs(options))
+    elif options.levels is None:
         common.check_outputs(output_paths(options, None), _inputs(options))
 
 
 def _warn_of_one_vertebra(options: Namespace) -> None:
     """Warn where fixed and moving are one and the same: the result would show nothing."""
-    one_file = Path(options.fixed).samefile(options.moving)
+    fixed, moving = options.fixed or options.fixed_seg, options.moving or options.moving_seg
+    one_file = Path(fixed).samefile(moving)
     if one_file and options.moving_label in (None, options.label) and options.moving_table in (None, options.table):
-        common.warn(f"{options.moving}: is both --fixed and --moving")
+        common.warn(f"{moving}: is both --fixed and --moving")
 
 
 def _engine(options: Namespace) -> Engine:
@@ -207,12 +225,16 @@ def _engine(options: Namespace) -> Engine:
 
 def _read(options: Namespace) -> Scans:
     """Read both scans, and choose the vertebra of each level in them."""
-    fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore)
-    moving = read_scan(options.moving, options.moving_seg, options.moving_ignore)
+    fixed, moving = _read_sides(options)
     levels: list[str | None] = [options.level]
     if options.levels is not None:
         levels = [*shared_levels(options.levels, fixed, moving, _selection(options, None))]
     return {level: select(fixed, moving, _selection(options, level)) for level in levels}
+
+
+def _read_sides(options: Namespace) -> tuple[Scan, Scan]:
+    fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore)
+    return fixed, read_scan(options.moving, options.moving_seg, options.moving_ignore)
 
 
 def _inputs(options: Namespace) -> list[str | None]:
@@ -225,7 +247,11 @@ def _inputs(options: Namespace) -> list[str | None]:
 def parser() -> common.Parser:
     """The parser of all options."""
     parser = common.Parser("register", __doc__, _EXAMPLES)
-    parser.add_argument("--fixed", metavar="F", help="fixed image: NIfTI, NRRD, MHA or a DICOM folder")
+    parser.add_argument(
+        "--fixed",
+        metavar="F",
+        help="fixed image: NIfTI, NRRD, MHA or a DICOM folder; without it --fixed-seg stands alone",
+    )
     parser.add_argument("--moving", metavar="M", help="moving image, likewise; any grid, any frame")
     parser.add_argument(
         "--moved",
@@ -250,6 +276,7 @@ def parser() -> common.Parser:
     )
     _add_refinement(parser)
     _add_labels(parser)
+    register_spine.add_options(parser)
     anatomy.add_options(parser)
     _add_outputs(parser)
     add_pairs(parser)

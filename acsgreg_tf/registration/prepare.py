@@ -16,6 +16,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
 from acsgreg_tf.io.images import Image, as_image, as_label
+from acsgreg_tf.registration.painted import painted
 from acsgreg_tf.registration.trust import seen_region
 
 # A path, a nibabel or SimpleITK image, or an Image.
@@ -90,6 +91,7 @@ class Scan:
         number: The chosen vertebra's number in the label map; None before `select`, and without a label map.
         ignore: A mask of where not to compare (not 0), on whatever grid, or None.
         notes: Warnings about the label map for the user, one line each.
+        drawn: Whether there is no CT: the image is the label map's mask, and the network is shown painted bone.
     """
 
     image: Image
@@ -97,17 +99,25 @@ class Scan:
     number: int | None = None
     ignore: Image | None = None
     notes: tuple[str, ...] = ()
+    drawn: bool = False
 
 
-def read_scan(image: Source | Scan, label_map: Source | None = None, ignore: Source | None = None) -> Scan:
+def read_scan(image: Source | Scan | None, label_map: Source | None = None, ignore: Source | None = None) -> Scan:
     """Read and check an image, its label map and its mask to ignore; a Scan passes unchanged.
 
+    Without an image the label map stands for it: its mask, 1 where there is any label.
+
     Raises:
-        InputError: As `io.images.as_image` and `as_label`.
+        InputError: As `io.images.as_image` and `as_label`; neither an image nor a label map.
     """
     if isinstance(image, Scan):
         return image
     labels = [None if source is None else as_label(source) for source in (label_map, ignore)]
+    if image is None:
+        if labels[0] is None:
+            raise InputError("scan: needs an image or a label map")
+        mask = Image((labels[0].data > 0).astype(np.float32), labels[0].grid, labels[0].name)
+        return Scan(mask, labels[0], ignore=labels[1], drawn=True)
     return Scan(as_image(image), labels[0], ignore=labels[1])
 
 
@@ -232,11 +242,15 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
         InputError: As `anatomy.vertebra.extract`.
     """
     sides = [
-        extract(scan.image, scan.label_map, scan.number, shape, flag)
+        _shown(scan, extract(scan.image, scan.label_map, scan.number, shape, flag))
         for scan, flag in ((fixed, "--fixed-seg"), (moving, "--moving-seg"))
     ]
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
     return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), (*fixed.notes, *moving.notes))
+
+
+def _shown(scan: Scan, vertebra: Vertebra) -> Vertebra:
+    return painted(vertebra) if scan.drawn else vertebra
 
 
 def _seen(vertebra: Vertebra, scan: Scan) -> np.ndarray | None:

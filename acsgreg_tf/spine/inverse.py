@@ -1,0 +1,139 @@
+"""The inverse of a displacement made of steps, and smoother steps where it misses by too much."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from acsgreg_tf import fields, metrics
+from acsgreg_tf.registration.inverse_error import places_around
+from acsgreg_tf.spine.local import (
+    Spread,
+    cells_near,
+    clear_of_folds,
+    folded_together,
+    near_mask,
+    smooth_at,
+    solve_inverse_at,
+)
+
+__all__ = ["chained", "inverse_of", "invertible_steps"]
+
+Map = Callable[[np.ndarray], np.ndarray]
+
+FIXED_POINTS = 5
+# Voxels by which an inverse may miss at its own voxels before Newton's method takes over.
+OPEN = 0.02
+# Determinants of an inverse step stay above this.
+CLEAR = 0.05
+# So do those of all steps together with what follows them.
+CLEAR_TOGETHER = 0.02
+# Voxels (mm) that the inverse may miss by, within 5 mm of a vertebra and between voxels too.
+MOST = 0.4
+# Of the steps that a place passes, those are smoothed whose inverse misses by this share of the most.
+WORST = 0.6
+# Rounds of smoothing, and corrections of the inverses in each.
+ROUNDS, BALANCES = 24, 4
+# Voxels round a place that is missed within which the inverses are corrected.
+AROUND = 6
+
+
+def inverse_of(step: np.ndarray) -> np.ndarray:
+    """The displacement of a step's inverse, (X, Y, Z, 3) float32, voxels, without folds.
+
+    Args:
+        step: (X, Y, Z, 3) float32, voxels, without folds and zero at the faces.
+    """
+    backward = -step
+    for _ in range(FIXED_POINTS):
+        backward = -fields.warp(step, backward)
+    misses = np.abs(backward + fields.warp(step, backward)).max(axis=-1)
+    solve_inverse_at(backward, step, np.flatnonzero(misses > OPEN))
+    return clear_of_folds(fields.balance_inverse(backward, step), CLEAR)
+
+
+def chained(steps: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]:
+    """Places (N, 3), voxels, before the first step, after it, ..., after the last."""
+    way = [places]
+    for step in steps:
+        way.append(way[-1] + fields.sample(step, way[-1]))
+    return way
+
+
+def invertible_steps(
+    steps: list[np.ndarray], bone: np.ndarray, then: Map, then_back: Map
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Steps whose inverses miss by `MOST` at most about the bones, and which do not fold together, and their inverses.
+
+    A step is smoothed where places pass that its inverse misses most, in a neighbourhood that grows with the rounds.
+
+    Args:
+        steps: (X, Y, Z, 3) float32, voxels, none of which folds; they are changed in place.
+        bone: (X, Y, Z) bool, all vertebrae.
+        then: What follows the steps, from places (N, 3), voxels, to places.
+        then_back: Its inverse.
+
+    Returns:
+        (steps, inverses), in the steps' order.
+    """
+    inverses = [inverse_of(step) for step in steps]
+    everywhere = places_around(bone)
+
+    def missed(places: np.ndarray) -> np.ndarray:
+        there = then_back(then(chained(steps, places)[-1]))
+        return places[np.linalg.norm(chained(inverses[::-1], there)[-1] - places, axis=1) > MOST]
+
+    folded = folded_together(steps, _steep_cells(steps), CLEAR_TOGETHER, then)
+    bad = missed(everywhere)
+    if len(bad):
+        near = _near(everywhere, bad, bone.shape)
+        _balance_about(steps, inverses, near)
+        bad = missed(near)
+    for round_ in range(ROUNDS):
+        if not len(bad) + len(folded):
+            break
+        changed = np.concatenate([bad, folded + 0.5])
+        _smooth_along(steps, inverses, changed, 1 + round_ // 4)
+        near = _near(everywhere, changed, bone.shape)
+        _balance_about(steps, inverses, near)
+        for inverse, there in zip(inverses, chained(steps, changed)[1:], strict=True):
+            clear_of_folds(inverse, CLEAR, cells_near(there, AROUND, inverse.shape[:3]))
+        bad = missed(near)
+        folded = folded_together(steps, cells_near(changed, AROUND, bone.shape), CLEAR_TOGETHER, then)
+    return steps, inverses
+
+
+def _near(everywhere: np.ndarray, places: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Those of many places within `AROUND` of some."""
+    return everywhere[near_mask(places, AROUND, shape)[tuple(everywhere.astype(int).T)]]
+
+
+def _steep_cells(steps: Sequence[np.ndarray]) -> np.ndarray:
+    """The cells that may fold when they pass all steps: where all together they change by much."""
+    total = steps[0]
+    for step in steps[1:]:
+        total = fields.compose(step, total)
+    return np.argwhere(metrics.folded_cells(total, 0.2))
+
+
+def _smooth_along(steps: list[np.ndarray], inverses: list[np.ndarray], places: np.ndarray, reach: int) -> None:
+    """Smooth the steps where places pass that their inverses miss, and solve the inverses anew there."""
+    way = chained(steps, places)
+    pairs = zip(inverses, way[:-1], way[1:], strict=True)
+    misses = np.array(
+        [np.linalg.norm(there + fields.sample(inverse, there) - here, axis=1) for inverse, here, there in pairs]
+    )
+    worst = misses >= WORST * misses.max(axis=0)
+    for number, (step, inverse) in enumerate(zip(steps, inverses, strict=True)):
+        here, there = (places[worst[number]] for places in (way[number], way[number + 1]))
+        if len(here):
+            smooth_at(step, here, reach)
+            solve_inverse_at(inverse, step, np.flatnonzero(near_mask(there, reach + 4, step.shape[:3])))
+
+
+def _balance_about(steps: Sequence[np.ndarray], inverses: Sequence[np.ndarray], places: np.ndarray) -> None:
+    """Spread the inverses' errors at places over their voxels, in place, so that they are small between voxels too."""
+    way = chained(steps, places)
+    for step, inverse, here, there in zip(steps, inverses, way[:-1], way[1:], strict=True):
+        spread = Spread(there, step.shape[:3])
+        for _ in range(BALANCES):
+            spread.add(inverse, here - there - fields.sample(inverse, there))

@@ -1,0 +1,108 @@
+"""register.py --spine and --jacobian: what is written, what the metrics say, and what is refused."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from acsgreg_tf.cli.register import main
+from acsgreg_tf.io.transforms import read_transform
+from tests.cli.cases import MOVING, fails, scans, write_cases
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    return write_cases(tmp_path_factory.mktemp("cases"))
+
+
+@pytest.fixture(scope="module")
+def spine(cases, tmp_path_factory):
+    """One run of --spine with all of its outputs."""
+    folder = tmp_path_factory.mktemp("spine")
+    outputs = {
+        "moved-seg": "seg.nii.gz",
+        "warp": "warp.h5",
+        "inverse-warp": "inverse.h5",
+        "affine": "rigid.tfm",
+        "poses": "poses.csv",
+        "jacobian": "jacobian.nii.gz",
+        "metrics": "metrics.json",
+    }
+    options = [text for name, path in outputs.items() for text in (f"--{name}", folder / path)]
+    assert main(scans(cases, "--spine", "--levels", "L3", *options, moved=folder / "moved.nii.gz")) == 0
+    return folder
+
+
+def test_all_outputs_lie_on_the_fixed_grid(cases, spine):
+    fixed = nib.load(cases["fixed"])
+    for name in ("moved", "seg", "jacobian"):
+        image = nib.load(spine / f"{name}.nii.gz")
+        assert image.shape == fixed.shape
+        np.testing.assert_allclose(image.affine, fixed.affine, atol=1e-4)
+    assert np.isfinite(nib.load(spine / "jacobian.nii.gz").get_fdata()).all()
+
+
+def test_the_two_transforms_undo_each_other(cases, spine):
+    there = read_transform(spine / "warp.h5")
+    back = read_transform(spine / "inverse.h5")
+    image = nib.load(cases["fixed_seg"])
+    points = nib.affines.apply_affine(image.affine, np.argwhere(image.get_fdata() == 22))
+    moved = there.apply(points)
+    assert np.linalg.norm(moved.mean(axis=0) - MOVING) < 6
+    assert np.linalg.norm(back.apply(moved) - points, axis=1).mean() < 0.1
+
+
+def test_metrics_and_table_agree(spine):
+    summary = json.loads((spine / "metrics.json").read_text())
+    own = summary["levels"]["L3"]
+    assert own["method"] == "network" and own["label"] == {"fixed": 22, "moving": 22}
+    assert own["difference_mm"] < 0.05 and abs(own["dice"]["own"] - own["dice"]["spine"]) < 0.002
+    assert summary["folds"]["count"] == 0 and summary["overlap_ml"]["spine"] == 0
+    assert set(summary["volume_change_percent"]["L3"]) == {"whole"}
+    with open(spine / "poses.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["name"] == "L3" and row["kind"] == "level"
+    assert float(row["superior_mm"]) == pytest.approx(summary["motions"]["L3"]["superior_mm"], abs=1e-3)
+
+
+def test_jacobian_of_one_vertebra(cases, tmp_path):
+    options = ("--level", "L3", "--transform", "rigid", "--jacobian", tmp_path / "jacobian.nii.gz")
+    assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+    assert np.abs(nib.load(tmp_path / "jacobian.nii.gz").get_fdata()).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (("--poses", "x.csv"), "--spine"),
+        (("--spine", "--level", "L3"), "--level"),
+        (("--spine", "--figure", "x.png"), "--figure"),
+        (("--spine", "--poses", "x.txt"), "x.txt"),
+        (("--jacobian", "x.png"), "x.png"),
+        (("--spine", "--moving-parts", "x.nii.gz"), "--moving-parts"),
+    ],
+)
+def test_options_that_do_not_go_together(cases, tmp_path, capsys, options, fault):
+    assert fault in fails(scans(cases, *options, moved=tmp_path / "moved.nii.gz"), capsys)
+
+
+def test_a_spine_needs_both_label_maps(cases, tmp_path, capsys):
+    arguments = ["--fixed", cases["fixed"], "--moving", cases["moving"], "--moving-seg", cases["moving_seg"]]
+    assert "--fixed-seg" in fails([*arguments, "--spine", "--moved", str(tmp_path / "m.nii.gz")], capsys)
+
+
+def test_labels_stand_alone(cases, tmp_path):
+    """No CT on either side: the moved image is the moving label map's mask."""
+    arguments = ["--fixed-seg", cases["fixed_seg"], "--moving-seg", cases["moving_seg"], "--level", "L3"]
+    metrics = tmp_path / "metrics.json"
+    outputs = ["--moved", str(tmp_path / "moved.nii.gz"), "--metrics", str(metrics), "--model", cases["model"]]
+    assert main([*arguments, *outputs]) == 0
+    assert json.loads(metrics.read_text())["dice"]["deformable"] > 0.3
+    assert nib.load(tmp_path / "moved.nii.gz").get_fdata().max() == pytest.approx(1)
+
+
+def test_neither_image_nor_labels(cases, tmp_path, capsys):
+    arguments = ["--fixed", cases["fixed"], "--moved", str(tmp_path / "moved.nii.gz")]
+    assert "--moving" in fails(arguments, capsys)
