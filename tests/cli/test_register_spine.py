@@ -58,7 +58,9 @@ def test_metrics_and_table_agree(spine):
     summary = json.loads((spine / "metrics.json").read_text())
     own = summary["levels"]["L3"]
     assert own["method"] == "network" and own["label"] == {"fixed": 22, "moving": 22}
-    assert own["difference_mm"] < 0.05 and abs(own["dice"]["own"] - own["dice"]["spine"]) < 0.002
+    assert own["difference_mm"] < 0.05
+    # One of the small vertebra's 900 voxels is 0.001 of Dice.
+    assert abs(own["dice"]["own"] - own["dice"]["spine"]) < 0.005
     assert summary["folds"]["count"] == 0 and summary["overlap_ml"]["spine"] == 0
     assert set(summary["volume_change_percent"]["L3"]) == {"whole"}
     with open(spine / "poses.csv", newline="") as file:

@@ -6,9 +6,7 @@ from acsgreg_tf.geometry import Affine
 from acsgreg_tf.spine.polyaffine import fit_trend, rigid_of_all
 from tests.spine.cases import rigid
 
-POINTS = {
-    f"L{n + 1}": np.random.default_rng(n).uniform(-15, 15, (300, 3)) + [0, 0, -35.0 * n] for n in range(4)
-}
+POINTS = {f"L{n + 1}": np.random.default_rng(n).uniform(-15, 15, (300, 3)) + [0, 0, -35.0 * n] for n in range(4)}
 
 
 def test_rigid_of_all_is_the_one_motion_that_all_share():

@@ -20,7 +20,8 @@ def axes_at(place, turn=None):
 
 
 @pytest.mark.parametrize(
-    ("angles", "name"), [((-7, 0, 0), "flexion_deg"), ((0, 7, 0), "right_bending_deg"), ((0, 0, 7), "left_rotation_deg")]
+    ("angles", "name"),
+    [((-7, 0, 0), "flexion_deg"), ((0, 7, 0), "right_bending_deg"), ((0, 0, 7), "left_rotation_deg")],
 )
 def test_one_turn_is_one_angle(angles, name):
     summary = motion_of("L1", "level", rigid(angles, (0, 0, 0), (0, 0, 0)), WORLD, np.zeros(3)).summary()
