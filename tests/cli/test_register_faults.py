@@ -166,7 +166,7 @@ def test_endings_and_contradictions(cases, tmp_path, capsys):
     before = Path(cases["fixed_crop"]).read_bytes()
     assert "--moved would replace an input" in fails(crops(cases, moved=cases["fixed_crop"]), capsys)
     assert Path(cases["fixed_crop"]).read_bytes() == before
-    assert "one of them is needed" in fails([], capsys)
+    assert "the following arguments are required" in fails([], capsys)
     assert not list(tmp_path.iterdir())
 
 
