@@ -103,7 +103,7 @@ test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
 
 manual: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "Open build/manual/index.html."
+	@echo "Open build/manual/index.html; its search needs a server: python -m http.server --directory build/manual"
 
 release-check: $(READY)
 	@PYTHON=$(BIN)/python .ci/release-check
