@@ -8,7 +8,7 @@ that are nearer than two people are to each other are printed."""
 import argparse
 
 from acsgreg_tf.anatomy.levels import parse_table
-from acsgreg_tf.cli import common
+from acsgreg_tf.cli import common, terminal
 
 _EXAMPLES = """  acsgreg check-people train/manifest.csv test/manifest.csv --processes 2
 training people and test people of one folder, and the five nearest pairs
@@ -42,7 +42,13 @@ def _check_people(options: argparse.Namespace) -> list:
         first, second = (list_people_bones(options.first, side) for side in ("train", "test"))
     else:
         first, second = (list_bones(source, table) for source in (options.first, options.second))
-    matches = compare_people(first, second, options.processes)
+    with terminal.bar(0, "pair") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        matches = compare_people(first, second, options.processes, progress)
     near = [match for match in matches if match.mm < SAME_PERSON_MM]
     for match in matches[: max(len(near), options.nearest)]:
         names = "  ".join(f"{bone.person} ({bone.label})" for bone in (match.first, match.second))

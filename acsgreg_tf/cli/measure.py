@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.cli import anatomy, common
+from acsgreg_tf.cli import anatomy, common, terminal
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.tables import is_label_number
 
@@ -62,8 +62,11 @@ def _measure(options: argparse.Namespace) -> None:
 
     pair = _pair(options)
     common.check_outputs({"--out": options.out}, _inputs(options))
-    outcome = _outcome(options, pair)
-    row = measure(outcome, pair) | _moved_parts(options, pair)
+    with terminal.Steps(2) as step:
+        step("reading")
+        outcome = _outcome(options, pair)
+        step("measuring")
+        row = measure(outcome, pair) | _moved_parts(options, pair)
     for name, value in row.items():
         if value == value:  # not NaN
             print(f"{name:28} {value:.6g}")

@@ -5,7 +5,7 @@ same scan, resampled, flipped, moved or renamed, comes back to parts of a millim
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -153,13 +153,19 @@ def _has_columns(path: Path, columns: Iterable[str]) -> bool:
         return set(columns) <= {name.strip() for name in file.readline().split(",")}
 
 
-def compare_people(first: Iterable[Bone], second: Iterable[Bone], processes: int = 1) -> list[Match]:
+def compare_people(
+    first: Iterable[Bone],
+    second: Iterable[Bone],
+    processes: int = 1,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[Match]:
     """Compare every vertebra of one list with every one of the other at its level.
 
     Args:
         first: Bones, as `list_bones` returns them.
         second: Likewise. The same file and number on both sides is a match at 0 mm.
         processes: That compare side by side.
+        progress: Called as progress(done, total) after each pair.
 
     Returns:
         Matches, nearest first. Those under SAME_PERSON_MM are very likely one person.
@@ -169,7 +175,11 @@ def compare_people(first: Iterable[Bone], second: Iterable[Bone], processes: int
     """
     second = list(second)
     pairs = [(a, b) for a in first for b in second if a.level == b.level]
-    matches = [Match(a.level, a, b, mm) for (a, b), mm in run_each(_distance, pairs, processes)]
+    matches = []
+    for (a, b), mm in run_each(_distance, pairs, processes):
+        matches.append(Match(a.level, a, b, mm))
+        if progress is not None:
+            progress(len(matches), len(pairs))
     return sorted(matches, key=lambda match: match.mm)
 
 

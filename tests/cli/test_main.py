@@ -204,3 +204,22 @@ def test_doctor_without_its_test_and_with_a_test_that_fails(capsys, monkeypatch)
     monkeypatch.setattr(self_test, "self_test", lambda progress: failed)
     assert main(["doctor"]) == 1
     assert "FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [("--engine", "keras"), ("-q",)], ids=["keras", "quiet"])
+def test_no_library_speaks(tmp_path, options):
+    """In a process of its own, where TensorFlow logs before its settings take effect."""
+    sample = [f"data/sample/g3-0000{i}-L3_{what}.nii.gz" for i in (0, 1) for what in ("ct", "seg")]
+    words = [word for pair in zip(("--fixed", "--fixed-seg", "--moving", "--moving-seg"), sample) for word in pair]
+    words += ["--transform", "rigid", "--moved", str(tmp_path / "moved.nii.gz"), *options]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "KERAS_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "acsgreg_tf", "register", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0 and done.stderr == ""
+    assert (done.stdout == "") == ("-q" in options) and (tmp_path / "moved.nii.gz").exists()
