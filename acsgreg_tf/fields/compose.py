@@ -11,9 +11,10 @@ def _compose(outer: np.ndarray, inner: np.ndarray, out: np.ndarray, start: int, 
     for i in range(start, stop):
         for j in range(inner.shape[1]):
             for k in range(inner.shape[2]):
-                u, v, w = inner[i, j, k]
+                u, v, w = inner[i, j, k, 0], inner[i, j, k, 1], inner[i, j, k, 2]
                 if u == 0 and v == 0 and w == 0:  # most of a field that has faded out round a vertebra
-                    out[i, j, k] = outer[i, j, k]
+                    for n in range(3):
+                        out[i, j, k, n] = outer[i, j, k, n]
                     continue
                 at(outer, i + u, j + v, k + w, out[i, j, k])
                 for n in range(3):

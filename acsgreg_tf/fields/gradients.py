@@ -87,7 +87,8 @@ def _joint_gradient(
         total = by_matrix[i]
         for j in range(field.shape[1]):
             for k in range(field.shape[2]):
-                by_field[i, j, k] = 0
+                for n in range(3):
+                    by_field[i, j, k, n] = 0
                 up = upstream[i, j, k]
                 if up[0] == 0 and up[1] == 0:
                     continue
@@ -98,7 +99,7 @@ def _joint_gradient(
                 a, da, fx = locate(to_x, sides[0])
                 b, db, fy = locate(to_y, sides[1])
                 c, dc, fz = locate(to_z, sides[2])
-                slope[:] = 0.0
+                slope[0], slope[1], slope[2] = 0.0, 0.0, 0.0
                 for p in range(2):
                     for q in range(2):
                         for r in range(2):

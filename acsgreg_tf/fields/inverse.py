@@ -30,7 +30,9 @@ def _jacobian(field: np.ndarray, x: float, y: float, z: float, slopes: np.ndarra
     i, di, fx = locate(x, field.shape[0])
     j, dj, fy = locate(y, field.shape[1])
     k, dk, fz = locate(z, field.shape[2])
-    slopes[:] = 0.0
+    for n in range(3):
+        for m in range(3):
+            slopes[n, m] = 0.0
     for a in range(2):
         for b in range(2):
             for c in range(2):
@@ -54,31 +56,38 @@ def _determinant(m: np.ndarray) -> float:
 def _newton(field: np.ndarray, inverse: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
     value, there = np.empty(3, np.float32), np.empty(3, np.float32)
     jacobian, replaced = np.empty((3, 3)), np.empty((3, 3))
-    step = np.empty(3)
+    step, miss, tried = np.empty(3), np.empty(3), np.empty(3)
     for i in range(start, stop):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
-                here = inverse[i, j, k]
-                out[i, j, k] = here
-                x, y, z = i + here[0], j + here[1], k + here[2]
+                for n in range(3):
+                    out[i, j, k, n] = inverse[i, j, k, n]
+                x, y, z = i + inverse[i, j, k, 0], j + inverse[i, j, k, 1], k + inverse[i, j, k, 2]
                 at(field, x, y, z, value)
-                miss = value + here
-                before = miss[0] ** 2 + miss[1] ** 2 + miss[2] ** 2
+                before = 0.0
+                for n in range(3):
+                    miss[n] = value[n] + inverse[i, j, k, n]
+                    before += miss[n] ** 2
                 if before < 1e-10:  # nothing to gain
                     continue
                 _jacobian(field, x, y, z, jacobian)
                 determinant = _determinant(jacobian)
                 if determinant <= _LEAST_DETERMINANT:
                     continue
-                for n in range(3):
-                    replaced[:] = jacobian
-                    replaced[:, n] = miss
+                length = 0.0
+                for n in range(3):  # Cramer's rule
+                    for row in range(3):
+                        for column in range(3):
+                            replaced[row, column] = miss[row] if column == n else jacobian[row, column]
                     step[n] = _determinant(replaced) / determinant
-                length = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)
-                scale = min(1.0, 1.0 / max(length, 1e-6))
-                tried = here - scale * step
+                    length += step[n] ** 2
+                scale = min(1.0, 1.0 / max(np.sqrt(length), 1e-6))
+                for n in range(3):
+                    tried[n] = inverse[i, j, k, n] - scale * step[n]
                 at(field, i + tried[0], j + tried[1], k + tried[2], there)
-                after = (tried[0] + there[0]) ** 2 + (tried[1] + there[1]) ** 2 + (tried[2] + there[2]) ** 2
+                after = 0.0
+                for n in range(3):
+                    after += (tried[n] + there[n]) ** 2
                 if after < before:
                     for n in range(3):
                         out[i, j, k, n] = tried[n]

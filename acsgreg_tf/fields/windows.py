@@ -13,16 +13,20 @@ EPSILON = 1e-5
 @kernel
 def _sum_yz(values: np.ndarray, radius: int, out: np.ndarray, start: int, stop: int) -> None:
     sides = values.shape
-    rows = np.empty(sides[1:], np.float32)
+    rows = np.empty((sides[1], sides[2]), np.float32)
     for i in range(start, stop):
-        rows[:] = values[i]
+        for j in range(sides[1]):
+            for k in range(sides[2]):
+                rows[j, k] = values[i, j, k]
         for shift in range(1, radius + 1):
             for j in range(sides[1]):
                 for k in range(sides[2] - shift):
                     rows[j, k] += values[i, j, k + shift]
                 for k in range(shift, sides[2]):
                     rows[j, k] += values[i, j, k - shift]
-        out[i] = rows
+        for j in range(sides[1]):
+            for k in range(sides[2]):
+                out[i, j, k] = rows[j, k]
         for shift in range(1, radius + 1):
             for j in range(sides[1] - shift):
                 for k in range(sides[2]):
@@ -36,7 +40,9 @@ def _sum_yz(values: np.ndarray, radius: int, out: np.ndarray, start: int, stop: 
 def _sum_x(values: np.ndarray, radius: int, out: np.ndarray, start: int, stop: int) -> None:
     sides = values.shape
     for i in range(start, stop):
-        out[i] = 0
+        for j in range(sides[1]):
+            for k in range(sides[2]):
+                out[i, j, k] = 0
         for near in range(max(i - radius, 0), min(i + radius + 1, sides[0])):
             for j in range(sides[1]):
                 for k in range(sides[2]):

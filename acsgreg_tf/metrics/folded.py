@@ -34,11 +34,15 @@ def _change(p: np.ndarray, axis: int) -> float:
     largest = 0.0
     for a in range(2):
         for b in range(2):
-            first = p[0, a, b] if axis == 0 else (p[a, 0, b] if axis == 1 else p[a, b, 0])
-            second = p[1, a, b] if axis == 0 else (p[a, 1, b] if axis == 1 else p[a, b, 1])
             square = 0.0
             for n in range(3):
-                square += (second[n] - first[n] - (1.0 if n == axis else 0.0)) ** 2
+                if axis == 0:
+                    edge = p[1, a, b, n] - p[0, a, b, n]
+                elif axis == 1:
+                    edge = p[a, 1, b, n] - p[a, 0, b, n]
+                else:
+                    edge = p[a, b, 1, n] - p[a, b, 0, n]
+                square += (edge - (1.0 if n == axis else 0.0)) ** 2
             largest = max(largest, square)
     return largest
 
@@ -52,8 +56,9 @@ def _search(field: np.ndarray, least: float, limit: float, out: np.ndarray, star
                 for a in range(2):
                     for b in range(2):
                         for c in range(2):
-                            u = field[i + a, j + b, k + c]
-                            p[a, b, c, 0], p[a, b, c, 1], p[a, b, c, 2] = a + u[0], b + u[1], c + u[2]
+                            p[a, b, c, 0] = a + field[i + a, j + b, k + c, 0]
+                            p[a, b, c, 1] = b + field[i + a, j + b, k + c, 1]
+                            p[a, b, c, 2] = c + field[i + a, j + b, k + c, 2]
                 if _change(p, 0) + _change(p, 1) + _change(p, 2) >= limit:
                     out[i, j, k] = least_determinant(p) <= least
 

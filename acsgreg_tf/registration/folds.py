@@ -136,7 +136,8 @@ def _any_fold(nodes: np.ndarray, first: int, count: int, clear: float, stride: i
                     for b in range(2):
                         for c in range(2):
                             x, y, z = first + stride * (i + a), first + stride * (j + b), first + stride * (k + c)
-                            corners[a, b, c] = nodes[x, y, z]
+                            for n in range(3):
+                                corners[a, b, c, n] = nodes[x, y, z, n]
                 if least_determinant(corners) <= clear:
                     return True
     return False
