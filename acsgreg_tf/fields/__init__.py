@@ -7,7 +7,7 @@ holds the same operations for networks, on tensors with a batch axis; the tests 
 from acsgreg_tf.fields.compose import compose, integrate
 from acsgreg_tf.fields.inverse import balance_inverse, correct_inverse
 from acsgreg_tf.fields.resize import resize, resize_adjoint, spread_over
-from acsgreg_tf.fields.sampling import displace, sample, warp, warp_affine, warp_jointly
+from acsgreg_tf.fields.sampling import displace, look_up, sample, warp, warp_affine, warp_jointly
 
 __all__ = [
     "balance_inverse",
@@ -15,6 +15,7 @@ __all__ = [
     "correct_inverse",
     "displace",
     "integrate",
+    "look_up",
     "resize",
     "resize_adjoint",
     "sample",

@@ -7,7 +7,7 @@ import numpy as np
 
 from acsgreg_tf.fields.kernels import in_slabs, kernel, locate
 
-__all__ = ["at", "displace", "sample", "warp", "warp_affine", "warp_jointly"]
+__all__ = ["at", "displace", "look_up", "sample", "warp", "warp_affine", "warp_jointly"]
 
 
 @kernel
@@ -87,6 +87,40 @@ def _displace(
                 out[n, axis] += step[axis]
 
 
+@kernel
+def _look_up(
+    image: np.ndarray,
+    points: np.ndarray,
+    matrix: np.ndarray,
+    room: float,
+    fill: float,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
+    for n in range(start, stop):
+        a, b, c = points[n, 0], points[n, 1], points[n, 2]
+        x = matrix[0, 0] * a + matrix[0, 1] * b + matrix[0, 2] * c + matrix[0, 3]
+        y = matrix[1, 0] * a + matrix[1, 1] * b + matrix[1, 2] * c + matrix[1, 3]
+        z = matrix[2, 0] * a + matrix[2, 1] * b + matrix[2, 2] * c + matrix[2, 3]
+        in_x = -room <= x < image.shape[0] - 1 + room
+        in_y = -room <= y < image.shape[1] - 1 + room
+        in_z = -room <= z < image.shape[2] - 1 + room
+        if not (in_x and in_y and in_z):
+            out[n] = fill
+            continue
+        i, di, fx = locate(x, image.shape[0])
+        j, dj, fy = locate(y, image.shape[1])
+        k, dk, fz = locate(z, image.shape[2])
+        total = 0.0
+        for p in range(2):
+            for q in range(2):
+                for r in range(2):
+                    weight = (fx if p else 1 - fx) * (fy if q else 1 - fy) * (fz if r else 1 - fz)
+                    total += weight * image[i + p * di, j + q * dj, k + r * dk]
+        out[n] = total
+
+
 def as_volume(values: np.ndarray) -> np.ndarray:
     """Values [X, Y, Z, C] as the kernels take them: float32, one voxel's channels side by side."""
     return np.ascontiguousarray(values, np.float32)
@@ -106,6 +140,30 @@ def sample(volume: np.ndarray, points: np.ndarray) -> np.ndarray:
     out = np.empty((len(flat), volume.shape[-1]), np.float32)
     in_slabs(_sample, len(flat), as_volume(volume), flat, out, least=4096)
     return out.reshape([*points.shape[:-1], volume.shape[-1]])
+
+
+def look_up(image: np.ndarray, points: np.ndarray, to_index: np.ndarray, room: float, fill: float) -> np.ndarray:
+    """An image sampled linearly at points of a frame of their own.
+
+    Args:
+        image: [X, Y, Z], any plain number type.
+        points: [..., 3] float64.
+        to_index: [3, 4], from points to voxels of the image.
+        room: Voxels beyond the outermost centres where the border value still holds.
+        fill: The value farther out.
+
+    Returns:
+        [...] float32.
+    """
+    if image.dtype not in (np.float32, np.int16, np.uint8):  # each type is compiled apart
+        image = image.astype(np.float32)
+    matrix = np.array(to_index, np.float64)
+    if image.flags.f_contiguous:  # as nibabel reads them: the same memory with its axes the other way round
+        image, matrix = image.T, np.ascontiguousarray(matrix[::-1])
+    flat = np.ascontiguousarray(points.reshape(-1, 3), np.float64)
+    out = np.empty(len(flat), np.float32)
+    in_slabs(_look_up, len(flat), np.ascontiguousarray(image), flat, matrix, room, float(fill), out, least=4096)
+    return out.reshape(points.shape[:-1])
 
 
 def displace(points: np.ndarray, to_index: np.ndarray, displacement: np.ndarray, room: float) -> np.ndarray:

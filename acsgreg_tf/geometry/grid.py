@@ -8,6 +8,10 @@ from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 
+# Voxels from a voxel's centre to its face. Faces of aligned grids meet exactly; the rest keeps rounding errors from
+# deciding on which side.
+FACE = 0.5 + 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -57,8 +61,7 @@ class Grid:
 
         This is where ITK's interpolators and displacement fields end. Returns booleans (...).
         """
-        # Faces of aligned grids meet exactly; the shift keeps rounding errors from deciding on which side.
-        index = np.asarray(index) + (0.5 + 1e-6)
+        index = np.asarray(index) + FACE
         inside = (index[..., 0] >= 0) & (index[..., 0] < self.shape[0])
         for axis in (1, 2):
             inside &= index[..., axis] >= 0

@@ -1,13 +1,11 @@
 """Images and labels from one grid onto another, sampled once however many transforms lie between."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from scipy.ndimage import find_objects, map_coordinates
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry.grid import Grid, box_corners
+from acsgreg_tf.fields import look_up
+from acsgreg_tf.geometry.grid import FACE, Grid, box_corners
 from acsgreg_tf.geometry.transforms import Transform
 
 # Every possible label takes an entry; a larger number is an intensity image taken for a label map.
@@ -52,6 +50,9 @@ def resample(
     start, stop = _reached(image_grid, reference_grid, transform)
     if np.any(stop <= start):
         return result
+    to_index = np.linalg.inv(image_grid.affine)[:3]
+    if order == 1 and image.dtype == bool:
+        image = image.view(np.uint8)
     within = result[tuple(map(slice, start, stop))]
     grid = reference_grid.crop(start, stop)
 
@@ -59,13 +60,16 @@ def resample(
         points = grid.points(*slab)
         if transform is not None:
             points = transform.apply(points)
+        if order == 1:
+            within[slice(*slab)] = look_up(image, points, to_index, FACE, fill)
+            return
         index = image_grid.points_to_index(points)
-        values = map_coordinates(image, np.moveaxis(index, -1, 0), result.dtype, order=order, mode="nearest")
+        values = map_coordinates(image, np.moveaxis(index, -1, 0), result.dtype, order=0, mode="nearest")
         values[~image_grid.contains_index(index)] = fill
         within[slice(*slab)] = values
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(fill_slab, grid.slabs()))
+    for slab in grid.slabs():
+        fill_slab(slab)
     return result
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.fields import displace
-from acsgreg_tf.geometry.grid import Grid, box_corners, check_affine
+from acsgreg_tf.geometry.grid import FACE, Grid, box_corners, check_affine
 
 
 class Transform(ABC):
@@ -104,8 +104,7 @@ class DenseField(Transform):
 
     def apply(self, points: ArrayLike) -> np.ndarray:
         to_index = np.linalg.inv(self.grid.affine)[:3]
-        # Faces of aligned grids meet exactly; the shift keeps rounding errors from deciding on which side.
-        return displace(np.asarray(points, dtype=float), to_index, self.displacement, room=0.5 + 1e-6)
+        return displace(np.asarray(points, dtype=float), to_index, self.displacement, FACE)
 
     def inverse(self) -> "Transform":
         if self.inverse_displacement is None:

@@ -68,3 +68,18 @@ def test_points_are_displaced_up_to_the_outer_faces_and_left_beyond():
     points = np.array([[10, 10, 10], [9.01, 10, 10], [8.99, 10, 10], [16.99, 10, 10], [17.01, 10, 10], [13, 14, 20.5]])
     moved = fields.displace(points, to_index, displacement, room=0.5)
     np.testing.assert_allclose(moved - points, np.outer([1, 1, 0, 1, 0, 1], [1, 2, 3]), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16", "uint8", "float64", "int32"])
+@pytest.mark.parametrize("layout", ["C", "F", "neither"])
+def test_images_of_any_type_and_layout_are_looked_up_in_a_frame_of_their_own(dtype, layout):
+    image = np.random.default_rng(0).integers(0, 200, SMALL).astype(dtype)
+    laid = np.asarray(image, order=layout) if layout != "neither" else np.repeat(image, 2, axis=1)[:, ::2]
+    points = np.random.default_rng(1).uniform(-20, 30, (4, 100, 3))
+    to_index = np.column_stack([[[0.4, 0.1, 0], [-0.1, 0.5, 0], [0, 0.05, 0.3]], [1, -2, 3]])
+    index = (points @ to_index[:, :3].T + to_index[:, 3]).reshape(-1, 3)
+    expected = map_coordinates(image.astype(float), index.T, order=1, mode="nearest")
+    expected[~np.all((index >= -0.5) & (index < np.array(SMALL) - 0.5), axis=1)] = -7
+    values = fields.look_up(laid, points, to_index, room=0.5, fill=-7)
+    assert values.dtype == np.float32 and values.shape == (4, 100) and (expected == -7).any()
+    np.testing.assert_allclose(values.ravel(), expected, atol=1e-3)
