@@ -102,7 +102,7 @@ test-backends: $(READY) .venv-jax/.installed .venv-torch/.installed
 	    tests/networks/test_networks.py tests/registration/refine tests/test_losses.py tests/test_backends.py
 
 manual: $(READY)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Open build/manual/index.html; its search needs a server: python -m http.server --directory build/manual"
 
 release-check: $(READY)

@@ -126,10 +126,16 @@ def test_the_messages_of_the_troubleshooting_page_are_those_of_the_code():
     assert not missing
 
 
+def test_every_page_stands_in_the_manual():
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    listed = set(re.findall(r"(?:^|[ :])((?:\w+/)*\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    assert pages - listed == set()
+
+
 @pytest.mark.slow
 def test_the_manual_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     )
