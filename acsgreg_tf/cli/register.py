@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from acsgreg_tf.cli import anatomy, bids, common, register_spine, terminal, voxelmorph_flags
+from acsgreg_tf.cli import anatomy, bids, common, register_spine, register_surfaces, terminal, voxelmorph_flags
 from acsgreg_tf.cli.register_levels import MergedLabels, levels_table
 from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_paths, report, title, write_outputs
 from acsgreg_tf.cli.register_pairs import add_options as add_pairs
@@ -112,6 +112,9 @@ def register_files(options: Namespace) -> int:
             transforms = {"affine": result.affine, "deformable": result.transform}
             labels = ((scan.label_map, scan.number) for scan in (fixed, moving))
             result.summary.update(anatomy.measure(options, tuple(labels), transforms))
+            if register_surfaces.takes_surface(options):
+                register_surfaces.write_moved_surface(options, result.inverse)
+                paths[level]["--moved"] = None
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
             bids.write_sidecars(options, paths[level])
@@ -177,6 +180,7 @@ def _check(options: Namespace) -> None:
     for name in ("out", "dask"):
         if getattr(options, name) is not None:
             raise InputError(f"--{name} {getattr(options, name)}: goes with --pairs")
+    register_surfaces.check(options)
     check_endings(options)
     register_spine.check(options)
     anatomy.check(options)
@@ -250,13 +254,15 @@ def parser() -> common.Parser:
     parser.add_argument(
         "--fixed",
         metavar="F",
-        help="fixed image: NIfTI, NRRD, MHA or a DICOM folder; without it --fixed-seg stands alone",
+        help="fixed image: NIfTI, NRRD, MHA or a DICOM folder, or a surface (.stl, .ply, .vtk); without it --fixed-seg "
+        "stands alone",
     )
     parser.add_argument("--moving", metavar="M", help="moving image, likewise; any grid, any frame")
     parser.add_argument(
         "--moved",
         metavar="OUT",
-        help=f"moving image on the fixed grid ({', '.join(IMAGE_ENDINGS)})",
+        help=f"moving image on the fixed grid ({', '.join(IMAGE_ENDINGS)}); of a moving surface also a surface of its "
+        "kind, each vertex where the fixed bone has it",
     )
     parser.add_argument(
         "--model",

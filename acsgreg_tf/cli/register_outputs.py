@@ -5,6 +5,7 @@ from argparse import Namespace
 from typing import Any
 
 from acsgreg_tf.cli import anatomy
+from acsgreg_tf.cli.register_surfaces import takes_surface
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.registration import STAGES, Result
@@ -17,7 +18,7 @@ def check_endings(options: Namespace) -> None:
     """Raise InputError for an output whose ending names no format that it can be written in."""
     for name in ENDINGS:
         path = getattr(options, name)
-        if path is not None:
+        if path is not None and not (name == "moved" and takes_surface(options)):
             check_ending(name, path)
 
 

@@ -95,13 +95,28 @@ def from_mesh(
 
     fine = 2  # sub-voxels a side
     corners = (corners - (low + high) / 2 + (np.array(shape) - 1) / 2) * fine + (fine - 1) / 2
-    votes = votes_inside(corners, [n * fine for n in shape])
+    inside = inside_of(corners, [n * fine for n in shape], name)
+    blocks = inside.reshape(shape[0], fine, shape[1], fine, shape[2], fine)
+    return from_probability(ndimage.gaussian_filter(blocks.mean(axis=(1, 3, 5), dtype=np.float32), 0.4))
+
+
+def inside_of(corners: np.ndarray, shape: Sequence[int], name: str) -> np.ndarray:
+    """Which voxels lie inside a triangle surface, by the majority of lines in three directions: bool (X, Y, Z).
+
+    Args:
+        corners: (F, 3, 3), the triangles' corners in voxels.
+        shape: (X, Y, Z).
+        name: What messages call it.
+
+    Raises:
+        InputError: The surface is too open to have an inside.
+    """
+    votes = votes_inside(corners, shape)
     inside = votes >= 2
     doubtful = (votes == 1) | (votes == 2)
     if doubtful.sum() >= 0.1 * inside.sum():
         raise InputError(f"{name}: the surface is not closed, it has no clear inside")
-    blocks = inside.reshape(shape[0], fine, shape[1], fine, shape[2], fine)
-    return from_probability(ndimage.gaussian_filter(blocks.mean(axis=(1, 3, 5), dtype=np.float32), 0.4))
+    return inside
 
 
 def from_probability(probability: np.ndarray) -> np.ndarray:

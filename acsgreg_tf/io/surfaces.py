@@ -14,6 +14,7 @@ import numpy as np
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkObject
 from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkTriangleFilter
 from vtkmodules.vtkIOGeometry import vtkSTLReader, vtkSTLWriter
 from vtkmodules.vtkIOLegacy import vtkPolyDataReader, vtkPolyDataWriter
 from vtkmodules.vtkIOPLY import vtkPLYReader, vtkPLYWriter
@@ -32,16 +33,18 @@ SURFACE_ENDINGS = tuple(_READERS)
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """The points of a surface.
+    """The points and faces of a surface.
 
     Attributes:
         points: (N, 3) float64, RAS mm.
+        triangles: (F, 3) int, indices of points; larger faces and strips are cut into triangles.
         write: Called as `write(path, points)`; writes the surface with these points, RAS mm, in the coordinates that
             it was read in, which its header then names as 3D Slicer does (SPACE=...). Faces, colours and scalars stay;
             normals, which would be wrong, are dropped.
     """
 
     points: np.ndarray
+    triangles: np.ndarray = field(repr=False)
     write: Callable[[str | os.PathLike, np.ndarray], None] = field(repr=False)
 
 
@@ -81,7 +84,16 @@ def read_surface(path: str | os.PathLike, coordinates: str | None = None) -> Sur
             data.RemoveArray("Normals")
         _write(target, moved, f"SPACE={coordinates}")
 
-    return Surface(swap_if_lps(points, coordinates), write)
+    return Surface(swap_if_lps(points, coordinates), _triangles(mesh), write)
+
+
+def _triangles(mesh: vtkPolyData) -> np.ndarray:
+    cut = vtkTriangleFilter()
+    cut.SetInputData(mesh)
+    cut.PassVertsOff()
+    cut.PassLinesOff()
+    _quietly(cut.Update)
+    return vtk_to_numpy(cut.GetOutput().GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(int)
 
 
 def _read_packed(path: str | os.PathLike, ending: str) -> Any:

@@ -8,6 +8,7 @@ from acsgreg_tf.registration.clock import STEPS
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.engine import AUTO, ENGINES, KERAS, Engine, has_openvino, load_engine
 from acsgreg_tf.registration.estimate import run_network
+from acsgreg_tf.registration.from_surface import is_surface
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
 from acsgreg_tf.registration.options import DEFORMABLE, TRANSFORMS, Options
 from acsgreg_tf.registration.pipeline import register
@@ -34,6 +35,7 @@ __all__ = [
     "default_model",
     "has_openvino",
     "load_engine",
+    "is_surface",
     "load_model",
     "metrics_schema",
     "read_scan",

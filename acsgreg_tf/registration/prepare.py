@@ -16,6 +16,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
 from acsgreg_tf.io.images import Image, as_image, as_label
+from acsgreg_tf.registration.from_surface import is_surface, label_of_surface
 from acsgreg_tf.registration.painted import painted
 from acsgreg_tf.registration.trust import seen_region
 
@@ -105,13 +106,18 @@ class Scan:
 def read_scan(image: Source | Scan | None, label_map: Source | None = None, ignore: Source | None = None) -> Scan:
     """Read and check an image, its label map and its mask to ignore; a Scan passes unchanged.
 
-    Without an image the label map stands for it: its mask, 1 where there is any label.
+    Without an image the label map stands for it: its mask, 1 where there is any label. The path of a surface (.stl,
+    .ply or .vtk) in place of an image stands for a label map of what lies inside it.
 
     Raises:
         InputError: As `io.images.as_image` and `as_label`; neither an image nor a label map.
     """
     if isinstance(image, Scan):
         return image
+    if isinstance(image, (str, os.PathLike)) and is_surface(image):
+        if label_map is not None:
+            raise InputError(f"{label_map}: the label map of a surface, {image}; give one of the two")
+        image, label_map = None, label_of_surface(str(image))
     labels = [None if source is None else as_label(source) for source in (label_map, ignore)]
     if image is None:
         if labels[0] is None:

@@ -16,6 +16,8 @@ __all__ = ["FAR", "NEAR", "Bone", "Region"]
 NEAR, FAR = 5.0, 16.0
 # Of every so many voxels of a vertebra one stands for it where its pose is meant.
 SPARSE = 7
+# Voxels from another vertebra from which a vertebra's surroundings are its own.
+APART = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,15 @@ class Region:
     def voxels(self, number: int) -> np.ndarray:
         """The voxels (N, 3) of the vertebra with a number in `labels`."""
         return np.argwhere(self.labels == number)
+
+    def skin(self, number: int) -> np.ndarray:
+        """Its voxels and those beside them, but for those near another vertebra, (N, 3)."""
+        start, stop = self.around(number)
+        labels = self.labels[tuple(map(slice, start, stop))]
+        own = labels == number
+        near = ndimage.binary_dilation(own, iterations=1)
+        close = ndimage.binary_dilation((labels > 0) & ~own, iterations=APART)
+        return np.argwhere(own | (near & ~close)) + start
 
     def around(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The box about a vertebra that holds all within `FAR` of it: (start, stop), voxels, each (3,)."""

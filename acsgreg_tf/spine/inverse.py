@@ -85,16 +85,18 @@ def invertible_steps(
     folded = folded_together(steps, _steep_cells(steps), CLEAR_TOGETHER, then)
     bad = missed(everywhere)
     if len(bad):
-        near = _near(everywhere, bad, bone.shape)
-        _balance_about(steps, inverses, near)
-        bad = missed(near)
+        _balance_about(steps, inverses, bad, _near(everywhere, bad, bone.shape))
+        bad = missed(everywhere)
     for round_ in range(ROUNDS):
         if not len(bad) + len(folded):
-            break
+            # What was corrected may have spoiled what is beside it.
+            bad = missed(everywhere)
+            if not len(bad):
+                break
         changed = np.concatenate([bad, folded + 0.5])
         _smooth_along(steps, inverses, changed, 1 + round_ // 4)
         near = _near(everywhere, changed, bone.shape)
-        _balance_about(steps, inverses, near)
+        _balance_about(steps, inverses, changed, near)
         for inverse, there in zip(inverses, chained(steps, changed)[1:], strict=True):
             clear_of_folds(inverse, CLEAR, cells_near(there, AROUND, inverse.shape[:3]))
         bad = missed(near)
@@ -130,10 +132,22 @@ def _smooth_along(steps: list[np.ndarray], inverses: list[np.ndarray], places: n
             solve_inverse_at(inverse, step, np.flatnonzero(near_mask(there, reach + 4, step.shape[:3])))
 
 
-def _balance_about(steps: Sequence[np.ndarray], inverses: Sequence[np.ndarray], places: np.ndarray) -> None:
-    """Spread the inverses' errors at places over their voxels, in place, so that they are small between voxels too."""
-    way = chained(steps, places)
-    for step, inverse, here, there in zip(steps, inverses, way[:-1], way[1:], strict=True):
+def _balance_about(
+    steps: Sequence[np.ndarray], inverses: Sequence[np.ndarray], places: np.ndarray, near: np.ndarray
+) -> None:
+    """Spread the inverses' errors over the voxels about places, in place, so that they are small between voxels too.
+
+    Args:
+        steps: The steps.
+        inverses: Theirs.
+        places: About which voxels change.
+        near: All places within `AROUND` of them; those at the rim count but their own voxels stay.
+    """
+    way = chained(steps, near)
+    for step, inverse, here, there, middle in zip(
+        steps, inverses, way[:-1], way[1:], chained(steps, places)[1:], strict=True
+    ):
         spread = Spread(there, step.shape[:3])
+        inner = near_mask(middle, AROUND - 3, step.shape[:3])
         for _ in range(BALANCES):
-            spread.add(inverse, here - there - fields.sample(inverse, there))
+            spread.add(inverse, here - there - fields.sample(inverse, there), inner)

@@ -47,9 +47,17 @@ class Spread:
         ]
         self.sums = np.maximum(self._summed(np.ones(len(places))), 0.3)
 
-    def add(self, field: np.ndarray, values: np.ndarray) -> None:
-        """Add to a field (X, Y, Z, 3), in place, the means of values (N, 3)."""
+    def add(self, field: np.ndarray, values: np.ndarray, where: np.ndarray | None = None) -> None:
+        """Add to a field (X, Y, Z, 3), in place, the means of values (N, 3).
+
+        Args:
+            field: As above.
+            values: Of each place.
+            where: (X, Y, Z) bool, the voxels that may change; None is all.
+        """
         means = np.stack([self._summed(values[:, c]) / self.sums for c in range(3)], axis=-1)
+        if where is not None:
+            means *= where.ravel()[self.voxels, None]
         field.reshape(-1, 3)[self.voxels] += means
 
     def _summed(self, values: np.ndarray) -> np.ndarray:

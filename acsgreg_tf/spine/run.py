@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf.anatomy.axes import Axes, axes_of
-from acsgreg_tf.anatomy.levels import parse_table
+from acsgreg_tf.anatomy.levels import levels_in, parse_table
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Composite, resample, resample_label
 from acsgreg_tf.geometry.transforms import Transform
@@ -24,6 +24,8 @@ from acsgreg_tf.spine.poses import Motion, motions
 
 __all__ = ["STEPS", "SpineResult", "register_spine"]
 
+# Vertebrae that only some people have.
+OF_SOME = ("T13", "L6")
 # In this order; "registering" once a level.
 STEPS = ("registering", "blending", "moving the scan", "measuring")
 
@@ -111,7 +113,7 @@ def register_spine(
     with clock(STEPS[3]):
         axes = {result.level: axes_of(result.pair.fixed.share, result.pair.fixed.grid) for result in results}
         affines = {result.level: result.affine for result in results}
-        table = motions(affines, axes, _all_levels(selection))
+        table = motions(affines, axes, _levels_of(fixed, selection))
         measures = measure(whole, results)
     for result in results:
         own = measures["levels"][result.level]
@@ -139,6 +141,8 @@ def register_spine(
     return SpineResult(moved, moved_seg, transform, inverse, whole, tuple(results), axes, tuple(table), summary)
 
 
-def _all_levels(selection: Selection) -> list[str]:
-    table = selection.table
-    return list(parse_table(table) if isinstance(table, str) else table)
+def _levels_of(scan: Scan, selection: Selection) -> list[str]:
+    """The levels of the fixed table, head to foot, without those that only some people have and this one has not."""
+    table = parse_table(selection.table) if isinstance(selection.table, str) else selection.table
+    held = levels_in(scan.label_map.data, table) if scan.label_map is not None else []
+    return [level for level in table if level in held or level not in OF_SOME]

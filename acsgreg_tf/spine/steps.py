@@ -24,6 +24,8 @@ __all__ = ["steps_of"]
 COARSE = 2
 # Beyond this distance a vertebra has no weight, mm; what it moves by is less than the difference to FAR.
 REACH = FAR + 6.0
+# Up to this distance from a vertebra, mm, its own displacement counts nearly alone: there its surface is decided.
+SKIN = 1.25
 # A step may be so long where the vertebrae move farthest, mm (99th percentile), and there are so many at most.
 STEP_MM, MOST_STEPS = 1.5, 4
 # Times that a step is corrected on the vertebrae, and by how much a place is moved at most, mm.
@@ -88,7 +90,7 @@ def steps_of(region: Region, goals: Sequence[Map], pool: ThreadPoolExecutor) -> 
         is zero from `FAR` on.
     """
     numbers = range(1, len(goals) + 1)
-    start = [region.voxels(number) for number in numbers]
+    start = [region.skin(number) for number in numbers]
     ends = list(pool.map(lambda voxels, goal: _index_of(region, voxels, goal), start, goals))
     ways = list(pool.map(lambda number, goal: _Way(region, number, goal), numbers, goals))
     places, way = np.concatenate(start).astype(float), np.concatenate(ends) - np.concatenate(start)
@@ -115,7 +117,7 @@ def _between(region: Region, ways: Sequence[_Way], time: float, length: float, p
     weights = np.zeros(region.grid.shape, np.float32)
     nearest = np.full(region.grid.shape, REACH, np.float32)
     for way, (near, distance, displacement) in zip(ways, pool.map(lambda way: way.at(time, length), ways), strict=True):
-        weight = np.maximum(1 / np.maximum(distance, 0.1) - 1 / REACH, 0)
+        weight = np.maximum(1 / np.maximum(distance - SKIN, 0.1) - 1 / REACH, 0)
         total[way.box][near] += weight[:, None] * displacement
         weights[way.box][near] += weight
         nearest[way.box][near] = np.minimum(nearest[way.box][near], distance)

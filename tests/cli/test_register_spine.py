@@ -108,3 +108,62 @@ def test_labels_stand_alone(cases, tmp_path):
 def test_neither_image_nor_labels(cases, tmp_path, capsys):
     arguments = ["--fixed", cases["fixed"], "--moved", str(tmp_path / "moved.nii.gz")]
     assert "--moving" in fails(arguments, capsys)
+
+
+def surfaces(folder):
+    """Two closed surfaces of the made-up vertebra, the moving one larger and elsewhere, as STL files."""
+    vtk_core = pytest.importorskip("vtkmodules.vtkCommonDataModel")
+    from skimage.measure import marching_cubes
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+    from vtkmodules.vtkCommonCore import vtkPoints
+    from vtkmodules.vtkIOGeometry import vtkSTLWriter
+
+    from acsgreg_tf.geometry import network_grid
+    from tests.registration.cases import depth
+
+    grid = network_grid((0, 0, 0), (48, 48, 48), 0.6)
+    vertices, faces, _, _ = marching_cubes(depth(grid.points()), 0.0, gradient_direction="ascent")
+    points = grid.index_to_points(vertices)
+    for name, placed in (("fixed", points), ("moving", 1.1 * points + [30, -20, 10])):
+        mesh, held, cells = vtk_core.vtkPolyData(), vtkPoints(), vtk_core.vtkCellArray()
+        held.SetData(numpy_to_vtk(placed, deep=True))
+        for face in faces:
+            cells.InsertNextCell(3, [int(corner) for corner in face])
+        mesh.SetPoints(held)
+        mesh.SetPolys(cells)
+        writer = vtkSTLWriter()
+        writer.SetFileTypeToBinary()
+        writer.SetFileName(str(folder / f"{name}.stl"))
+        writer.SetInputData(mesh)
+        writer.Write()
+    return folder / "fixed.stl", folder / "moving.stl"
+
+
+def test_surfaces_alone_come_back_with_their_vertices_in_order(tmp_path):
+    fixed, moving = surfaces(tmp_path)
+    arguments = ["--fixed", fixed, "--moving", moving, "--transform", "similarity", "--model", "none"]
+    outputs = ["--moved", tmp_path / "moved.stl", "--metrics", tmp_path / "m.json", "--warp", tmp_path / "w.h5"]
+    assert main([str(argument) for argument in (*arguments, *outputs)]) == 0
+    from acsgreg_tf.io.surfaces import read_surface
+
+    before, after, target = (read_surface(path) for path in (moving, tmp_path / "moved.stl", fixed))
+    assert np.array_equal(after.triangles, before.triangles)
+    # The two were one surface, so each vertex has its place.
+    assert np.linalg.norm(after.points - target.points, axis=1).mean() < 0.3
+    assert json.loads((tmp_path / "m.json").read_text())["dice"]["deformable"] > 0.9
+
+
+def test_a_moved_surface_needs_a_moving_one(cases, tmp_path, capsys):
+    assert "--moved is a surface" in fails(scans(cases, moved=tmp_path / "moved.stl"), capsys)
+    fixed, moving = surfaces(tmp_path)
+    arguments = ["--fixed", str(fixed), "--moving", str(moving), "--moved", str(tmp_path / "moved.ply")]
+    assert "must end in .stl" in fails(arguments, capsys)
+
+
+def test_a_surface_that_is_not_closed(tmp_path, capsys):
+    fixed, moving = surfaces(tmp_path)
+    data = moving.read_bytes()
+    count = int.from_bytes(data[80:84], "little") // 2
+    moving.write_bytes(data[:80] + count.to_bytes(4, "little") + data[84 : 84 + 50 * count])
+    arguments = ["--fixed", str(fixed), "--moving", str(moving), "--moved", str(tmp_path / "moved.stl")]
+    assert "not closed" in fails(arguments, capsys)

@@ -1,0 +1,40 @@
+"""Surfaces on register.py's command line: a moving surface comes back with its vertices moved, in their order."""
+
+from argparse import Namespace
+
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Transform
+from acsgreg_tf.io.files import ending_of
+from acsgreg_tf.registration import is_surface
+
+__all__ = ["check", "takes_surface", "write_moved_surface"]
+
+
+def takes_surface(options: Namespace) -> bool:
+    """Whether --moved is a surface, which a moving surface can be written to."""
+    return options.moved is not None and is_surface(options.moved) and is_surface(options.moving)
+
+
+def check(options: Namespace) -> None:
+    """Raise InputError for a --moved that the moving side cannot become."""
+    if options.moved is not None and is_surface(options.moved):
+        if not is_surface(options.moving):
+            raise InputError(f"{options.moved}: --moved is a surface, and --moving is none")
+        if ending_of(options.moved) != ending_of(options.moving):
+            raise InputError(f"{options.moved}: must end in {ending_of(options.moving)}, as --moving")
+    for side in ("fixed", "moving"):
+        if is_surface(getattr(options, side)) and getattr(options, f"{side}_seg") is not None:
+            raise InputError(f"--{side}-seg {getattr(options, f'{side}_seg')}: does not go with a surface")
+
+
+def write_moved_surface(options: Namespace, inverse: Transform) -> None:
+    """Write the moving surface where the fixed scan has it.
+
+    Args:
+        options: The parsed command line.
+        inverse: Moving RAS mm -> fixed RAS mm.
+    """
+    from acsgreg_tf.io.surfaces import read_surface
+
+    surface = read_surface(options.moving)
+    surface.write(options.moved, inverse.apply(surface.points))
