@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from acsgreg_tf import metrics
-from acsgreg_tf.geometry import Grid, resample, resample_label
+from acsgreg_tf.geometry import Grid, resample_label
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.registration.inverse_error import places_around
 from acsgreg_tf.spine.blending import Blend
@@ -33,7 +32,7 @@ def measure(blend: Blend, levels: Sequence[LevelResult]) -> dict[str, Any]:
     by_level: dict[str, dict[str, Any]] = {}
     for number, level in enumerate(levels, 1):
         by_level[level.level] = _differences(blend, number, level)
-        by_level[level.level] |= _overlaps(blend.transform, level, own, together)
+        by_level[level.level] |= _overlaps(blend, number, level, own, together)
     return {
         "levels": by_level,
         "overlap_ml": {"own": own.shared_ml, "spine": together.shared_ml},
@@ -43,21 +42,15 @@ def measure(blend: Blend, levels: Sequence[LevelResult]) -> dict[str, Any]:
 
 
 class _Pile:
-    """How many masks lie on each voxel of a grid."""
+    """How many moved masks lie on each voxel of a grid."""
 
     def __init__(self, grid: Grid) -> None:
         self.grid, self.count = grid, np.zeros(grid.shape, np.uint8)
 
-    def add(self, mask: np.ndarray, grid: Grid) -> None:
-        box = ndimage.find_objects(mask.astype(np.uint8))
-        if box:
-            start, stop = (np.array([getattr(side, end) for side in box[0]]) for end in ("start", "stop"))
-            corners = self.grid.points_to_index(grid.index_to_points([start - 1, stop]))
-            low = np.clip(np.floor(corners[0]).astype(int), 0, self.grid.shape)
-            high = np.clip(np.ceil(corners[1]).astype(int) + 1, 0, self.grid.shape)
-            if (high > low).all():
-                inside = resample(mask, grid, self.grid.crop(low, high)) > 0.5
-                self.count[tuple(map(slice, low, high))] += inside
+    def add(self, mask: np.ndarray, grid: Grid, transform: Transform, start: np.ndarray, stop: np.ndarray) -> None:
+        """Count a moving mask on its grid, through a transform, between two corners of the pile's grid, voxels."""
+        inside = resample_label(mask, grid, self.grid.crop(start, stop), transform)
+        self.count[tuple(map(slice, start, stop))] += inside
 
     @property
     def shared_ml(self) -> float:
@@ -70,17 +63,20 @@ def _differences(blend: Blend, number: int, level: LevelResult) -> dict[str, flo
     return {"difference_mm": float(apart.mean()), "difference_max_mm": float(apart.max())}
 
 
-def _overlaps(whole: Transform, level: LevelResult, own: _Pile, together: _Pile) -> dict[str, dict[str, float]]:
+def _overlaps(
+    blend: Blend, number: int, level: LevelResult, own: _Pile, together: _Pile
+) -> dict[str, dict[str, float]]:
     fixed, moving = level.pair.fixed, level.scans[1]
     if fixed.label is None or moving.label_map is None:
         return {}
     mask, grid = moving.label_map.data == moving.number, moving.label_map.grid
     measures: dict[str, dict[str, float]] = {"dice": {}, "assd_mm": {}}
+    whole, corners = blend.transform, blend.region.around(number)
     for name, transform, pile in (("own", level.transform, own), ("spine", whole, together)):
         moved = resample_label(mask, grid, fixed.grid, transform)
         measures["dice"][name] = metrics.dice(fixed.label, moved)
         measures["assd_mm"][name] = metrics.assd(fixed.label, moved, spacing=fixed.grid.spacing)
-        pile.add(moved, fixed.grid)
+        pile.add(mask, grid, transform, *corners)
     return measures
 
 
