@@ -84,6 +84,43 @@ class ByName(keras.Model):
         self._check_names(inputs)
         return super().call(inputs, training=training, mask=mask, **options)
 
+    # On JAX an error within these would leave the model without its weights, so they check first.
+
+    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.fit`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().fit(x, *arguments, **options)
+
+    def evaluate(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.evaluate`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().evaluate(x, *arguments, **options)
+
+    def predict(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.predict`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().predict(x, *arguments, **options)
+
+    def train_on_batch(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.train_on_batch`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().train_on_batch(x, *arguments, **options)
+
+    def test_on_batch(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.test_on_batch`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().test_on_batch(x, *arguments, **options)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`; a list of inputs is an InputError."""
+        self._check_arrays(x)
+        return super().predict_on_batch(x)
+
+    def _check_arrays(self, x: Any) -> None:
+        """`_check_names` of arrays; data sets and generators hold what they hold."""
+        if isinstance(x, (list, tuple)) or keras.ops.is_tensor(x) or hasattr(x, "__array__"):
+            self._check_names(x)
+
     def _check_names(self, inputs: Any) -> None:
         if isinstance(self.input, dict) and not isinstance(inputs, dict):
             names = ", ".join(f'"{name}": ...' for name in self.input)

@@ -55,7 +55,8 @@ def test_lists_are_refused_where_names_are_expected(network):
     """voxelmorph's order is [moving, fixed], and Keras would sort a list as fixed, moving."""
     images = smooth_pair()
     both = [images["moving"], images["fixed"]]
-    for call in (network, lambda x: network.predict(x, verbose=0), network.affine_net):
+    evaluated = (network.predict, network.evaluate, network.fit, network.predict_on_batch, network.train_on_batch)
+    for call in (network, *evaluated, network.test_on_batch, network.affine_net):
         with pytest.raises(InputError, match='inputs go by name, {"fixed": ..., "moving": ...}'):
             call(both)
     with pytest.raises(InputError, match='loss goes by the outputs\' names, {"m_a": ..., "m_d": ...'):
