@@ -19,7 +19,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
-from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.limits import check_metaimage, check_packed, check_voxels
 from acsgreg_tf.io.npz_volumes import read_npz
 from acsgreg_tf.io.quiet import without_chatter
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
@@ -199,6 +199,8 @@ def _load_nibabel(path: Path, ending: str) -> Any:
 
 
 def _load_itk(path: Path) -> sitk.Image:
+    if path.suffix.lower() in (".mha", ".mhd"):
+        check_metaimage(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()

@@ -112,6 +112,15 @@ def test_itk_files_that_ask_for_more_than_there_is(tmp_path, ending, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("line", [b"NDims = " + b"1" * 400, b"NDims = -3", b"NDims = 33", b"Comment = " + b"x" * 5000])
+def test_headers_that_metaio_reads_past_its_buffers(tmp_path, line):
+    """Found by fuzz_readers.py --seed 2 --first 1626: a segmentation fault."""
+    rest = b"DimSize = 5 7 6\nElementType = MET_SHORT\nElementDataFile = LOCAL\n" + bytes(420)
+    (tmp_path / "ct.mha").write_bytes(b"ObjectType = Image\n" + line + b"\n" + rest)
+    with pytest.raises(InputError, match="ct.mha: cannot be read"):
+        read_image(tmp_path / "ct.mha")
+
+
 def test_other_libraries_say_nothing(tmp_path, capfd):
     """nibabel logs what it repairs in a header; MetaIO and GDCM print to stderr by themselves."""
     image = nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4))
