@@ -203,6 +203,15 @@ def add_gpu(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_xla(parser: argparse._ActionsContainer) -> None:
+    """The option --no-xla, for `start_backend`."""
+    parser.add_argument(
+        "--no-xla",
+        action="store_true",
+        help="TensorFlow without its compiler XLA, where that fails or takes too long (ACSGREG_XLA=0 is the same)",
+    )
+
+
 def add_dask(parser: argparse._ActionsContainer) -> None:
     """The option --dask, an address for `parallel.run_each`."""
     parser.add_argument(
@@ -237,14 +246,15 @@ def check_workers(processes: int, dask: str | None, option: str = "--processes")
         raise InputError(f"{option} {processes}: with --dask the cluster decides how many work side by side")
 
 
-def start_backend(gpu: str | None = None) -> None:
+def start_backend(gpu: str | None = None, xla: bool = True) -> None:
     """Import Keras's backend (KERAS_BACKEND: tensorflow, jax or torch) without its chatter, on the GPUs asked for.
 
     Args:
         gpu: "0", "0,1", "-1" for none, or None to leave it as it is.
+        xla: False does without XLA; True leaves it as ACSGREG_XLA has it.
 
     Raises:
-        InputError: The backend is unknown or not installed, or sees no such GPU.
+        InputError: The backend is unknown or not installed, sees no such GPU, or cannot do without XLA.
     """
     if gpu is not None:
         if not all(part.isascii() and part.isdigit() for part in gpu.split(",")) and gpu != "-1":
@@ -252,6 +262,8 @@ def start_backend(gpu: str | None = None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         if gpu == "-1":
             os.environ["JAX_PLATFORMS"] = "cpu"  # which else complains of the GPUs that it may not see
+    if not xla:
+        os.environ["ACSGREG_XLA"] = "0"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if terminal.is_verbose() else "3")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the same for JAX
@@ -265,6 +277,8 @@ def start_backend(gpu: str | None = None) -> None:
             raise InputError(
                 f"KERAS_BACKEND={asked}: {one_line(error)}; install it, or set another of tensorflow, jax, torch"
             ) from error
+    if not xla and title != backend.TITLES["tensorflow"]:
+        raise InputError(f"--no-xla: is for TensorFlow; this is {title}")
     if gpu not in (None, "-1") and count < len(gpu.split(",")):
         raise InputError(f"--gpu {gpu}: {title} finds {count} GPU{'s' * (count != 1)} of that number")
 

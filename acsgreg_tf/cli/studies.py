@@ -52,6 +52,15 @@ def parser() -> common.Parser:
     data.add_argument("--people", type=int, help="of the generated cohort (default: the scale's)")
     data.add_argument("--test-people", type=int, help="how many of them are held out (default: the scale's)")
     parser.add_argument("--epochs", type=int, help="joint epochs (default: the scale's)")
+    parser.add_argument("--batch-size", type=int, help="pairs a step (default: the scale's)")
+    parser.add_argument(
+        "--accumulate", type=int, metavar="N", help="average the gradients of N steps to one update (default: 1)"
+    )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("float16", "bfloat16"),
+        help="train with convolutions and attention in half precision (for GPUs)",
+    )
     parser.add_argument(
         "--field",
         choices=("velocity", "displacement"),
@@ -61,12 +70,13 @@ def parser() -> common.Parser:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--processes", type=int, default=1, help="that generate and test side by side (default: 1)")
     common.add_gpu(parser)
+    common.add_xla(parser)
     return parser
 
 
 def _studies(options: argparse.Namespace) -> None:
     _check(options)
-    common.start_backend(options.gpu)
+    common.start_backend(options.gpu, xla=not options.no_xla)
     from acsgreg_tf.cohort.split import read_split
     from acsgreg_tf.evaluation import studies
     from acsgreg_tf.evaluation.studies.cohort import generated_split
@@ -109,8 +119,10 @@ def _check(options: argparse.Namespace) -> None:
 
 def _scale(scale: Any, options: argparse.Namespace) -> Any:
     """The scale with what the options change."""
-    recipe = {"seed": options.seed, "epochs": options.epochs}
+    recipe = {name: getattr(options, name) for name in ("seed", "epochs", "batch_size", "accumulate")}
     changes = {"people": options.people, "test_people": options.test_people}
+    if options.mixed_precision:
+        changes["precision"] = f"mixed_{options.mixed_precision}"
     recipe, changes = ({k: v for k, v in part.items() if v is not None} for part in (recipe, changes))
     networks = scale.networks
     if options.field != "velocity":

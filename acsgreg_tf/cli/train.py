@@ -2,12 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from acsgreg_tf.cli import training_data, training_display, voxelmorph_flags
-from acsgreg_tf.cli.common import Parser, add_gpu, run, start_backend
+from acsgreg_tf.cli.common import Parser, add_gpu, add_xla, run, start_backend
 from acsgreg_tf.cli.signals import sigterm_as_interrupt
 from acsgreg_tf.errors import InputError
 
@@ -68,6 +69,7 @@ def parser() -> Parser:
     )
     out.add_argument("--no-tensorboard", action="store_true", help="write the CSV log only")
     add_gpu(out)
+    add_xla(out)
     voxelmorph_flags.add(p, "train")
     return p
 
@@ -129,7 +131,15 @@ def _add_readings(group: Any) -> None:
 def _add_steps(group: Any) -> None:
     group.add_argument("--epochs", type=int, default=60, help="default: %(default)s")
     group.add_argument("--steps-per-epoch", type=int, help="default: as many as take every ordered pair once")
-    group.add_argument("--batch-size", type=int, default=8, help="default: %(default)s")
+    group.add_argument("--batch-size", type=int, default=8, help="pairs a step (default: %(default)s)")
+    group.add_argument(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="average the gradients of N steps to one update: --batch-size 1 --accumulate 8 is a batch of 8 in the "
+        "memory of one (default: %(default)s)",
+    )
     group.add_argument("--lr", type=float, default=1e-5, help="Adam's learning rate (default: %(default)s)")
     group.add_argument(
         "--lr-schedule",
@@ -139,7 +149,7 @@ def _add_steps(group: Any) -> None:
         help="default: %(default)s",
     )
     group.add_argument(
-        "--warmup-steps", type=int, default=0, help="steps over which the rate rises from 0 (default: %(default)s)"
+        "--warmup-steps", type=int, default=0, help="updates over which the rate rises from 0 (default: %(default)s)"
     )
     group.add_argument("--clip-norm", type=float, help="cut gradients to this global norm (default: no)")
     group.add_argument("--initial-epoch", type=int, default=0, help="count epochs from here (default: %(default)s)")
@@ -205,22 +215,22 @@ def _readings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _train(options: argparse.Namespace) -> None:
     _readings(options)
-    start_backend(options.gpu)
-    import keras
+    start_backend(options.gpu, xla=not options.no_xla)
+    from acsgreg_tf.ops import distribution
 
-    policy = keras.config.dtype_policy()
-    if options.mixed_precision:
-        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
-    try:
-        _train_network(options)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    # Before anything else is imported: TensorFlow wants the other processes named before its first operation.
+    with distribution.devices(several="," in (options.gpu or "")):
+        from acsgreg_tf.training.precision import precision
+
+        with precision(f"mixed_{options.mixed_precision}") if options.mixed_precision else nullcontext():
+            _train_network(options)
 
 
 def _train_network(options: argparse.Namespace) -> None:
     import keras
 
     from acsgreg_tf import training
+    from acsgreg_tf.ops import distribution
 
     chosen = {field.name: getattr(options, field.name) for field in fields(training.Recipe)}
     lambdas = list(options.lambdas)
@@ -235,7 +245,7 @@ def _train_network(options: argparse.Namespace) -> None:
     settings = training.RunOptions(
         save_every=options.save_every,
         tensorboard=not options.no_tensorboard,
-        verbose=training_display.verbosity(),
+        verbose=training_display.verbosity() if distribution.is_chief() else 0,
         callbacks=[training_display.first_step()],
     )
     try:
@@ -251,7 +261,10 @@ def _train_network(options: argparse.Namespace) -> None:
                 options=settings,
             )
     except KeyboardInterrupt:
-        print(f"\n{options.model_dir}: the state is saved, --resume goes on from it")
+        saved = (
+            "the state is" if distribution.processes() == 1 else f"a state of the last {options.save_every} steps is"
+        )
+        print(f"\n{options.model_dir}: {saved} saved, --resume goes on from it")
         raise
     finally:
         vertebrae.close()

@@ -3,10 +3,13 @@
 On TensorFlow, XLA makes a warp several times faster on the CPU and a convolution several times slower, so it is applied
 here, function by function, and never to a whole model. JAX is XLA throughout: a function that is compiled here is one
 program outside a compiled model too, rather than a hundred small ones. PyTorch runs the functions as they are.
+
+The environment variable ACSGREG_XLA=0 turns XLA off on TensorFlow; it is read when a function is called for new shapes.
 """
 
 import functools
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +45,11 @@ def jit_compile() -> bool | str:
     On TensorFlow XLA makes the convolutions 8 times slower on a CPU; what gains from it is compiled inside the ops.
     """
     return False if is_tensorflow() else "auto"
+
+
+def uses_xla() -> bool:
+    """Return whether large functions are compiled by XLA on TensorFlow: yes, unless ACSGREG_XLA is 0."""
+    return os.environ.get("ACSGREG_XLA", "1") != "0"
 
 
 def gpu_count() -> int:
@@ -140,7 +148,7 @@ def _xla_where_large(function: Callable) -> Callable:
         )
 
     def call(*tensors: Tensor, **options: Any) -> Any:
-        large = _is_large(tensors[0])
+        large = _is_large(tensors[0]) and uses_xla()
         if not large and tf.executing_eagerly():
             return function(*tensors, **options)
         tensors = tuple(tf.convert_to_tensor(t) for t in tensors)

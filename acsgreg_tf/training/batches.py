@@ -142,10 +142,13 @@ class PairBatches(keras.utils.PyDataset):
                 tensor.set_shape(shape)
             return batch_of(dict(zip(example, tensors, strict=True)), self.outputs)
 
+        options = tf.data.Options()  # the processes of a strategy each make all batches, and take their part of each
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         return (
             tf.data.Dataset.range(len(self))
             .map(read, num_parallel_calls=readers or _readers(), deterministic=True)
             .prefetch(prefetch)
+            .with_options(options)
         )
 
     def _order_of(self, epoch: int) -> np.ndarray:

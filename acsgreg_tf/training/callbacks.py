@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from acsgreg_tf.io.tables import write_table
+from acsgreg_tf.ops import distribution
 from acsgreg_tf.training.recipe import Recipe
 from acsgreg_tf.training.run_folder import Position, RunFolder
 
@@ -130,7 +131,7 @@ class StateSaver(keras.callbacks.Callback):
         if self.best is not None:
             self.position.best = float(self.best.best)
         within = self.position.step % self.epoch_steps
-        self.position.means = [float(variable) for variable in self._means()] if within else []
+        self.position.means = [distribution.number(variable) for variable in self._means()] if within else []
         self.folder.save_state(self.model, self.position, self.recipe)
 
 

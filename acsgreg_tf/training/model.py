@@ -10,10 +10,24 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
 from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion
 from acsgreg_tf.networks.base import ByName
+from acsgreg_tf.ops import distribution
 from acsgreg_tf.ops.backend import jit_compile
 from acsgreg_tf.training.recipe import Recipe
 
 STAGES = ("affine", "joint")
+
+
+class _TrainingModel(ByName):
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Build nothing: `compile_for` has, and Keras 3.15 fails at it where several processes train."""
+
+    def train_step(self, *arguments: Any, **options: Any) -> Any:
+        """As Keras's."""
+        return distribution.logs_of_processes(super().train_step(*arguments, **options))
+
+    def test_step(self, *arguments: Any, **options: Any) -> Any:
+        """As Keras's."""
+        return distribution.logs_of_processes(super().test_step(*arguments, **options))
 
 
 def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: bool = False) -> keras.Model:
@@ -49,7 +63,7 @@ def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: 
             if source in inputs:
                 outputs[name] = JointTransformer(name=name)([inputs[source], affine, outputs["phi"]])
     # Losses go by the keys of the outputs.
-    return ByName(inputs=inputs, outputs=outputs, name=f"{stage}_training")
+    return _TrainingModel(inputs=inputs, outputs=outputs, name=f"{stage}_training")
 
 
 def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, float]]:
@@ -75,9 +89,9 @@ def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dic
 
 
 def learning_rate(recipe: Recipe, peak: float, total: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate by step: linear warm-up from peak / warmup_steps, then constant, or a cosine to 0 at `total`.
+    """The learning rate by update: linear warm-up from peak / warmup_steps, then constant, or a cosine to 0 at `total`.
 
-    Step `warmup_steps` - 1 is the first one at `peak`.
+    Update `warmup_steps` - 1 is the first one at `peak`.
     """
     rising = max(recipe.warmup_steps - 1, 0)
     warmup = {"warmup_target": peak, "warmup_steps": rising} if rising else {}
@@ -92,10 +106,14 @@ def learning_rate(recipe: Recipe, peak: float, total: int) -> keras.optimizers.s
 def compile_for(model: keras.Model, recipe: Recipe, rate: float, total: int) -> None:
     """Compile a training model for `total` steps at the learning rate `rate`."""
     losses, weights = losses_of(recipe, model.output_names)
-    optimizer = keras.optimizers.Adam(learning_rate(recipe, rate, total), global_clipnorm=recipe.clip_norm)
+    optimizer = distribution.adam(
+        learning_rate=learning_rate(recipe, rate, max(total // recipe.accumulate, 1)),
+        global_clipnorm=recipe.clip_norm,
+        gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
+    )
     model.compile(optimizer=optimizer, loss=losses, loss_weights=weights, jit_compile=jit_compile())
     # Variables of the optimiser and of the losses' means are made here: made in the first step, it is traced twice.
     model.optimizer.build(model.trainable_variables)  # compile wraps it to scale a float16 network's loss
     zeros = {name: np.zeros((1, 3, 3, 3, 3 if name == "phi" else 1), "float32") for name in model.output_names}
-    model.compute_loss(y=zeros, y_pred=zeros)
+    distribution.on_each(lambda: model.compute_loss(y=zeros, y_pred=zeros))
     model.reset_metrics()

@@ -13,6 +13,9 @@ class Recipe:
     Args:
         epochs: Epochs of the joint stage.
         batch_size: Pairs a step.
+        accumulate: Steps whose gradients are averaged to one update of the weights; without statistics of a batch, N
+            steps of one pair are one step of N pairs in the memory of one. A group that the last step leaves open
+            updates nothing.
         lr: Adam's learning rate in the joint stage.
         steps_per_epoch: Steps an epoch; None takes every ordered pair once.
         lambdas: Weights of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
@@ -22,7 +25,7 @@ class Recipe:
         affine_epochs: Epochs of a first stage that trains AffineNet alone; 0 (the paper) skips it.
         affine_lr: Learning rate of that stage.
         schedule: "constant", or "cosine": to zero at the last step.
-        warmup_steps: Steps over which the learning rate rises linearly to `lr`.
+        warmup_steps: Updates of the weights over which the learning rate rises linearly to `lr`.
         clip_norm: Global norm that gradients are clipped to; None does not clip.
         flip: Mirror pairs left-right at random.
         warp_once: Compare the moving image sampled once through phi and the affine, as `register` samples it, instead
@@ -53,11 +56,13 @@ class Recipe:
     initial_epoch: int = 0
     seed: int = 0
     augment: bool = False
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         checks = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
+            "accumulate": self.accumulate >= 1,
             "lr": self.lr > 0,
             "affine_lr": self.affine_lr > 0,
             "steps_per_epoch": self.steps_per_epoch is None or self.steps_per_epoch >= 1,

@@ -1,6 +1,8 @@
 """Training a network on pairs with `model.fit`: stages, logs, checkpoints, and resuming where a run stopped."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import READ_FAULTS
 from acsgreg_tf.io.hdf5 import check_hdf5
 from acsgreg_tf.io.isolated import call_isolated
+from acsgreg_tf.ops import distribution
 from acsgreg_tf.training.batches import PairBatches, steps_per_epoch
 from acsgreg_tf.training.callbacks import EpochLog, NetworkCheckpoint, StateSaver, tensorboard
 from acsgreg_tf.training.model import STAGES, compile_for, training_model
@@ -53,6 +56,9 @@ def train(
     A network built under Keras's policy "mixed_float16" or "mixed_bfloat16", which must still be set, is trained in
     mixed precision; its weights and the files stay float32.
 
+    Within the scope of a `tf.distribute` strategy, in which the network was made, each step's batch is shared by its
+    replicas. Of several processes, which share `model_dir`, the chief writes; all read its state.
+
     Args:
         network: ACSGRegNet or AVoxelMorph.
         vertebrae: Training vertebrae; with labels the loss has the two label terms.
@@ -65,23 +71,37 @@ def train(
 
     Raises:
         InputError: Bad data, a folder that holds a run already (without `resume` or `overwrite`) or cannot be written,
-            a state that does not fit, a loss that became NaN.
-        KeyboardInterrupt: After the state was saved.
+            a state that does not fit, a loss that became NaN, a batch that the replicas cannot share.
+        KeyboardInterrupt: After the state was saved; of several processes, with the state of the last save.
     """
     if resume and overwrite:
         raise InputError("resume and overwrite: give one of the two")
-    folder = RunFolder(model_dir)
-    folder.clear()
+    _check_replicas(recipe)
+    folder, chief = RunFolder(model_dir), distribution.is_chief()
+    if chief:
+        folder.clear()
     if overwrite:
-        folder.empty()
+        if chief:
+            folder.empty()
     elif not resume and folder.is_used():
         raise InputError(f"{model_dir}: holds a run already; --resume goes on with it, --overwrite replaces it")
-    trainer = _Trainer(network, vertebrae, validation, recipe, folder, options)
+    position, weights = Position(stage="affine" if recipe.affine_epochs else "joint"), None
     if resume:
         state = folder.state_to_resume(network, recipe)
-        trainer.run(state.position, state.weights)
-    else:
-        trainer.run(Position(stage="affine" if recipe.affine_epochs else "joint"))
+        position, weights = state.position, state.weights
+    with contextlib.nullcontext() if chief else tempfile.TemporaryDirectory() as own:
+        # The other processes do all that the chief does, since saving a network is work of all, and drop it.
+        used = folder if own is None else RunFolder(own)
+        _Trainer(network, vertebrae, validation, recipe, used, options).run(position, weights)
+
+
+def _check_replicas(recipe: Recipe) -> None:
+    """Refuse what the replicas of a strategy cannot do."""
+    replicas = distribution.replicas()
+    if recipe.batch_size % replicas:
+        raise InputError(f"batch_size {recipe.batch_size}: must be divisible by {replicas}, the devices that share it")
+    if recipe.accumulate > 1 and replicas > 1:
+        raise InputError(f"accumulate {recipe.accumulate}: works on one device, not on {replicas}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +147,9 @@ class _Trainer:
         """Call `model.fit` from `position` to the end of the stage."""
         held_out = None
         if self.validation is not None:
+            replicas = distribution.replicas()
             size = min(self.recipe.batch_size, len(self.validation.pairs()))
+            size = max(size // replicas, 1) * replicas
             held_out = self.batches(self.validation, size, model).as_data()
         callbacks, saver = self.callbacks(position, steps)
         try:
@@ -158,7 +180,8 @@ class _Trainer:
                 if model.stop_training:
                     raise InputError(f"the loss became NaN at step {position.step}; lower --lr")
         except KeyboardInterrupt:
-            saver.save()
+            if distribution.processes() == 1:  # saving is work of all, and the others may be at another step
+                saver.save()
             raise
 
     def batches(self, vertebrae: VertebraDataset, size: int, model: keras.Model, **options: Any) -> PairBatches:

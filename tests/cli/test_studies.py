@@ -1,15 +1,20 @@
 """The command line of studies.py: faults in one line, before any work."""
 
+from dataclasses import replace
+
 import pytest
 
 from acsgreg_tf.cli.studies import main
 
 
-def test_the_displacement_reading_reaches_avoxelmorph_alone(tmp_path, monkeypatch):
-    scales = []
+class Stopped(Exception):
+    pass
 
-    class Stopped(Exception):
-        pass
+
+@pytest.fixture
+def scale_of(tmp_path, monkeypatch):
+    """The scale that a command line asks for."""
+    scales = []
 
     def stop(split, out, scale, *others, **options):
         scales.append(scale)
@@ -17,11 +22,25 @@ def test_the_displacement_reading_reaches_avoxelmorph_alone(tmp_path, monkeypatc
 
     monkeypatch.setattr("acsgreg_tf.evaluation.studies.cohort.generated_split", lambda *others: None)
     monkeypatch.setattr("acsgreg_tf.evaluation.studies.run_studies", stop)
-    for more in ([], ["--field", "displacement"]):
+
+    def run(*more):
         with pytest.raises(Stopped):
             main(["--scale", "smoke", "--out", str(tmp_path / "out"), *more])
-    plain, other = (scale.networks for scale in scales)
+        return scales[-1]
+
+    return run
+
+
+def test_the_displacement_reading_reaches_avoxelmorph_alone(scale_of):
+    plain, other = scale_of().networks, scale_of("--field", "displacement").networks
     assert other == plain | {"AVoxelMorph": plain["AVoxelMorph"] | {"field": "displacement"}} and other != plain
+
+
+def test_batch_and_precision_are_those_of_every_training(scale_of):
+    plain = scale_of()
+    other = scale_of("--batch-size", "1", "--accumulate", "4", "--mixed-precision", "bfloat16")
+    assert other == replace(plain, precision="mixed_bfloat16", recipe=replace(plain.recipe, batch_size=1, accumulate=4))
+    assert (plain.precision, plain.recipe.accumulate) == ("float32", 1)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +54,7 @@ def test_the_displacement_reading_reaches_avoxelmorph_alone(tmp_path, monkeypatc
         (["--split", "gone.json"], "gone.json"),
         (["--people", "3"], "people 3"),
         (["--epochs", "0"], "epochs"),
+        (["--batch-size", "0"], "--batch-size"),
         (["--processes", "0"], "--processes 0"),
         (["--seed", "-1"], "--seed -1"),
     ],

@@ -100,6 +100,7 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
         (["--img-list", "gone.txt"], "gone.txt"),
         (["--lambdas", "1", "1"], "--lambdas"),
         (["--window", "4"], "window"),
+        (["--accumulate", "0"], "--accumulate"),
         (["--load-weights", "gone.h5"], "gone.h5"),
         (["--val-img-list", "x.txt"], "--val-seg-list"),
         (["--resume"], "nothing to resume"),

@@ -106,3 +106,17 @@ def test_a_repeated_block_is_traced_once_whoever_calls_it(tf):
     np.testing.assert_array_equal(tape.gradient(total, x), [[16.0, 16.0]])
     np.testing.assert_array_equal(block(np.float32([[1.0, 2.0]]), factor=2.0), [[2.0, 4.0]])
     assert calls == [2.0]
+
+
+@pytest.mark.tensorflow
+def test_xla_can_be_turned_off(tf, monkeypatch):
+    def used(function):
+        graph = tf.function(function).get_concrete_function(tf.constant(LARGE_ENOUGH)).graph
+        definitions = graph.as_graph_def().library.function
+        return any(definition.attr["_XlaMustCompile"].b for definition in definitions)
+
+    fast = compiled(counted()[0])
+    assert used(lambda x: fast(x, factor=2.0))
+    monkeypatch.setenv("ACSGREG_XLA", "0")
+    assert not used(lambda x: fast(x, factor=2.0))
+    np.testing.assert_array_equal(fast(tf.constant(LARGE_ENOUGH), factor=2.0), 2 * LARGE_ENOUGH)

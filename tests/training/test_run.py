@@ -297,3 +297,35 @@ def test_warped_once_the_moved_pair_is_sampled_as_register_samples_it(vertebrae)
         np.testing.assert_allclose(result[name], expected, atol=1e-5)
         assert np.abs(result[name] - other[name]).max() > 1e-3  # sampled once, not twice
     np.testing.assert_array_equal(result["m_a"], other["m_a"])
+
+
+def test_accumulated_steps_of_one_pair_are_one_step_of_all(vertebrae):
+    inputs, targets = PairBatches(vertebrae, 4)[0]
+    whole, parts = network(), network()
+    for net, accumulate in ((whole, 1), (parts, 4)):
+        # Adam alone would hide a sum in place of a mean; a tight norm shows that the mean is clipped, not its parts.
+        recipe = replace(RECIPE, accumulate=accumulate, clip_norm=0.5)
+        model = training_model(net, labels=True)
+        training.compile_for(model, recipe, 1e-2, 8)
+        before = net.get_weights()
+        for step in range(accumulate):
+            some = slice(None) if accumulate == 1 else slice(step, step + 1)
+            model.train_on_batch(*({name: value[some] for name, value in part.items()} for part in (inputs, targets)))
+            if step + 1 < accumulate:
+                assert all(np.array_equal(new, old) for new, old in zip(net.get_weights(), before))
+    moved = 0.0
+    for ours, theirs, old in zip(parts.get_weights(), whole.get_weights(), before):
+        moved = max(moved, float(np.abs(theirs - old).max()))
+        np.testing.assert_allclose(ours - old, theirs - old, atol=2e-4)
+    assert moved > 5e-3
+
+
+@pytest.mark.slow
+def test_a_run_stopped_within_a_group_of_accumulated_steps_resumes_it(vertebrae, tmp_path):
+    recipe = replace(RECIPE, batch_size=1, epochs=1, steps_per_epoch=6, accumulate=3)
+    whole = run(tmp_path / "whole", vertebrae, recipe=recipe)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", vertebrae, recipe=recipe, callbacks=[Stop(after=4)])
+    resumed = run(tmp_path / "run", vertebrae, network(seed=9), recipe, resume=True)
+    for ours, theirs in zip(resumed.get_weights(), whole.get_weights()):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)

@@ -104,13 +104,18 @@ def _preface(results: StudyResults) -> str:
     if recipe.affine_epochs:
         affine = f"{recipe.affine_epochs} epochs of the affine stage alone (Adam {recipe.affine_lr:g}), then "
     lambdas = " ".join(f"{weight:g}" for weight in recipe.lambdas)
+    batch = str(recipe.batch_size)
+    if recipe.accumulate > 1:
+        batch += f" x {recipe.accumulate} accumulated"
+    if results.scale.precision != "float32":
+        batch += f" in {results.scale.precision}"
     lines = [
         "# The paper's studies",
         "",
         f"- Crops with {results.scale.spacing} mm voxels; {people['train']} people for training "
         f"({len(split.train)} vertebrae), {people['test']} for testing ({len(split.test)} vertebrae, {pairs} ordered "
         f"pairs), split by {split.by}.",
-        f"- {affine}{recipe.epochs} joint epochs, batch {recipe.batch_size}, Adam {recipe.lr:g} ({recipe.schedule}), "
+        f"- {affine}{recipe.epochs} joint epochs, batch {batch}, Adam {recipe.lr:g} ({recipe.schedule}), "
         f"LNCC window {recipe.window}, lambdas {lambdas}, seed {recipe.seed}. "
         f"Studies II and III: {results.mixed} pairs.",
         "- Labels are warped once, linearly, and cut at 0.5. Folds: forward differences, the paper's convention; on a "

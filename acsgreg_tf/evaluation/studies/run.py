@@ -73,7 +73,7 @@ def run_studies(
     """
     out = Path(out)
     people = {part: sorted({(s.person, s.level) for s in getattr(split, part)}) for part in ("train", "test")}
-    claim(out, "studies.json", {"scale": asdict(scale), "split": people})
+    claim(out, "studies.json", {"scale": _identity(scale), "split": people})
     make_folder(out / "runs")
     train, test = (reduced_crops(part, scale.spacing, out / "crops") for part in (split.train, split.test))
     test_pairs = ordered_pairs(test)
@@ -91,6 +91,16 @@ def run_studies(
         log(f"{run.name}: testing on {len(tested)} pairs")
         rows[run.name] = _test(run, tested, folder, processes)
     return StudyResults(out, scale, split, tuple(runs), rows, facts, len(mixed), tuple(test_pairs))
+
+
+def _identity(scale: Scale) -> dict[str, Any]:
+    """The scale as a dict, without what older folders lack where it has the value that they meant."""
+    identity = asdict(scale)
+    if scale.precision == "float32":
+        del identity["precision"]
+    if scale.recipe.accumulate == 1:
+        del identity["recipe"]["accumulate"]
+    return identity
 
 
 def _test(run: Run, pairs: Sequence[tuple[Sample, Sample]], folder: Path, processes: int) -> list[Row]:

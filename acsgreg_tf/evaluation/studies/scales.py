@@ -7,6 +7,8 @@ from acsgreg_tf import networks
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.training import Recipe
 
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -19,9 +21,10 @@ class Scale:
         per_sample: Pairs for each sample in studies II and III.
         networks: {network's class: arguments of its constructor}.
         recipe: Recipe of every training; its seed is the study's.
+        precision: Keras's policy of every training: "float32", "mixed_float16" or "mixed_bfloat16". Tests are float32.
 
     Raises:
-        InputError: Too few people.
+        InputError: Too few people, or an unknown precision.
     """
 
     spacing: int = 1
@@ -30,8 +33,11 @@ class Scale:
     per_sample: int = 10
     networks: dict[str, dict[str, Any]] = field(default_factory=lambda: {"ACSGRegNet": {}, "AVoxelMorph": {}})
     recipe: Recipe = field(default_factory=Recipe)
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision}: must be one of {', '.join(PRECISIONS)}")
         if self.test_people < 2:
             raise InputError(f"test people {self.test_people}: a pair needs two")
         if self.people < self.test_people + 2:

@@ -13,6 +13,7 @@ from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.studies.plan import Run
 from acsgreg_tf.evaluation.studies.scales import Scale
+from acsgreg_tf.training.precision import precision
 
 
 @dataclass(frozen=True)
@@ -57,24 +58,27 @@ def train_run(
     if not run.labels:
         vertebrae = vertebrae.without_labels()
     recipe = scale.recipe
-    keras.utils.set_random_seed(recipe.seed)
-    try:
-        network = getattr(networks, run.network)(vertebrae.inshape, **{**scale.networks[run.network], **run.changed})
-    except ValueError as error:
-        raise InputError(f"{samples[0].image}: {error}") from error
-    steps = recipe.epochs * training.steps_per_epoch(vertebrae, recipe.batch_size, recipe.steps_per_epoch)
-    facts = TrainingFacts(network.count_params(), len(pairs), steps)
-    state = training.RunFolder(folder).read_state()
-    if state is not None and state.position.stage == "joint" and state.position.step >= steps:
-        log(f"{run.name}: trained already")
+    with precision(scale.precision):
+        keras.utils.set_random_seed(recipe.seed)
+        try:
+            network = getattr(networks, run.network)(
+                vertebrae.inshape, **{**scale.networks[run.network], **run.changed}
+            )
+        except ValueError as error:
+            raise InputError(f"{samples[0].image}: {error}") from error
+        steps = recipe.epochs * training.steps_per_epoch(vertebrae, recipe.batch_size, recipe.steps_per_epoch)
+        facts = TrainingFacts(network.count_params(), len(pairs), steps)
+        state = training.RunFolder(folder).read_state()
+        if state is not None and state.position.stage == "joint" and state.position.step >= steps:
+            log(f"{run.name}: trained already")
+            return facts
+        begun = "training"
+        if state is not None:
+            begun = f"training on from step {state.position.step} of the {state.position.stage} stage,"
+        log(f"{run.name}: {begun} {facts.parameters:,} parameters, {len(pairs)} pairs, {steps} steps")
+        options = training.RunOptions(tensorboard=False, verbose=verbose)
+        # Without a state there is at most what a run left that was killed before it saved one.
+        training.train(
+            network, vertebrae, recipe, folder, resume=state is not None, overwrite=state is None, options=options
+        )
         return facts
-    begun = "training"
-    if state is not None:
-        begun = f"training on from step {state.position.step} of the {state.position.stage} stage,"
-    log(f"{run.name}: {begun} {facts.parameters:,} parameters, {len(pairs)} pairs, {steps} steps")
-    options = training.RunOptions(tensorboard=False, verbose=verbose)
-    # Without a state there is at most what a run left that was killed before it saved one.
-    training.train(
-        network, vertebrae, recipe, folder, resume=state is not None, overwrite=state is None, options=options
-    )
-    return facts
