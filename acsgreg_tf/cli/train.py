@@ -76,7 +76,12 @@ def parser() -> Parser:
 
 def _add_network(group: Any) -> None:
     group.add_argument("--model", choices=NETWORKS, default="acsgregnet", help="default: %(default)s")
-    group.add_argument("--size", choices=("paper", "compact", "tiny"), default="paper", help="default: %(default)s")
+    group.add_argument(
+        "--size",
+        choices=("paper", "deep", "compact", "tiny"),
+        default="paper",
+        help="deep: the paper's transformers on compact's convolutions (default: %(default)s)",
+    )
     group.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
     group.add_argument(
         "--int-downsize",
@@ -96,7 +101,13 @@ def _add_network(group: Any) -> None:
     group.add_argument(
         "--dec", type=int, nargs="+", metavar="N", help="channels of its decoder (default: those of --size)"
     )
-    group.add_argument(
+    start = group.add_mutually_exclusive_group()
+    start.add_argument(
+        "--grow",
+        metavar="H5",
+        help="start a new network from a smaller trained one, such as --size deep from compact (docs/guide/train.md)",
+    )
+    start.add_argument(
         "--load-weights", metavar="H5", help="start from a saved network (its own architecture; --size is not used)"
     )
 
@@ -288,7 +299,7 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
     features = {"encoder_features": options.enc, "decoder_features": options.dec}
     arguments |= {part: tuple(values) for part, values in features.items() if values}
     try:
-        return getattr(networks, name)(
+        network = getattr(networks, name)(
             inshape=inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
         )
     except ValueError as error:
@@ -297,3 +308,18 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
         if options.dec and "decoder" in str(error):
             raise InputError(f"--dec: {error}") from error
         raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error
+    if options.grow:
+        _grow(options.grow, network)
+    return network
+
+
+def _grow(path: str, network: Any) -> None:
+    """Start a new network from the one in a file, and say what came of it."""
+    from acsgreg_tf import networks
+
+    try:
+        growth = networks.grow(networks.load(path), network)
+    except InputError as error:
+        raise InputError(f"--grow {path}: {error}") from error
+    begun = f"; begin anew: {', '.join(growth.begun)}" if growth.begun else ""
+    print(f"grown from {path}: {'computes the same' if growth.exact else 'the affine is the same'}{begun}")

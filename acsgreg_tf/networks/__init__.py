@@ -6,7 +6,19 @@ from acsgreg_tf.networks.affine import AffineNet
 from acsgreg_tf.networks.attention_fusion import AttentionFusionNet
 from acsgreg_tf.networks.avoxelmorph import AVoxelMorph
 from acsgreg_tf.networks.base import load
+from acsgreg_tf.networks.growth import Growth, grow
 from acsgreg_tf.networks.sizes import SIZES
 from acsgreg_tf.networks.velocity_unet import VelocityUNet
 
-__all__ = ["ACSGRegNet", "AVoxelMorph", "AffineNet", "AttentionFusionNet", "PRESETS", "SIZES", "VelocityUNet", "load"]
+__all__ = [
+    "ACSGRegNet",
+    "AVoxelMorph",
+    "AffineNet",
+    "AttentionFusionNet",
+    "Growth",
+    "PRESETS",
+    "SIZES",
+    "VelocityUNet",
+    "grow",
+    "load",
+]

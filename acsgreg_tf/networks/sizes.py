@@ -15,6 +15,16 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
             "normalization": "none",
             "affine_normalization": "instance",
         },
+        # The paper's transformers on the compact convolutions.
+        "deep": {
+            "affine_features": (8, 16, 32, 64, 64),
+            "encoder_features": (8, 16, 32, 64),
+            "width": 252,
+            "layers": 12,
+            "heads": 12,
+            "normalization": "instance",
+            "affine_normalization": "instance",
+        },
         # For trying things out: learns little, in seconds.
         "tiny": {
             "affine_features": (4, 4, 8, 8, 8),

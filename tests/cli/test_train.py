@@ -103,6 +103,8 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
         (["--accumulate", "0"], "--accumulate"),
         (["--load-weights", "gone.h5"], "gone.h5"),
         (["--val-img-list", "x.txt"], "--val-seg-list"),
+        (["--grow", "gone.h5"], "--grow gone.h5"),
+        (["--grow", "gone.h5", "--load-weights", "gone.h5"], "--load-weights: not allowed with argument --grow"),
         (["--resume"], "nothing to resume"),
         (["--field", "displacement"], "--field: goes with --model avoxelmorph"),
         (["--model", "avoxelmorph", "--gate", "none"], "--gate: goes with --model acsgregnet"),
@@ -156,6 +158,22 @@ def test_readings_of_the_paper_reach_the_network(lists, tmp_path, monkeypatch, o
     assert main(arguments(lists, tmp_path / "run", *options.split())) == 0
     config = networks[0].get_config()
     assert {name: config[name] for name in expected} == expected
+
+
+def test_a_larger_network_is_grown_from_a_smaller_one(lists, tmp_path, monkeypatch, capsys):
+    networks = []
+    monkeypatch.setattr("acsgreg_tf.training.train", lambda network, *args, **options: networks.append(network))
+    small = tmp_path / "small.h5"
+    assert main(arguments(lists, tmp_path / "run", "--seed", "5")) == 0
+    networks[0].save(small)
+    assert main(arguments(lists, tmp_path / "run", "--grow", str(small), "--mlp-width", "7")) == 0
+    shown = capsys.readouterr().out
+    assert "small.h5: the affine is the same; begin anew: " in shown
+    assert all(name in shown for name in ("sam_fixed", "sam_moving", "cam"))
+    for ours, theirs in zip(networks[1].affine_net.get_weights(), networks[0].affine_net.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert main(arguments(lists, tmp_path / "run", "--grow", str(small), "--gate", "none")) == 2
+    assert "small.h5: gate: sigmoid cannot grow into none" in capsys.readouterr().err
 
 
 def test_lambda_is_the_weight_of_smoothness_alone(lists, tmp_path, monkeypatch):
