@@ -1,5 +1,6 @@
 """A network computed by OpenVINO on the CPU; its converted form is cached, so that Keras is needed once a network."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -86,12 +87,21 @@ def _key(path: str | os.PathLike) -> str:
     return digest.hexdigest()[:32]
 
 
-def _compiled(path: Path) -> Any:
+@functools.cache
+def _core() -> Any:
+    """OpenVINO itself, for as long as the process lives.
+
+    With it goes the stack that signals are handled on: the next Ctrl-C would be a segmentation fault.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _compiled(path: Path) -> Any:
     # Processors with bfloat16 would use it by themselves.
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads())}
-    return openvino.Core().compile_model(path, "CPU", options)
+    return _core().compile_model(path, "CPU", options)
 
 
 def _infer(model: Any, **images: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Engines: both compute one answer, which is chosen when, and what a network that cannot be computed leads to."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -98,3 +100,14 @@ def test_faults_of_a_model_file_are_one_line_that_names_it(tmp_path):
     network.save(tmp_path / "sick.h5")
     with pytest.raises(InputError, match="NaN or infinite"):
         load_engine(tmp_path / "sick.h5", "openvino")
+
+
+def test_a_signal_after_an_engine_is_gone_is_handled(path):
+    """OpenVINO handles signals on a stack of its own, which must not go with the engine."""
+    code = (
+        "import os, signal, sys, numpy as np; from acsgreg_tf.registration import load_engine\n"
+        "engine = load_engine(sys.argv[1], 'openvino'); image = np.zeros(engine.inshape, 'float32')\n"
+        "engine.affine(image, image); engine.velocity(image, image); del engine\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path], env=os.environ).returncode == 7
