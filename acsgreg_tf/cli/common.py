@@ -283,6 +283,20 @@ def start_backend(gpu: str | None = None, xla: bool = True) -> None:
         raise InputError(f"--gpu {gpu}: {title} finds {count} GPU{'s' * (count != 1)} of that number")
 
 
+def start_engine(options: argparse.Namespace) -> str:
+    """The engine to register with: Keras where a GPU is asked for. Its backend is started only if it may compute.
+
+    Args:
+        options: With `engine` and `gpu`.
+    """
+    from acsgreg_tf.registration.engine import AUTO, KERAS, has_openvino
+
+    engine = KERAS if options.engine == AUTO and options.gpu not in (None, "-1") else options.engine
+    if engine == KERAS or not has_openvino():
+        start_backend(options.gpu)
+    return engine
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back what C++ writes to stderr, and print it only if an error ends the block.

@@ -15,8 +15,6 @@ from acsgreg_tf.cli.register_pairs import run_pairs
 from acsgreg_tf.cli.register_report import Report
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.registration import (
-    AUTO,
-    KERAS,
     NO_MODEL,
     STEPS,
     Engine,
@@ -24,7 +22,6 @@ from acsgreg_tf.registration import (
     Scan,
     Selection,
     default_model,
-    has_openvino,
     load_engine,
     read_scan,
     register,
@@ -194,12 +191,7 @@ def _warn_of_one_vertebra(options: Namespace) -> None:
 
 def _engine(options: Namespace) -> Engine:
     """The network, on Keras where a GPU is asked for; Keras's backend is started only if it is what computes."""
-    engine = options.engine
-    if engine == AUTO and options.gpu not in (None, "-1"):
-        engine = KERAS
-    if engine == KERAS or not has_openvino():
-        common.start_backend(options.gpu)
-    return load_engine(options.model, engine)
+    return load_engine(options.model, common.start_engine(options))
 
 
 def _read(options: Namespace) -> Scans:

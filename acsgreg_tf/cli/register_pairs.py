@@ -53,7 +53,7 @@ def run_pairs(options: argparse.Namespace) -> int:
     model = options.model or ""
     recipe = Recipe(
         model if model in ("", NO_MODEL) else os.path.abspath(model),
-        options.engine,
+        options.engine if model == NO_MODEL else common.start_engine(options),
         options.fit_affine,
         options.refine,
         options.smoothness,
@@ -61,8 +61,6 @@ def run_pairs(options: argparse.Namespace) -> int:
         options.table,
         options.moving_table,
     )
-    if options.engine == "keras" and options.jobs == 1 and not options.dask:
-        common.start_backend(options.gpu)
     with terminal.bar(len(jobs), "pair") as bar:
 
         def progress(row: dict) -> None:

@@ -54,20 +54,6 @@ def _warp(volume: np.ndarray, field: np.ndarray, matrix: np.ndarray, out: np.nda
 
 
 @kernel
-def _warp_affine(volume: np.ndarray, matrix: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-    for i in range(start, stop):
-        for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                at(
-                    volume,
-                    matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + matrix[0, 3],
-                    matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + matrix[1, 3],
-                    matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3],
-                    out[i, j, k],
-                )
-
-
-@kernel
 def _displace(
     points: np.ndarray, matrix: np.ndarray, field: np.ndarray, room: float, out: np.ndarray, start: int, stop: int
 ) -> None:
@@ -189,9 +175,8 @@ def warp(volume: np.ndarray, displacement: np.ndarray) -> np.ndarray:
 
 def warp_affine(volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """A volume [X, Y, Z, C] under an affine [3, 4] in voxels about its grid's centre: [X, Y, Z, C] float32."""
-    out = np.empty(volume.shape, np.float32)
-    in_slabs(_warp_affine, len(out), as_volume(volume), about_origin(affine, tuple(volume.shape[:3])), out)
-    return out
+    still = np.zeros((*volume.shape[:3], 3), np.float32)
+    return warp_jointly(volume, affine, still)
 
 
 def warp_jointly(volume: np.ndarray, affine: np.ndarray, displacement: np.ndarray) -> np.ndarray:

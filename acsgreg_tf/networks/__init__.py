@@ -6,7 +6,7 @@ from acsgreg_tf.networks.affine import AffineNet
 from acsgreg_tf.networks.attention_fusion import AttentionFusionNet
 from acsgreg_tf.networks.avoxelmorph import AVoxelMorph
 from acsgreg_tf.networks.base import load
-from acsgreg_tf.networks.growth import Growth, grow
+from acsgreg_tf.networks.growth import grow
 from acsgreg_tf.networks.sizes import SIZES
 from acsgreg_tf.networks.velocity_unet import VelocityUNet
 
@@ -15,7 +15,6 @@ __all__ = [
     "AVoxelMorph",
     "AffineNet",
     "AttentionFusionNet",
-    "Growth",
     "PRESETS",
     "SIZES",
     "VelocityUNet",

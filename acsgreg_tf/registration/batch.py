@@ -124,7 +124,7 @@ def run_jobs(
             )
     missing = [job for job in jobs if job.id not in rows or rows[job.id]["fault"] or not job.written]
     if recipe.model != NO_MODEL and missing and cluster is None:
-        load_engine(recipe.model, recipe.engine)  # a fault of the network is one line, not one a pair
+        _engine(recipe.model, recipe.engine)  # a fault of the network is one line, not one a pair
     write_table(table, COLUMNS, rows.values())
     with open(table, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acsgreg_tf import fields
-from tests.helpers import SMALL, noise, smooth_field
+from tests.helpers import LARGE, SMALL, noise, smooth_field
 
 LATTICE, SHAPE = (12, 12, 8), (24, 24, 16)
 INNER = (slice(3, -3),) * 3  # at the border phi leaves the grid
@@ -15,12 +15,12 @@ def misses(displacement, inverse):
     return np.linalg.norm(fields.compose(displacement, inverse), axis=-1)
 
 
-@pytest.fixture
-def pair():
+@pytest.fixture(params=[SHAPE, LARGE])
+def pair(request):
     """exp(v) and exp(-v), integrated on a lattice and resized, so that they are each other's inverse nearly."""
     velocity = smooth_field(LATTICE, 1.2, sigma=1.5, seed=2)[0]
-    places = [fields.spread_over(old, new) for old, new in zip(LATTICE, SHAPE, strict=True)]
-    scale = np.float32([(new - 1) / (old - 1) for old, new in zip(LATTICE, SHAPE, strict=True)])
+    places = [fields.spread_over(old, new) for old, new in zip(LATTICE, request.param, strict=True)]
+    scale = np.float32([(new - 1) / (old - 1) for old, new in zip(LATTICE, request.param, strict=True)])
     return [fields.resize(fields.integrate(sign * velocity), places) * scale for sign in (1, -1)]
 
 
