@@ -10,6 +10,7 @@ from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from acsgreg_tf import metrics
+from acsgreg_tf.anatomy.intensity import AIR
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine, resample
 from acsgreg_tf.io.images import Image
@@ -612,7 +613,7 @@ def test_real_scans(tmp_path, swap):
     moved = sitk.GetArrayFromImage(sitk.Resample(moving_mask, reference, transform)) > 0.5
     target = sitk.GetArrayFromImage(reference) == NUMBER
     assert metrics.dice(target, moved) == pytest.approx(result.summary["dice_on_fixed_grid"], abs=0.002)
-    image = sitk.Resample(sitk.ReadImage(str(moving[0]), sitk.sitkFloat32), reference, transform)
+    image = sitk.Resample(sitk.ReadImage(str(moving[0]), sitk.sitkFloat32), reference, transform, sitk.sitkLinear, AIR)
     assert np.abs(sitk.GetArrayFromImage(image).T - result.moved.data).max() < 1e-3 * np.ptp(result.moved.data)
 
     # The Dice in network space, from the files, too.
