@@ -1,5 +1,7 @@
 """Worker processes: always spawned, sharing the cores, and gone when their parent is gone."""
 
+import contextlib
+import importlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -13,9 +15,24 @@ from typing import Any
 
 from acsgreg_tf.errors import InputError
 
-__all__ = ["WorkerPool", "run_each", "silence"]
+__all__ = ["WorkerPool", "import_meanwhile", "run_each", "silence"]
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+
+
+def import_meanwhile(*modules: str) -> None:
+    """Import modules in a thread, for who will need them: much of it fits into others' waiting for files and kernels.
+
+    Args:
+        modules: Their names; what cannot be imported is left to who needs it.
+    """
+
+    def work() -> None:
+        for name in modules:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+    threading.Thread(target=work, name="import", daemon=True).start()
 
 
 def run_each(

@@ -14,6 +14,7 @@ from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_path
 from acsgreg_tf.cli.register_pairs import run_pairs
 from acsgreg_tf.cli.register_report import Report
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.parallel import import_meanwhile
 from acsgreg_tf.registration import (
     NO_MODEL,
     STEPS,
@@ -49,6 +50,8 @@ def register_files(options: Namespace) -> int:
     if options.pairs is not None:
         return run_pairs(options)
     _check(options)
+    if options.figure is not None:
+        import_meanwhile("matplotlib.figure", "matplotlib.backends.backend_agg")
     if options.spine:
         sides = _read_sides(options)
         return register_spine.register_files(

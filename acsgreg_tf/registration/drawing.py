@@ -82,9 +82,11 @@ class PlaneView:
 
         (h, v), ((left, right), (bottom, top)) = self.across, self.limits
         ax.set(xlim=(right, left), ylim=(bottom, top), aspect="equal")
-        ax.tick_params(labelsize=6, length=2, labelbottom=first, labelleft=first)
-        ax.locator_params(nbins=5, steps=[1, 2.5, 5, 10])
-        if first:
+        if not first:
+            ax.set(xticks=[], yticks=[])
+        else:
+            ax.tick_params(labelsize=6, length=2)
+            ax.locator_params(nbins=5, steps=[1, 2.5, 5, 10])
             ax.set_xlabel(f"{_NAME[h]} (mm)", fontsize=7)
             at = f"{_NAME[self.axis]} = {self.mm[self.axis][self.index]:.3g} mm"
             ax.set_ylabel(f"{self.name}, {at}\n{_NAME[v]} (mm)", fontsize=7)
@@ -230,4 +232,5 @@ def save_figure(figure: "Figure", path: str | os.PathLike) -> None:
     if ending not in known:
         raise InputError(f"{path}: a figure cannot be written as {ending!r}; endings are {', '.join(sorted(known))}")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+        # For PNG alone: half the time, a tenth more bytes.
+        figure.savefig(temporary, pil_kwargs={"compress_level": 3} if ending == "png" else None)
