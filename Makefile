@@ -83,7 +83,7 @@ types: $(READY)
 .venv-%/.installed: requirements-base.txt setup.py pyproject.toml
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade pip
-	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis pytest pytest-xdist
+	.venv-$*/bin/python -m pip install --quiet -r requirements-base.txt '$(WHAT)' hypothesis jsonschema pytest pytest-xdist
 	.venv-$*/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 

@@ -536,7 +536,8 @@ def test_a_network_from_its_file(tmp_path):
     fixed, moving = oblique_fixed(), oblique_moving()
     result = run(path, fixed, moving)
     again = run(load_model(path), fixed, moving)
-    np.testing.assert_array_equal(result.moved.data, again.moved.data)
+    # HU; threads of a backend may add up in another order.
+    np.testing.assert_allclose(result.moved.data, again.moved.data, rtol=0, atol=0.001)
     assert result.fixed.image.shape == BOX
     assert result.velocity.shape == (16, 16, 16, 3)
     assert np.abs(result.displacement).max() > 0.1
