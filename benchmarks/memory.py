@@ -30,11 +30,15 @@ def sample_pairs() -> list[dict]:
 
 
 def listed_pairs(path: str) -> list[dict]:
+    """The pairs of a list, each with the label maps that `test.py` compares."""
     from acsgreg_tf.evaluation import read_pairs
+    from acsgreg_tf.evaluation.pairs import pair_labels
 
-    names = ("fixed", "fixed_seg", "moving", "moving_seg", "level", "label")
-    pairs = [{name: pair[name] for name in names if pair[name]} for pair in read_pairs(path)]
-    return [pair | ({"label": int(pair["label"])} if "label" in pair else {}) for pair in pairs]
+    pairs = []
+    for pair in read_pairs(path):
+        fixed, moving = pair_labels(pair)
+        pairs.append({"fixed": pair["fixed"], "fixed_seg": fixed, "moving": pair["moving"], "moving_seg": moving})
+    return pairs
 
 
 def resident_mb() -> float:
