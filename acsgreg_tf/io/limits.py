@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Sequence
 
 from acsgreg_tf.errors import InputError
@@ -15,6 +16,11 @@ MOST_VOXELS = 2**30
 _PACKED = 1032
 # Of a text header.
 _LONGEST_LINE = 4000
+# Of a direction, whose axes have length 1; SimpleITK decomposes it, and never ends where numbers overflow.
+_LARGEST_COSINE = 1000.0
+_DIRECTIONS = (b"TransformMatrix", b"Rotation", b"Orientation")
+# A file for each slice: a name with a number in it, the first, the last, the step. MetaIO divides by the step.
+_SLICES = re.compile(rb"[^%]*%\d*d[^%]* \d{1,9} \d{1,9} 0*[1-9]\d{0,8}")
 
 
 def check_voxels(name: str | os.PathLike, shape: Sequence[int]) -> None:
@@ -42,7 +48,7 @@ def check_packed(path: str | os.PathLike, content: int, size: int, packed: bool 
 
 
 def check_metaimage(path: str | os.PathLike) -> None:
-    """Raise InputError for a MetaImage header (.mha, .mhd) that MetaIO would read past the end of its own buffers."""
+    """Raise InputError for a MetaImage header (.mha, .mhd) on which MetaIO or SimpleITK would crash or never end."""
     with open(path, "rb") as file:
         while line := file.readline(_LONGEST_LINE + 1):
             if len(line) > _LONGEST_LINE:
@@ -50,5 +56,16 @@ def check_metaimage(path: str | os.PathLike) -> None:
             name, _, value = (part.strip() for part in line.partition(b"="))
             if name == b"NDims" and not (value.isdigit() and len(value) == 1):
                 raise InputError(f"{path}: cannot be read (NDims must be a digit)")
+            if name in _DIRECTIONS and not all(_is_cosine(number) for number in value.split()):
+                raise InputError(f"{path}: cannot be read ({name.decode()} must hold numbers between -1 and 1)")
             if name == b"ElementDataFile":
+                if min(value, default=0) < 32 or (b"%" in value and not _SLICES.fullmatch(value)):
+                    raise InputError(f"{path}: cannot be read (ElementDataFile is not the name of a file)")
                 return
+
+
+def _is_cosine(number: bytes) -> bool:
+    try:
+        return abs(float(number)) <= _LARGEST_COSINE
+    except ValueError:
+        return False

@@ -112,13 +112,33 @@ def test_itk_files_that_ask_for_more_than_there_is(tmp_path, ending, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("line", [b"NDims = " + b"1" * 400, b"NDims = -3", b"NDims = 33", b"Comment = " + b"x" * 5000])
-def test_headers_that_metaio_reads_past_its_buffers(tmp_path, line):
-    """Found by fuzz_readers.py --seed 2 --first 1626: a segmentation fault."""
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"NDims = " + b"1" * 400,  # fuzz_readers.py --seed 2 --first 1626: a segmentation fault
+        b"NDims = -3",
+        b"NDims = 33",
+        b"Comment = " + b"x" * 5000,
+        b"TransformMatrix = 1 0 0 0 1 0 1e308 0 1",  # --first 4153: no end
+        b"Rotation = 1 0 0 0 1 0 0 nan 1",
+        b"ElementDataFile = LO\xdcn\xb1K3\x93\x0e",  # --first 5576: abort
+        b"ElementDataFile = %d\xb1 1 2 0",  # as --first 8378: division by zero
+        b"ElementDataFile = %s%s 1 2 1",
+    ],
+)
+def test_headers_that_metaio_crashes_on(tmp_path, line):
     rest = b"DimSize = 5 7 6\nElementType = MET_SHORT\nElementDataFile = LOCAL\n" + bytes(420)
     (tmp_path / "ct.mha").write_bytes(b"ObjectType = Image\n" + line + b"\n" + rest)
     with pytest.raises(InputError, match="ct.mha: cannot be read"):
         read_image(tmp_path / "ct.mha")
+
+
+def test_a_metaimage_of_one_file_a_slice(tmp_path):
+    header = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 3\nElementType = MET_UCHAR\n"
+    (tmp_path / "ct.mhd").write_bytes(header + b"ElementDataFile = slice%02d.raw 1 3 1\n")
+    for number in range(1, 4):
+        (tmp_path / f"slice{number:02d}.raw").write_bytes(bytes([number] * 4))
+    np.testing.assert_array_equal(read_image(tmp_path / "ct.mhd").data[0, 0], [1, 2, 3])
 
 
 def test_other_libraries_say_nothing(tmp_path, capfd):
