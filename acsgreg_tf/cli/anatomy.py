@@ -10,6 +10,7 @@ from acsgreg_tf.anatomy.parts import compare_parts, mean_of_parts, parts_of_vert
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Transform
 from acsgreg_tf.io.images import Image, as_label
+from acsgreg_tf.registration.refine import DEFAULT_PARTS_WEIGHT
 
 FILES = ("fixed_parts", "moving_parts", "fixed_points", "moving_points")
 
@@ -25,8 +26,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--moving-points", metavar="P", help="the same landmarks of the moving scan, in the same order")
 
 
+def add_weight(group: Any) -> None:
+    """Add the option that says how much parts count in a refinement."""
+    group.add_argument(
+        "--parts-weight",
+        type=float,
+        metavar="W",
+        help="with --refine, --fixed-parts and --moving-parts: how much laying each part on its partner counts "
+        f"(default: {DEFAULT_PARTS_WEIGHT:g}); 0 only measures them",
+    )
+
+
+def parts_to_refine(options: Namespace) -> tuple[str | None, str | None]:
+    """The maps of parts that a refinement uses, fixed and moving; None for both where it uses none."""
+    if not options.refine or options.moving_parts is None:
+        return None, None
+    return options.fixed_parts, options.moving_parts
+
+
 def check(options: Namespace) -> None:
-    """Raise InputError unless each kind of file is there on both sides or on none."""
+    """Raise InputError unless each kind of file is there on both sides or on none, and a weight goes with parts."""
+    if getattr(options, "parts_weight", None) is not None and options.moving_parts is None:
+        raise InputError(f"--parts-weight {options.parts_weight:g}: needs --fixed-parts and --moving-parts")
     # Of a whole spine the fixed parts say where volumes are compared.
     for what in ("points",) if getattr(options, "spine", False) else ("parts", "points"):
         sides = [getattr(options, f"{side}_{what}") for side in ("fixed", "moving")]

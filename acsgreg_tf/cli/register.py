@@ -79,6 +79,7 @@ def register_files(options: Namespace) -> int:
                 fit_affine=options.fit_affine,
                 refine=options.refine,
                 smoothness=options.smoothness,
+                parts_weight=options.parts_weight,
                 transform=options.transform,
                 progress=progress.step,
                 refine_progress=progress.refinement,
@@ -171,7 +172,8 @@ def _check(options: Namespace) -> None:
         raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
-    Options(options.fit_affine, options.refine, options.smoothness, options.transform).check_model(options.model)
+    chosen = Options(options.fit_affine, options.refine, options.smoothness, options.transform, options.parts_weight)
+    chosen.check_model(options.model)
     if options.model is None:
         options.model = default_model()
     for path in _inputs(options):
@@ -207,8 +209,9 @@ def _read(options: Namespace) -> Scans:
 
 
 def _read_sides(options: Namespace) -> tuple[Scan, Scan]:
-    fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore)
-    return fixed, read_scan(options.moving, options.moving_seg, options.moving_ignore)
+    fixed_parts, moving_parts = anatomy.parts_to_refine(options)
+    fixed = read_scan(options.fixed, options.fixed_seg, options.fixed_ignore, fixed_parts)
+    return fixed, read_scan(options.moving, options.moving_seg, options.moving_ignore, moving_parts)
 
 
 def _inputs(options: Namespace) -> list[str | None]:

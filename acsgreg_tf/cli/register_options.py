@@ -105,6 +105,7 @@ def _add_refinement(parser: common.Parser) -> None:
         f"(default: {DEFAULT_SMOOTHNESS:g}); larger is smoother and folds less readily, smaller follows the surfaces "
         "more closely",
     )
+    anatomy.add_weight(parser)
 
 
 def _add_labels(parser: common.Parser) -> None:

@@ -17,7 +17,10 @@ from acsgreg_tf.registration.outputs import ENDINGS
 SOME_FAILED = 1
 
 _OF_THE_LIST = ("fixed", "moving", "fixed_seg", "moving_seg", "fixed_ignore", "moving_ignore", "label", "level")
-_OF_ONE = ("levels", "moving_label", "report", "bids", "fixed_parts", "moving_parts", "fixed_points", "moving_points")
+_OF_ONE = (
+    *("levels", "moving_label", "report", "bids", "parts_weight"),
+    *("fixed_parts", "moving_parts", "fixed_points", "moving_points"),
+)
 
 
 def add_options(parser: common.Parser) -> None:

@@ -54,6 +54,11 @@ def parser() -> common.Parser:
         help="steps of refinement after each network; several are measured one after the other (default: 0, one shot)",
     )
     parser.add_argument(
+        "--refine-parts",
+        action="store_true",
+        help="measure each refinement once more that sees the parts of the pairs which have them on both sides",
+    )
+    parser.add_argument(
         "--no-fit-affine",
         dest="fit_affine",
         action="store_false",
@@ -161,6 +166,8 @@ def _check(options: argparse.Namespace) -> None:
     common.make_absolute(options, ["pairs", "split", "manifest"])
     if min(options.refine) < 0:
         raise InputError(f"--refine {min(options.refine)}: must not be negative")
+    if options.refine_parts and ("network" not in options.method or not max(options.refine)):
+        raise InputError("--refine-parts: goes with a network and --refine")
     if options.costs and (options.processes > 1 or options.dask):
         raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")
     if options.manifest and not options.split:
@@ -184,9 +191,10 @@ def _methods(options: argparse.Namespace) -> list[Any]:
     from acsgreg_tf.evaluation.peers import peer
 
     networks = [
-        RegisterMethod(model, _options(model, steps, options.fit_affine))
+        RegisterMethod(model, _options(model, steps, options.fit_affine), with_parts=with_parts)
         for model in options.model or [""]
         for steps in options.refine
+        for with_parts in ((False, True) if options.refine_parts and steps else (False,))
     ]
     return [method for name in options.method for method in (networks if name == "network" else [peer(name)])]
 

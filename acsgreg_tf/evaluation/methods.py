@@ -52,23 +52,27 @@ class RegisterMethod:
         model: Path of the network; "" is the one that comes with the package, "none" refines from nothing.
         options: Further arguments of `register` as (name, value) pairs, such as a number of refinement steps.
         name: What tables call it; "" takes the model's file name and the options.
+        with_parts: Let the refinement see the parts of a pair that has them on both sides. What pulls is then what is
+            measured: how well parts can be laid on each other, not how well a registration finds them.
     """
 
     model: str = ""
     options: tuple[tuple[str, Any], ...] = ()
     name: str = ""
+    with_parts: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", str(self.model or default_model()))
         if not self.name:
             more = "".join(f" {name} {value}" for name, value in self.options)
-            object.__setattr__(self, "name", f"{Path(self.model).stem}{more}")
+            object.__setattr__(self, "name", f"{Path(self.model).stem}{more}{' with parts' * self.with_parts}")
 
     def made_by(self) -> str:
         """The digest of the model's file, and the options."""
         network = "no network" if self.model == NO_MODEL else f"network {_digest(self.model)}"
         fitted = [] if dict(self.options).get("fit_affine") is False else ["affine fitted to the surfaces"]
-        return ", ".join([network, *fitted, *(f"{name}={value}" for name, value in self.options)])
+        parts = ["with parts"] if self.with_parts else []
+        return ", ".join([network, *fitted, *(f"{name}={value}" for name, value in self.options), *parts])
 
     def check(self) -> None:
         """Raise InputError if the model cannot be used."""
@@ -81,12 +85,17 @@ class RegisterMethod:
             KeyboardInterrupt: Ctrl-C ended the refinement: a refinement cut short is no measure of the method.
         """
         fixed_seg, moving_seg = pair_labels(pair)
+        fixed_parts, moving_parts = (
+            pair.get(f"{side}_parts") or None if self.with_parts else None for side in ("fixed", "moving")
+        )
         result = register(
             pair["fixed"],
             pair["moving"],
             model=_network(self.model),
             fixed_seg=fixed_seg,
             moving_seg=moving_seg,
+            fixed_parts=fixed_parts,
+            moving_parts=moving_parts,
             **dict(self.options),
         )
         if result.summary.get("refinement", {}).get("stopped"):

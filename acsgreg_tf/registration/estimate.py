@@ -104,14 +104,16 @@ def refined(
     Args:
         pair: The two vertebrae.
         start: Where it goes on from; None fits the affine to the surfaces and starts without a deformable part.
-        options: Its number of steps and smoothness.
+        options: Its number of steps, its smoothness and the weight of the parts.
         progress: Called as progress(done, total, objective) after each step.
     """
     from acsgreg_tf.registration.refine import Subject, refine
 
     fixed, moving = (
-        Subject.of(vertebra.image, vertebra.label, distance, seen)
-        for vertebra, distance, seen in zip((pair.fixed, pair.moving), pair.distances, pair.seen, strict=True)
+        Subject.of(vertebra.image, vertebra.label, distance, seen, parts)
+        for vertebra, distance, seen, parts in zip(
+            (pair.fixed, pair.moving), pair.distances, pair.seen, pair.part_distances, strict=True
+        )
     )
     before = None if start is None else start.deformation
     outcome = refine(
@@ -121,6 +123,7 @@ def refined(
         velocity=None if before is None else before.velocity,
         steps=options.refine,
         smoothness=options.weight,
+        parts_weight=options.weight_of_parts,
         int_steps=INT_STEPS if before is None else before.int_steps,
         progress=progress,
     )

@@ -39,9 +39,12 @@ def register(
     moving_table: str | Mapping[str, int] | None = None,
     fixed_ignore: Source | None = None,
     moving_ignore: Source | None = None,
+    fixed_parts: Source | None = None,
+    moving_parts: Source | None = None,
     fit_affine: bool = True,
     refine: int = 0,
     smoothness: float | None = None,
+    parts_weight: float | None = None,
     transform: str = DEFORMABLE,
     progress: Progress | None = None,
     refine_progress: StepProgress | None = None,
@@ -68,11 +71,15 @@ def register(
         fixed_ignore: A mask of where not to compare the fixed scan (metal, a fracture, missing tips): what is not 0, on
             any grid. Where a scan's edge cuts the vertebra, nothing beyond it is compared anyway.
         moving_ignore: Likewise of the moving scan.
+        fixed_parts: Map of the fixed vertebra's parts, or of those of the whole scan (VerSe's subregions,
+            `anatomy.parts`), on any grid: with refine, each part is laid on its partner.
+        moving_parts: Likewise of the moving one's.
         fit_affine: Fit the network's affine to the two surfaces before its deformable part goes on
             (`geometry.surface_affine`): the affine is more accurate, and the result depends less on where the voxels of
             a scan happen to lie. False takes the affine as the network estimates it.
         refine: Steps of refinement after the network (`registration.refine`), 0 for none.
         smoothness: How smooth a refined deformation is; None takes the default, larger is smoother.
+        parts_weight: How much the parts count in refinement; None takes the default.
         transform: "rigid", "similarity" (one scale), "affine" or "deformable" (an affine and a deformation). The first
             three leave the bone as it is: for follow-up and motion.
         progress: Called with the name of each of `STEPS` as it begins.
@@ -102,12 +109,16 @@ def register(
         InputError: In one line that names the file or the value: an image, a label map or a model that cannot be used,
             or arguments that contradict each other.
     """
-    options = Options(fit_affine, refine, smoothness, transform)
+    options = Options(fit_affine, refine, smoothness, transform, parts_weight)
     options.check_model(model)
     clock = Clock(progress)
     with clock("reading"):
         selection = Selection(label, level, table, moving_label, moving_table)
-        sides = read_scan(fixed, fixed_seg, fixed_ignore), read_scan(moving, moving_seg, moving_ignore)
+        sides = (
+            read_scan(fixed, fixed_seg, fixed_ignore, fixed_parts),
+            read_scan(moving, moving_seg, moving_ignore, moving_parts),
+        )
+        options.check_parts(*(None if side.parts is None else side.parts.name for side in sides))
         scans = select(*sides, selection)
     with clock("loading the network"):
         network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import TABLES, label_of, levels_in, parse_table
+from acsgreg_tf.anatomy.parts import parts_of_vertebra
 from acsgreg_tf.anatomy.pieces import without_stray_pieces
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
@@ -18,6 +19,7 @@ from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
 from acsgreg_tf.io.images import Image, as_image, as_label
 from acsgreg_tf.registration.from_surface import is_surface, label_of_surface
 from acsgreg_tf.registration.painted import painted
+from acsgreg_tf.registration.part_distances import part_distances
 from acsgreg_tf.registration.trust import seen_region
 
 # A path, a nibabel or SimpleITK image, or an Image.
@@ -92,6 +94,7 @@ class Scan:
         number: The chosen vertebra's number in the label map; None before `select`, and without a label map.
         ignore: A mask of where not to compare (not 0), on whatever grid, or None.
         notes: Warnings about the label map for the user, one line each.
+        parts: Map of parts (`anatomy.parts`), of the whole scan maybe, on whatever grid, or None.
         drawn: Whether there is no CT: the image is the label map's mask, and the network is shown painted bone.
     """
 
@@ -101,10 +104,16 @@ class Scan:
     ignore: Image | None = None
     notes: tuple[str, ...] = ()
     drawn: bool = False
+    parts: Image | None = None
 
 
-def read_scan(image: Source | Scan | None, label_map: Source | None = None, ignore: Source | None = None) -> Scan:
-    """Read and check an image, its label map and its mask to ignore; a Scan passes unchanged.
+def read_scan(
+    image: Source | Scan | None,
+    label_map: Source | None = None,
+    ignore: Source | None = None,
+    parts: Source | None = None,
+) -> Scan:
+    """Read and check an image, its label map, its mask to ignore and its map of parts; a Scan passes unchanged.
 
     Without an image the label map stands for it: its mask, 1 where there is any label. The path of a surface (.stl,
     .ply or .vtk) in place of an image stands for a label map of what lies inside it.
@@ -118,13 +127,13 @@ def read_scan(image: Source | Scan | None, label_map: Source | None = None, igno
         if label_map is not None:
             raise InputError(f"{label_map}: the label map of a surface, {image}; give one of the two")
         image, label_map = None, label_of_surface(str(image))
-    labels = [None if source is None else as_label(source) for source in (label_map, ignore)]
+    labels = [None if source is None else as_label(source) for source in (label_map, ignore, parts)]
     if image is None:
         if labels[0] is None:
             raise InputError("scan: needs an image or a label map")
         mask = Image((labels[0].data > 0).astype(np.float32), labels[0].grid, labels[0].name)
-        return Scan(mask, labels[0], ignore=labels[1], drawn=True)
-    return Scan(as_image(image), labels[0], ignore=labels[1])
+        return Scan(mask, labels[0], ignore=labels[1], drawn=True, parts=labels[2])
+    return Scan(as_image(image), labels[0], ignore=labels[1], parts=labels[2])
 
 
 def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]:
@@ -209,12 +218,14 @@ class VertebraPair:
         fixed, moving: The two.
         seen: Where each can be compared, (X, Y, Z) bool, None for everywhere (`registration.trust`).
         scan_notes: Warnings about the two label maps, one line each.
+        parts: Their maps of parts, of these vertebrae alone, or None unless both have one.
     """
 
     fixed: Vertebra
     moving: Vertebra
     seen: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     scan_notes: tuple[str, ...] = ()
+    parts: tuple[Image, Image] | None = None
 
     @cached_property
     def distances(self) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -229,6 +240,14 @@ class VertebraPair:
         sides = zip(self.distances, self.seen, strict=True)
         fixed, moving = (None if distance is None else trusted_distance(distance, seen) for distance, seen in sides)
         return None if fixed is None and moving is None else Trust(fixed, moving)
+
+    @cached_property
+    def part_distances(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Signed distances to both sides' parts, by name (`part_distances`). Computed lazily; cached."""
+        if self.parts is None:
+            return {}, {}
+        fixed, moving = map(part_distances, self.parts, (self.fixed.grid, self.moving.grid))
+        return fixed, moving
 
     @property
     def notes(self) -> list[str]:
@@ -245,14 +264,23 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
         shape: (X, Y, Z) of the network's grid.
 
     Raises:
-        InputError: As `anatomy.vertebra.extract`.
+        InputError: As `anatomy.vertebra.extract`; a map of parts without one of the vertebra.
     """
     sides = [
         _shown(scan, extract(scan.image, scan.label_map, scan.number, shape, flag))
         for scan, flag in ((fixed, "--fixed-seg"), (moving, "--moving-seg"))
     ]
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
-    return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), (*fixed.notes, *moving.notes))
+    notes = *fixed.notes, *moving.notes
+    return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), notes, _parts_of_both(fixed, moving))
+
+
+def _parts_of_both(fixed: Scan, moving: Scan) -> tuple[Image, Image] | None:
+    """The maps of parts of the two vertebrae alone; None unless both scans have one."""
+    if fixed.parts is None or moving.parts is None:
+        return None
+    one = parts_of_vertebra(fixed.parts, fixed.label_map, fixed.number)
+    return one, parts_of_vertebra(moving.parts, moving.label_map, moving.number)
 
 
 def _shown(scan: Scan, vertebra: Vertebra) -> Vertebra:

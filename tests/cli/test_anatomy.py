@@ -49,9 +49,31 @@ def test_parts_and_landmarks_are_in_the_metrics_and_on_the_terminal(cases, tmp_p
     assert "spinous" in shown and "2 landmarks" in shown
 
 
+@pytest.mark.trains
+def test_a_refinement_sees_the_parts_unless_they_weigh_nothing(cases, tmp_path):
+    terms = []
+    for weight in ((), ("--parts-weight", "0")):
+        more = ("--level", "L3", "--refine", "2", "--metrics", tmp_path / "m.json", *options(cases, "parts"), *weight)
+        assert main(scans(cases, *more, moved=tmp_path / "moved.nii.gz")) == 0
+        measures = read_metrics(tmp_path / "m.json")
+        terms.append("parts" in measures["refinement"]["terms"])
+        assert measures["parts"]["deformable"]["mean"]["dice"] > 0.5
+    assert terms == [True, False]
+
+
 @pytest.mark.parametrize(
     "more, words",
     [
+        (["--refine", "2", "--parts-weight", "1"], "--parts-weight 1: needs --fixed-parts and --moving-parts"),
+        (
+            ["--fixed-parts", "{fixed_parts}", "--moving-parts", "{moving_parts}", "--parts-weight", "1"],
+            "--parts-weight 1: goes with refine",
+        ),
+        (
+            ["--refine", "2", "--fixed-parts", "{fixed_parts}", "--moving-parts", "{moving_parts}"]
+            + ["--parts-weight", "-1"],
+            "--parts-weight -1: must be a number",
+        ),
         (["--fixed-parts", "{fixed_parts}"], "--fixed-parts and --moving-parts: give both"),
         (["--moving-points", "{moving_points}"], "--fixed-points and --moving-points: give both"),
         (["--fixed-points", "gone.csv", "--moving-points", "{moving_points}"], "gone.csv: no such file"),

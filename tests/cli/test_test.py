@@ -125,6 +125,7 @@ def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):
     [
         (["--processes", "0"], "--processes 0"),
         (["--refine", "10", "-1"], "--refine -1"),
+        (["--refine-parts"], "--refine-parts: goes with"),
         (["--method", "syn"], "method 'syn'"),
         (["--method", "tool"], "--model: goes with"),
         (["--costs", "--processes", "2"], "--costs: goes with --processes 1"),

@@ -8,7 +8,7 @@ import pytest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import CropMethod, RegisterMethod, evaluate, measure, outcome_of, pair_labels
 from acsgreg_tf.geometry import network_grid
-from acsgreg_tf.io.images import Image
+from acsgreg_tf.io.images import Image, as_label
 from acsgreg_tf.registration import register
 from tests.evaluation.cases import save_shifting_network
 from tests.registration.cases import NUMBER, grid_about, save, save_network, scan
@@ -64,6 +64,25 @@ def test_the_name_and_the_origin_tell_models_and_options_apart(case, tmp_path):
     assert RegisterMethod("none", (("refine", 1),)).made_by().startswith("no network")
     with pytest.raises(InputError, match="gone.h5"):
         RegisterMethod("gone.h5").made_by()
+
+
+@pytest.mark.trains
+def test_a_refinement_with_parts_is_a_method_of_its_own(case, tmp_path):
+    pair, model = case
+    options = (("refine", 20), ("smoothness", 0.1))
+    refined, with_parts = RegisterMethod(model, options), RegisterMethod(model, options, with_parts=True)
+    assert with_parts.name == f"{refined.name} with parts"
+    assert with_parts.made_by() == f"{refined.made_by()}, with parts"
+    for side, border in (("fixed", 0), ("moving", 2)):
+        label = as_label(pair[f"{side}_seg"])
+        middle = label.grid.points()[label.data == NUMBER][:, 1].mean()
+        front = label.grid.points()[..., 1] > middle + border
+        parts = Image(np.where(label.data == NUMBER, np.where(front, 50, 41), 0).astype(np.int16), label.grid)
+        pair = {**pair, f"{side}_parts": save(parts, tmp_path / f"{side}_parts.nii.gz")}
+    plain, better = (measure(method.run(pair), pair) for method in (refined, with_parts))
+    assert better["dice_parts"] > plain["dice_parts"] + 0.02
+    without = measure(with_parts.run(case[0]))  # a pair without parts is registered as ever
+    assert without["dice_deformable"] == pytest.approx(plain["dice_deformable"], abs=1e-6)
 
 
 def test_a_refinement_that_ctrl_c_cut_short_is_no_outcome(case, monkeypatch):

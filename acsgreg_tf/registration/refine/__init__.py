@@ -14,8 +14,20 @@ from acsgreg_tf.errors import InputError
 # (docs/lab/refinement_experiments.md).
 DEFAULT_STEPS = 50
 DEFAULT_SMOOTHNESS = 3.0
+# Weight of the parts that both sides have, beside LNCC's 1 (docs/lab/parts.md).
+DEFAULT_PARTS_WEIGHT = 0.5
 
-__all__ = ["DEFAULT_SMOOTHNESS", "DEFAULT_STEPS", "Refined", "Subject", "check_smoothness", "check_steps", "refine"]
+__all__ = [
+    "DEFAULT_PARTS_WEIGHT",
+    "DEFAULT_SMOOTHNESS",
+    "DEFAULT_STEPS",
+    "Refined",
+    "Subject",
+    "check_parts_weight",
+    "check_smoothness",
+    "check_steps",
+    "refine",
+]
 
 _LAZY = {"Refined": "result", "Subject": "objective", "refine": "optimise"}
 
@@ -30,6 +42,12 @@ def check_smoothness(smoothness: float) -> None:
     """Raise InputError unless `smoothness` is a finite number, 0 or more."""
     if not (math.isfinite(smoothness) and smoothness >= 0):
         raise InputError(f"smoothness {smoothness:g}: must be a number and not negative")
+
+
+def check_parts_weight(weight: float) -> None:
+    """Raise InputError unless the weight of the parts is a finite number, 0 or more."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise InputError(f"parts_weight {weight:g}: must be a number and not negative")
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,11 @@
 f, m are the masked images; d_f, d_m the signed distances in voxels to the vertebrae's surfaces, cut at `reach`;
 distance() is a rounded absolute difference, summed over the window and divided by the number of voxels near the fixed
 surface. It pulls from as far as the distances reach and in proportion to the miss, where the overlap of two masks pulls
-at their edges only: few steps are needed.
+at their edges only: few steps are needed. With the parts of both vertebrae there is one term more (`refine.parts`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage
@@ -20,6 +21,7 @@ from acsgreg_tf.fields.windows import box_sum, correlation_gradient
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import trusted_distance
 from acsgreg_tf.registration.refine.box import Window
+from acsgreg_tf.registration.refine.parts import PartsTerm
 
 WINDOW = 7
 # Beside LNCC (at most 1): chosen on people of the training shapes, docs/lab/refinement_experiments.md.
@@ -29,6 +31,8 @@ FOLD_WEIGHT = 0.003
 FOLD_MARGIN = 0.2
 # Distance, in voxels, within which a voxel is near the surface.
 NEAR = 2.0
+# What an objective without parts is made of.
+TERMS = ("lncc", "distance", "roughness", "folds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +44,14 @@ class Subject:
         mask: (X, Y, Z) bool.
         distance: (X, Y, Z), signed distance to the surface in voxels, negative inside; None without a surface.
         seen: (X, Y, Z) bool, where it can be compared (`registration.trust`); None everywhere.
+        parts: By part, the signed distance to its surface, (X, Y, Z) in voxels (`registration.part_distances`).
     """
 
     image: np.ndarray
     mask: np.ndarray
     distance: np.ndarray | None
     seen: np.ndarray | None = None
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -54,6 +60,7 @@ class Subject:
         mask: np.ndarray | None = None,
         distance: np.ndarray | None = None,
         seen: np.ndarray | None = None,
+        parts: Mapping[str, np.ndarray] | None = None,
     ) -> "Subject":
         """A Subject from an image and what is at hand beside it.
 
@@ -63,6 +70,7 @@ class Subject:
             distance: As the attribute, where a more exact one than the mask's is at hand; a mask without a surface (all
                 or nothing) has none.
             seen: As the attribute.
+            parts: As the attribute; None for none.
 
         Raises:
             InputError: The mask has another shape than the image.
@@ -70,7 +78,8 @@ class Subject:
         mask = image != 0 if mask is None else np.asarray(mask) != 0
         if mask.shape != image.shape:
             raise InputError(f"refine: a mask must have the image's shape {image.shape}, got {mask.shape}")
-        return cls(np.asarray(image, "float32"), mask, from_crop(mask) if distance is None else distance, seen)
+        distance = from_crop(mask) if distance is None else distance
+        return cls(np.asarray(image, "float32"), mask, distance, seen, parts or {})
 
     def trusted(self) -> np.ndarray | None:
         """How far the distance can be relied on, (X, Y, Z) float32 in [0, 1]; None wholly, or without a distance."""
@@ -105,9 +114,8 @@ class Objective:
         blur: Of the images, in full voxels.
         reach: Of the distances, in full voxels.
         counts: (X, Y, Z) in [0, 1], how much each voxel of the full grid counts; None in full.
+        parts: The term of the two sides' parts; None for none.
     """
-
-    TERMS = ("lncc", "distance", "roughness", "folds")
 
     def __init__(
         self,
@@ -119,6 +127,7 @@ class Objective:
         blur: float = 0.0,
         reach: float = 4.0,
         counts: np.ndarray | None = None,
+        parts: PartsTerm | None = None,
     ) -> None:
         sides = [round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True)]
         places = [fields.spread_over(old, new) for old, new in zip(window.full, sides, strict=True)]
@@ -135,7 +144,8 @@ class Objective:
         self._near = self._counts / max(float((near * self._counts).sum()), 1.0)
         surface = fixed.distance is not None and moving.distance is not None
         self._weights = np.array([-1.0, DISTANCE_WEIGHT if surface else 0.0, smoothness, FOLD_WEIGHT])
-        self.window, self._squarings = window, squarings
+        self.window, self._squarings, self._parts = window, squarings, parts
+        self.terms = TERMS if parts is None else (*TERMS, "parts")
 
     def __call__(self, affine: np.ndarray, velocity: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """The objective's value and gradients.
@@ -145,7 +155,7 @@ class Objective:
             velocity: [x, y, z, 3] in the box, lattice voxels.
 
         Returns:
-            (value, terms as `TERMS`, gradient by the affine [3, 4], gradient by the velocity [x, y, z, 3]).
+            (value, terms as `terms`, gradient by the affine [3, 4], gradient by the velocity [x, y, z, 3]).
         """
         window, here = self.window, self.window.affine(affine)
         stages = gradients.integrated(velocity, self._squarings)
@@ -164,8 +174,15 @@ class Objective:
         by_affine, by_warped = gradients.warp_jointly_gradient(self._moving, here, phi, upstream)
         by_phi = np.float32(self._weights[2]) * by_phi + by_warped
         by_phi = fields.resize_adjoint(by_phi * scale, window.places, coarse.shape[:3])
-        by_velocity = gradients.integrate_gradient(stages, by_phi + np.float32(self._weights[3]) * by_coarse)
-        return float(self._weights @ terms), terms, window.affine_gradient(by_affine), by_velocity
+        by_phi += np.float32(self._weights[3]) * by_coarse
+        value, by_affine = float(self._weights @ terms), window.affine_gradient(by_affine)
+        if self._parts is not None:
+            missed, by_part_affine, by_part_phi = self._parts(affine, coarse)
+            terms = np.append(terms, missed)
+            value += self._parts.weight * missed
+            by_affine = by_affine + self._parts.weight * by_part_affine
+            by_phi += np.float32(self._parts.weight) * by_part_phi
+        return value, terms, by_affine, gradients.integrate_gradient(stages, by_phi)
 
     def _correlation(self, warped: np.ndarray) -> tuple[float, np.ndarray]:
         """LNCC and its gradient by the warped image."""

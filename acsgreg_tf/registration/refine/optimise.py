@@ -14,10 +14,18 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.surface_affine import Trust, fit_affine
 from acsgreg_tf.registration.clock import StepProgress
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS, check_smoothness, check_steps
+from acsgreg_tf.registration.refine import (
+    DEFAULT_PARTS_WEIGHT,
+    DEFAULT_SMOOTHNESS,
+    DEFAULT_STEPS,
+    check_parts_weight,
+    check_smoothness,
+    check_steps,
+)
 from acsgreg_tf.registration.refine.adam import Adam
 from acsgreg_tf.registration.refine.box import Box, Window
-from acsgreg_tf.registration.refine.objective import Objective, Subject
+from acsgreg_tf.registration.refine.objective import TERMS, Objective, Subject
+from acsgreg_tf.registration.refine.parts import PartsTerm
 from acsgreg_tf.registration.refine.result import Refined
 from acsgreg_tf.registration.trust import pulled
 
@@ -47,6 +55,7 @@ def refine(
     velocity: np.ndarray | None = None,
     steps: int = DEFAULT_STEPS,
     smoothness: float = DEFAULT_SMOOTHNESS,
+    parts_weight: float = DEFAULT_PARTS_WEIGHT,
     int_steps: int = 7,
     progress: StepProgress | None = None,
 ) -> Refined:
@@ -62,6 +71,7 @@ def refine(
             only, where there is none.
         smoothness: Weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it
             costs overlap in the last tenths of a millimetre, for gentler Jacobians and a more exact inverse.
+        parts_weight: Weight of the parts that both sides have (`refine.parts`); 0 leaves them out.
         int_steps: Squarings of the result's integration.
         progress: Called as progress(done, total, objective) after each step.
 
@@ -70,10 +80,11 @@ def refine(
         with the best so far.
 
     Raises:
-        InputError: A step count or smoothness below 0, or shapes that do not go together.
+        InputError: A step count, a smoothness or a weight below 0, or shapes that do not go together.
     """
     check_steps(steps)
     check_smoothness(smoothness)
+    check_parts_weight(parts_weight)
     if fixed.image.shape != moving.image.shape:
         raise InputError(f"refine: fixed and moving must have one shape, got {fixed.image.shape}, {moving.image.shape}")
     if affine is not None and np.shape(affine) != (3, 4):
@@ -82,7 +93,8 @@ def refine(
         velocity = np.zeros((*(max(side // 2, 2) for side in fixed.image.shape), 3), "float32")
     elif np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3:
         raise InputError(f"refine: a velocity must be (x, y, z, 3), got {np.shape(velocity)}")
-    descent = _Descent(fixed, moving, np.array(velocity, "float32"), int(steps), smoothness, progress)
+    velocity = np.array(velocity, "float32")
+    descent = _Descent(fixed, moving, velocity, int(steps), smoothness, parts_weight, progress)
     try:
         descent.run(affine)
     except KeyboardInterrupt:
@@ -110,11 +122,13 @@ class _Descent:
         velocity: np.ndarray,
         steps: int,
         smoothness: float,
+        parts_weight: float,
         progress: StepProgress | None,
     ) -> None:
         self.fixed, self.moving, self.velocity = fixed, moving, velocity
         self.box = Box(fixed.mask, velocity.shape[:3])
         self.steps, self.smoothness, self.progress = steps, smoothness, progress
+        self.parts_weight = parts_weight
         self.taken, self.stopped = 0, False
         self.affine = np.eye(3, 4)
         self.start: float | None = None
@@ -145,7 +159,9 @@ class _Descent:
             self._evaluate()
 
     def _objective(self, window: Window, blur: float, reach: float) -> Objective:
-        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach, self._counts())
+        counts = self._counts()
+        parts = PartsTerm.of(self.fixed.parts, self.moving.parts, self.box.coarse(), self.parts_weight, counts)
+        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach, counts, parts)
 
     def _counts(self) -> np.ndarray | None:
         """How much each voxel counts as the two lie now, (X, Y, Z): not where a side shows nothing. None: all."""
@@ -191,12 +207,13 @@ class _Descent:
                 self.progress(self.taken, self.steps, value)
 
     def result(self, int_steps: int) -> Refined:
-        best = self.best or _State(np.nan, np.full(4, np.nan), self.affine, self.velocity)
+        names = TERMS if self.fine is None else self.fine.terms
+        best = self.best or _State(np.nan, np.full(len(names), np.nan), self.affine, self.velocity)
         return Refined(
             deformation=Deformation(best.affine.astype("float32"), best.velocity, self.box.full, int_steps),
             start=float(best.value if self.start is None else self.start),
             end=float(best.value),
-            terms=dict(zip(Objective.TERMS, map(float, best.terms), strict=True)),
+            terms=dict(zip(names, map(float, best.terms), strict=True)),
             steps=self.taken,
             smoothness=self.smoothness,
             stopped=self.stopped,
