@@ -36,6 +36,7 @@ def _generate(options: argparse.Namespace) -> None:
         sources,
         options.phantom_fraction,
         options.spacing,
+        options.parts,
     )
     with terminal.bar(len(recipe), "vertebra") as bar:
         samples = generate_cohort(
@@ -52,7 +53,7 @@ def parser() -> common.Parser:
     size.add_argument("--count", type=int, help="number of vertebrae; the levels take turns")
     size.add_argument("--as-is", action="store_true", help="every shape of --shapes once, not varied")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same cohort (default: 0)")
-    parser.add_argument("--shapes", help="CSV list of real shapes: path,kind,label,level,person,axes")
+    parser.add_argument("--shapes", help="CSV list of real shapes: path,kind,label,level,person,axes[,parts]")
     parser.add_argument("--levels", type=lambda text: text.split(","), default=list(LUMBAR), help="such as L1,L2")
     parser.add_argument("--phantom-fraction", type=float, default=0.0, help="part made from the phantom (default: 0)")
     parser.add_argument(
@@ -61,6 +62,12 @@ def parser() -> common.Parser:
         default=1,
         choices=SPACINGS,
         help="voxel edge in mm: 1 gives 128x128x64 voxels, 2 gives 64x64x32 (default: 1)",
+    )
+    parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="also write maps of parts (VerSe's subregions 41 to 50): of the phantom, and of real shapes whose line in "
+        "--shapes names one in a column parts",
     )
     parser.add_argument("--processes", type=int, default=1, help="processes that work side by side (default: 1)")
     common.add_dask(parser)

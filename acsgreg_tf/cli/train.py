@@ -184,6 +184,14 @@ def _add_loss(group: Any) -> None:
         default="dice",
         help="of the two label terms: overlap, or distance between the surfaces (default: %(default)s)",
     )
+    group.add_argument(
+        "--parts-weight",
+        type=float,
+        default=1.0,
+        metavar="W",
+        help="where the vertebrae have maps of parts: weight of the mean of Eq. 8 over parts beside the whole label in "
+        "L_d_seg (default: %(default)s); 0 leaves them out",
+    )
     weights = group.add_mutually_exclusive_group()
     weights.add_argument(
         "--lambda",

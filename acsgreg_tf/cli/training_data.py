@@ -68,6 +68,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--seg-prefix", metavar="TEXT", help="put before each line of --seg-list")
     data.add_argument("--seg-suffix", metavar="TEXT", help="put after each line of --seg-list")
     data.add_argument(
+        "--part-list",
+        metavar="TXT",
+        help="file with maps of parts (VerSe's subregions 41 to 50, on the crops' grids) in the same order, - where "
+        "there is none; a manifest names them in a column parts",
+    )
+    data.add_argument(
         "--group-list", metavar="TXT", help="file with a word a line (the level): only equal words are paired"
     )
     data.add_argument(
@@ -119,6 +125,7 @@ def _check(options: argparse.Namespace) -> None:
             "seg_list",
             "seg_prefix",
             "seg_suffix",
+            "part_list",
             "group_list",
             "atlas",
             "atlas_seg",
@@ -173,6 +180,8 @@ def _cohort(options: argparse.Namespace) -> tuple[VertebraDataset, VertebraDatas
 
 def _to_atlas(options: argparse.Namespace, images: list[str], labels: list[str] | None) -> VertebraDataset:
     """The atlas as the fixed image of every pair."""
+    if options.part_list:
+        raise InputError("--part-list: goes without --atlas")
     if options.group_list:
         raise InputError("--group-list: goes without --atlas, which every image is paired with")
     if (options.atlas_seg is None) != (labels is None):
@@ -194,7 +203,10 @@ def _listed(options: argparse.Namespace) -> VertebraDataset:
     labels = read_list(options.seg_list, options.seg_prefix, options.seg_suffix) if options.seg_list else None
     if options.atlas:
         return _to_atlas(options, images, labels)
-    return Vertebrae(images, labels, read_lines(options.group_list) if options.group_list else None)
+    groups = read_lines(options.group_list) if options.group_list else None
+    if options.part_list and labels is None:
+        raise InputError("--part-list: needs --seg-list")
+    return Vertebrae(images, labels, groups, parts=read_list(options.part_list) if options.part_list else None)
 
 
 def _held_out_list(options: argparse.Namespace, inshape: tuple[int, ...]) -> VertebraDataset:

@@ -66,23 +66,46 @@ class Augment:
         Returns:
             (image float32, label bool or None); the image is still 0 outside of the vertebra.
         """
+        return self.with_parts(image, label, None, rng)[:2]
+
+    def with_parts(
+        self, image: np.ndarray, label: np.ndarray | None, parts: np.ndarray | None, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Change one vertebra and its map of parts alike.
+
+        Args:
+            image: As in a call.
+            label: As in a call.
+            parts: (X, Y, Z) uint8, 0 where there is none; or None.
+            rng: As in a call; the parts change nothing in what is drawn.
+
+        Returns:
+            (image float32, label bool or None, parts uint8, 0 outside of the vertebra, or None).
+        """
         mask = label if label is not None else image != 0
         boxes = ndimage.find_objects(mask.astype(np.uint8))
         if not boxes:
-            return np.asarray(image, np.float32), label
-        values, inside, region = self._moved(image, mask, boxes[0], rng)
+            return np.asarray(image, np.float32), label, parts
+        values, inside, region, source = self._moved(image, mask, boxes[0], rng)
         changed = np.zeros(mask.shape, np.float32)
         changed[region] = self._toned(values, inside, rng)
-        if label is None:
-            return changed, None
-        moved = np.zeros(mask.shape, bool)
-        moved[region] = inside
-        return changed, moved
+        moved, moved_parts = None, None
+        if label is not None:
+            moved = np.zeros(mask.shape, bool)
+            moved[region] = inside
+        if parts is not None:
+            moved_parts = np.zeros(mask.shape, np.uint8)
+            own = ndimage.map_coordinates(np.pad(parts[boxes[0]], 1), source, order=0, mode="constant")
+            moved_parts[region] = np.where(inside, own, 0)
+        return changed, moved, moved_parts
 
     def _moved(
         self, image: np.ndarray, mask: np.ndarray, box: _Box, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, _Box]:
-        """(values, inside, region): the vertebra in its new pose and shape, in a region of the volume."""
+    ) -> tuple[np.ndarray, np.ndarray, _Box, np.ndarray]:
+        """(values, inside, region, source): the vertebra in its new pose and shape, in a region of the volume.
+
+        `source` (3, ...) is where the region's voxels come from, in voxels of the box with a voxel around.
+        """
         shape = np.array(mask.shape)
         low, high = (np.array([getattr(side, end) for side in box], float) for end in ("start", "stop"))
         centre = (low + high - 1) / 2
@@ -111,7 +134,8 @@ class Augment:
         source = np.tensordot(np.linalg.inv(matrix).astype(np.float32), points, 1)
         source += (centre - low + 1).astype(np.float32)[:, None, None, None]
         values, inside = _sampled(image, mask, box, source)
-        return values, inside, (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+        region = (slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2]))
+        return values, inside, region, source
 
     def _waves(self, rng: np.random.Generator, lattice: tuple[int, ...]) -> np.ndarray:
         """The displacement (3, x, y, z) in voxels on its lattice."""

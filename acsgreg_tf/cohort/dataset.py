@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from acsgreg_tf.anatomy.parts import PARTS
 from acsgreg_tf.cohort.manifest import Sample
 from acsgreg_tf.cohort.pairs import ordered_indices, ordered_pairs
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import Image, read_image, read_label
 from acsgreg_tf.io.tables import read_lines
+
+# What a list of parts holds where a vertebra has none.
+NO_PARTS = "-"
 
 __all__ = ["VertebraDataset", "Vertebrae", "read_list"]
 
@@ -23,10 +27,12 @@ class VertebraDataset(ABC):
     Attributes:
         inshape: (X, Y, Z) of every image and mask.
         has_labels: Whether `get` returns masks.
+        has_parts: Whether `get_parts` returns maps, of some at least.
     """
 
     inshape: tuple[int, ...]
     has_labels: bool
+    has_parts: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -49,6 +55,16 @@ class VertebraDataset(ABC):
         Raises:
             InputError: It cannot be read or made.
         """
+
+    def get_parts(self, index: int) -> np.ndarray | None:
+        """The map of parts of vertebra `index`, uint8 [X, Y, Z], numbers of `anatomy.PARTS`; None without one.
+
+        May be called from several threads.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        return None
 
     def prepare_order(self, indices: Iterable[int]) -> None:  # noqa: B027
         """Hint of the access order; a no-op here."""
@@ -95,6 +111,8 @@ class Vertebrae(VertebraDataset):
         groups: A word for each (its level, say): pairs are drawn within a word only. None pairs all with all.
         inshape: The shape that every file must have; None takes the first file's.
         chosen: (fixed, moving) index pairs to use instead of all ordered ones (`pairs.mixed_pairs`, say).
+        parts: Paths of maps of parts on the crops' grids in the same order, "" (or "-") where there is none; None for
+            none at all.
 
     Raises:
         InputError: Lists of different lengths, a file that is missing; on reading, a file that cannot be read, of
@@ -108,11 +126,16 @@ class Vertebrae(VertebraDataset):
         groups: Sequence[str] | None = None,
         inshape: Sequence[int] | None = None,
         chosen: Sequence[tuple[int, int]] | None = None,
+        parts: Sequence[str] | None = None,
     ) -> None:
-        for name, others in (("labels", labels), ("groups", groups)):
+        for name, others in (("labels", labels), ("groups", groups), ("parts", parts)):
             if others is not None and len(others) != len(images):
                 raise InputError(f"{len(images)} images but {len(others)} {name}: the lists must go together")
-        for path in [*images, *(labels or [])]:
+        self.parts = [path if path and Path(path).name != NO_PARTS else "" for path in parts or [""] * len(images)]
+        self.has_parts = any(self.parts)
+        if self.has_parts and labels is None:
+            raise InputError("parts: go with labels")
+        for path in [*images, *(labels or []), *filter(None, self.parts)]:
             if not Path(path).is_file():
                 raise InputError(f"{path}: no such file")
         self.images, self.labels = list(images), list(labels) if labels is not None else None
@@ -120,6 +143,7 @@ class Vertebrae(VertebraDataset):
         self.groups = list(groups) if groups is not None else ["all"] * len(images)
         self.inshape = tuple(inshape) if inshape is not None else read_image(images[0]).data.shape
         self.chosen = None if chosen is None else np.array(chosen, int).reshape(-1, 2)
+        self._cached_parts: dict[int, np.ndarray] = {}
         self._cache: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
         self._lock = threading.Lock()
 
@@ -146,8 +170,8 @@ class Vertebrae(VertebraDataset):
         places = {sample.image: index for index, sample in enumerate(samples)}
         pairs = ordered_pairs(samples) if pairs is None else pairs
         chosen = [(places[fixed.image], places[moving.image]) for fixed, moving in pairs]
-        images, labels, levels = zip(*((s.image, s.label, s.level) for s in samples), strict=True)
-        return cls(list(images), list(labels), list(levels), inshape, chosen)
+        images, labels, levels, parts = zip(*((s.image, s.label, s.level, s.parts) for s in samples), strict=True)
+        return cls(list(images), list(labels), list(levels), inshape, chosen, list(parts))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -182,6 +206,23 @@ class Vertebrae(VertebraDataset):
         with self._lock:
             self._cache[index] = image.astype("float16"), label
             return self._cache[index]
+
+    def get_parts(self, index: int) -> np.ndarray | None:
+        """The map of parts of vertebra `index`, as `VertebraDataset.get_parts`."""
+        path = self.parts[index]
+        if not path:
+            return None
+        with self._lock:
+            cached = self._cached_parts.get(index)
+        if cached is not None:
+            return cached
+        data = self._checked(path, read_label(path))
+        numbers = [number for group in PARTS.values() for number in group]
+        parts = np.where(np.isin(data, numbers), data, 0).astype(np.uint8)
+        if not parts.any():
+            raise InputError(f"{path}: holds no part of a vertebra ({min(numbers)} to {max(numbers)})")
+        with self._lock:
+            return self._cached_parts.setdefault(index, parts)
 
     def _checked(self, path: str, volume: Image) -> np.ndarray:
         if volume.data.shape != self.inshape:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR
+from acsgreg_tf.cohort.dataset import NO_PARTS
 from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
@@ -42,6 +43,7 @@ class CohortRecipe:
         sources: Real shapes to vary; without them all are made from the phantom.
         phantom_fraction: Part made from the phantom even so.
         spacing: Voxel edge in mm: 1, 2 or 4.
+        parts: Also write maps of parts, of those vertebrae whose parts are known.
 
     Raises:
         InputError: A value that breaks these rules.
@@ -53,6 +55,7 @@ class CohortRecipe:
     sources: tuple[Source, ...] = ()
     phantom_fraction: float = 0.0
     spacing: int = 1
+    parts: bool = False
 
     def __post_init__(self) -> None:
         unknown = [level for level in self.levels if level not in LUMBAR]
@@ -91,6 +94,7 @@ class CohortRecipe:
             "phantom_fraction": self.phantom_fraction,
             "as_is": self.count is None,
             "spacing": self.spacing,
+            "parts": self.parts,
             "sources": sorted(source.name for source in self.sources),
         }
 
@@ -105,7 +109,8 @@ def generate_cohort(
     """Write a cohort; vertebrae whose files are in the folder already are not made again.
 
     `out` gets a CT crop and a mask for each vertebra, `img-list.txt` and `seg-list.txt` (their names in the same
-    order), `manifest.csv` and `generate.json` (the recipe).
+    order), `manifest.csv` and `generate.json` (the recipe); with parts also maps of parts and `part-list.txt`, "-"
+    where there is none.
 
     Args:
         out: Folder, made if missing.
@@ -123,10 +128,12 @@ def generate_cohort(
     if processes < 1:
         raise InputError(f"processes {processes}: must be at least 1")
     out, generator = Path(out), recipe.generator()
-    # The notes of older versions, which knew 1 mm only, lack the spacing.
-    claim(out, NOTE, recipe.note(), defaults={"spacing": 1})
+    # The notes of older versions, which knew 1 mm only and no parts, lack these.
+    claim(out, NOTE, recipe.note(), defaults={"spacing": 1, "parts": False})
     remove_unfinished(out)
     records = [generator.describe(index) for index in range(len(recipe))]
+    if not recipe.parts:
+        records = [replace(record, parts=False) for record in records]
     missing = [index for index, record in enumerate(records) if not all(f.exists() for f in _files(out, record))]
     measures = _known_measures(out / MANIFEST)
     finished = len(records) - len(missing)
@@ -134,25 +141,34 @@ def generate_cohort(
         progress(finished)
     if missing:
         generator.load()
-        task = (generator, out, recipe.spacing)
+        task = (generator, out, recipe)
         for index, measure in run_each(_write_vertebra, missing, processes, None, task, cluster):
             measures[_files(out, records[index])[0].name] = measure
             finished += 1
             if progress is not None:
                 progress(finished)
-    return _write_lists(out, records, measures, recipe.spacing)
+    return _write_lists(out, records, measures, recipe)
 
 
-def _files(out: Path, record: Record) -> tuple[Path, Path]:
-    return out / f"{record.id}_ct.nii.gz", out / f"{record.id}_seg.nii.gz"
+def _files(out: Path, record: Record) -> list[Path]:
+    """Of the image, of the label and, where it has some, of the parts."""
+    ends = ("ct", "seg", "parts") if record.parts else ("ct", "seg")
+    return [out / f"{record.id}_{end}.nii.gz" for end in ends]
 
 
-def _write_vertebra(index: int, generator: VertebraGenerator, out: Path, spacing: int) -> _Measure:
-    image, label = generator.make(index)
-    image_path, label_path = _files(out, generator.describe(index))
-    _write_volume(image_path, np.rint(image * 255), _SLOPE, spacing)
-    _write_volume(label_path, label, 1, spacing)
-    return _measure(label, spacing)
+def _write_vertebra(index: int, generator: VertebraGenerator, out: Path, recipe: CohortRecipe) -> _Measure:
+    parts: np.ndarray | None = None
+    if recipe.parts:
+        image, label, parts = generator.make_with_parts(index)
+    else:
+        image, label = generator.make(index)
+    record = replace(generator.describe(index), parts=parts is not None)
+    image_path, label_path, *parts_path = _files(out, record)
+    _write_volume(image_path, np.rint(image * 255), _SLOPE, recipe.spacing)
+    _write_volume(label_path, label, 1, recipe.spacing)
+    if parts is not None:
+        _write_volume(parts_path[0], parts, 1, recipe.spacing)
+    return _measure(label, recipe.spacing)
 
 
 def _write_volume(path: Path, data: np.ndarray, slope: float, spacing: int) -> None:
@@ -181,18 +197,20 @@ def _known_measures(manifest: Path) -> dict[str, _Measure]:
     return {Path(s.image).name: (s.volume_ml, s.whole) for s in samples if s.volume_ml and s.whole}
 
 
-def _write_lists(out: Path, records: list[Record], measures: dict[str, _Measure], spacing: int) -> list[Sample]:
-    """Write img-list.txt, seg-list.txt and the manifest; returns its Samples."""
+def _write_lists(out: Path, records: list[Record], measures: dict[str, _Measure], recipe: CohortRecipe) -> list[Sample]:
+    """Write img-list.txt, seg-list.txt, part-list.txt of a recipe with parts, and the manifest; returns its Samples."""
+    if recipe.parts:
+        lines = [_files(out, record)[2].name if record.parts else NO_PARTS for record in records]
+        write_text(out / "part-list.txt", "".join(f"{line}\n" for line in lines))
     for which, name in enumerate(("img-list.txt", "seg-list.txt")):
         write_text(out / name, "".join(f"{_files(out, record)[which].name}\n" for record in records))
     samples = []
     for record in records:
-        image, label = _files(out, record)
+        image, label, *parts = _files(out, record)
         if image.name not in measures:
-            measures[image.name] = _measure(read_label(label).data, spacing)
+            measures[image.name] = _measure(read_label(label).data, recipe.spacing)
         volume, whole = measures[image.name]
-        samples.append(
-            Sample(record.person, record.level, str(image), str(label), record.source, volume, whole, "generated")
-        )
+        made = Sample(record.person, record.level, str(image), str(label), record.source, volume, whole, "generated")
+        samples.append(replace(made, parts=str(parts[0]) if parts else ""))
     write_manifest(out / MANIFEST, samples, [{"id": record.id, "seed": record.seed} for record in records])
     return samples

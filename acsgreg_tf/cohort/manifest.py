@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Sample:
         volume_ml: Of the mask; None where there is none.
         whole: "yes", "cut" (by the scan's edge or the network's box), or "" where there is no vertebra.
         notes: What a user should know.
+        parts: Path of its map of parts on the crop's grid (`anatomy.parts`); "" where there is none.
     """
 
     person: str
@@ -39,10 +40,11 @@ class Sample:
     volume_ml: float | None = None
     whole: str = ""
     notes: str = ""
+    parts: str = ""
 
 
 def read_manifest(path: str | os.PathLike, check_files: bool = True) -> list[Sample]:
-    """Read a manifest: CSV with COLUMNS (more are allowed), paths relative to its own folder.
+    """Read a manifest: CSV with COLUMNS (parts and more are allowed), paths relative to its own folder.
 
     Args:
         path: Of the CSV.
@@ -69,7 +71,7 @@ def read_manifest(path: str | os.PathLike, check_files: bool = True) -> list[Sam
 
 
 def _sample(row: Row, folder: Path, check_files: bool) -> Sample:
-    cells = {name: row.cells[name] for name in COLUMNS}
+    cells = {name: row.cells[name] for name in COLUMNS} | {"parts": row.cells.get("parts", "")}
     if cells["image"]:
         for name in ("person", "level", "label"):
             if not cells[name]:
@@ -80,7 +82,7 @@ def _sample(row: Row, folder: Path, check_files: bool) -> Sample:
     volume = _volume(text) if text else None
     if volume is not None and not 0 < volume < np.inf:
         raise InputError(f"{row.where}: volume_ml must be a positive number, not {text!r}")
-    for name in ("image", "label"):
+    for name in ("image", "label", "parts"):
         if cells[name]:
             cells[name] = str(folder / cells[name])
             if check_files and not Path(cells[name]).is_file():
@@ -110,14 +112,15 @@ def write_manifest(
     """
     extra = extra or [{} for _ in samples]
     rows = []
+    columns = (*COLUMNS, "parts") if any(sample.parts for sample in samples) else COLUMNS
     for sample, others in zip(samples, extra, strict=True):
-        row = asdict(sample)
-        for name in ("image", "label"):
+        row = {name: getattr(sample, name) for name in columns}
+        for name in {"image", "label", "parts"} & {*columns}:
             row[name] = relative_name(row[name], path)
         row["volume_ml"] = "" if sample.volume_ml is None else f"{sample.volume_ml:.2f}"
         row["notes"] = " ".join(sample.notes.split())
         rows.append({**row, **others})
-    write_table(path, [*COLUMNS, *(extra[0] if extra else ())], rows)
+    write_table(path, [*columns, *(extra[0] if extra else ())], rows)
 
 
 def relative_name(name: str, path: str | os.PathLike) -> str:

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry._mesh_inside import votes_inside
+from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 
 
@@ -34,6 +35,24 @@ def from_mask(
     Raises:
         InputError: The mask is empty or does not fit into `shape`.
     """
+    grid = grid_of_mask(mask, affine, shape=shape, name=name)
+    first, last = (end(np.argwhere(mask), axis=0) for end in (np.min, np.max))
+    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))]
+    box = np.pad(box, 4).astype(np.float32)
+    coarse = np.linalg.norm(affine[:3, :3], axis=0) > 1.25
+    probability = ndimage.gaussian_filter(box, np.where(coarse, 1 / 2, 1 / 3))
+
+    to_voxel = np.linalg.inv(affine) @ grid.affine
+    offset = to_voxel[:3, 3] - first + 4
+    return from_probability(
+        ndimage.affine_transform(probability, to_voxel[:3, :3], offset, output_shape=tuple(shape), order=1)
+    )
+
+
+def grid_of_mask(
+    mask: np.ndarray, affine: np.ndarray, *, shape: Sequence[int] = NETWORK_SHAPE, name: str = "mask"
+) -> Grid:
+    """The 1 mm grid on which `from_mask` lays a mask, centred on its bounding box; arguments and faults as there."""
     voxels = np.argwhere(mask)
     if not len(voxels):
         raise InputError(f"{name}: the mask is empty")
@@ -41,18 +60,7 @@ def from_mask(
     reach = np.abs(affine[:3, :3]).sum(axis=1) / 2  # from a voxel's centre to its farthest face
     low, high = world.min(axis=0) - reach, world.max(axis=0) + reach
     _check_extent(high - low, shape, name)
-
-    first = voxels.min(axis=0)
-    box = mask[tuple(slice(a, b + 1) for a, b in zip(first, voxels.max(axis=0), strict=True))]
-    box = np.pad(box, 4).astype(np.float32)
-    coarse = np.linalg.norm(affine[:3, :3], axis=0) > 1.25
-    probability = ndimage.gaussian_filter(box, np.where(coarse, 1 / 2, 1 / 3))
-
-    to_voxel = np.linalg.inv(affine) @ network_grid((low + high) / 2, shape).affine
-    offset = to_voxel[:3, 3] - first + 4
-    return from_probability(
-        ndimage.affine_transform(probability, to_voxel[:3, :3], offset, output_shape=tuple(shape), order=1)
-    )
+    return network_grid((low + high) / 2, shape)
 
 
 def from_mesh(

@@ -17,7 +17,7 @@ from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.synthesis import shapes
 from acsgreg_tf.synthesis.correspondence import correspond
 from acsgreg_tf.synthesis.ct import simulate_ct
-from acsgreg_tf.synthesis.phantom import vertebra
+from acsgreg_tf.synthesis.phantom import part_map, vertebra
 from acsgreg_tf.synthesis.sources import Source
 
 __all__ = ["SPACINGS", "CohortGenerator", "Record", "Unvaried", "VertebraGenerator"]
@@ -35,6 +35,7 @@ class Record:
         level: "L1" .. "L5".
         seed: What its random numbers follow from.
         source: "phantom", or the real shapes with their weights.
+        parts: Whether its parts are known: of the phantom, and of real shapes with a map of parts.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Record:
     level: str
     seed: int
     source: str
+    parts: bool = False
 
 
 class VertebraGenerator(ABC):
@@ -65,6 +67,14 @@ class VertebraGenerator(ABC):
             InputError: A real shape cannot be read.
         """
 
+    @abstractmethod
+    def make_with_parts(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Vertebra `index` as `make` has it, with its parts: uint8 (X, Y, Z), numbers of `anatomy.PARTS`, or None.
+
+        Raises:
+            InputError: A real shape or its map of parts cannot be read.
+        """
+
     def load(self) -> None:  # noqa: B027
         """Read what many vertebrae share, so that processes started later get it; a no-op here.
 
@@ -85,12 +95,19 @@ class Unvaried(VertebraGenerator):
     def describe(self, index: int) -> Record:
         """The Record of source `index`."""
         source = self.sources[index]
-        return Record(f"{source.person}-{source.level}", source.person, source.level, self.seed, source.name)
+        known = source.parts is not None
+        return Record(f"{source.person}-{source.level}", source.person, source.level, self.seed, source.name, known)
 
     def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Source `index`, as `VertebraGenerator.make`."""
         hu, label = simulate_ct(self.sources[index].load(), np.random.default_rng([self.seed, index]))
         return normalise(hu, label), label
+
+    def make_with_parts(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Source `index`, as `VertebraGenerator.make_with_parts`."""
+        image, label = self.make(index)
+        parts = self.sources[index].load_parts()
+        return image, label, None if parts is None else np.where(label > 0, parts, 0).astype(np.uint8)
 
 
 class CohortGenerator(VertebraGenerator):
@@ -132,6 +149,7 @@ class CohortGenerator(VertebraGenerator):
         for source in sources:
             self.sources.setdefault(source.level, []).append(source)
         self._shapes: dict[Source, np.ndarray] = {}
+        self._part_maps: dict[Source, np.ndarray | None] = {}
         self._fields: dict[tuple[Source, Source], np.ndarray] = {}
 
     def load(self) -> None:
@@ -146,16 +164,31 @@ class CohortGenerator(VertebraGenerator):
 
     def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Vertebra `index`, as `VertebraGenerator.make`."""
-        record, rng, parts = self._plan(index)
-        if not parts:
+        return self._make(index, parts=False)[:2]
+
+    def make_with_parts(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Vertebra `index`, as `VertebraGenerator.make_with_parts`; a blend has the first shape's parts."""
+        return self._make(index, parts=True)
+
+    def _make(self, index: int, parts: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        record, rng, made_of = self._plan(index)
+        own: np.ndarray | None = None
+        if not made_of:
             sdf = vertebra(record.seed, record.level, self.shape, float(self.spacing))
+            if parts:
+                own = part_map(record.seed, record.level, self.shape, float(self.spacing))
         else:
-            (source, _), *others = parts
+            (source, _), *others = made_of
             sdf = self._shape(source)
+            if parts:
+                own = self._parts(source)
             for other, weight in others:
-                sdf = shapes.interpolate(sdf, self._shape(other), weight, self._field(source, other))
-        hu, label = simulate_ct(shapes.vary(sdf, rng, spacing=self.spacing), rng, spacing=self.spacing)
-        return normalise(hu, label), label
+                field = self._field(source, other)
+                sdf = shapes.interpolate(sdf, self._shape(other), weight, field)
+                own = None if own is None else shapes.interpolate_parts(own, weight, field)
+        varied, own = shapes.vary_with_parts(sdf, own, rng, spacing=self.spacing)
+        hu, label = simulate_ct(varied, rng, spacing=self.spacing)
+        return normalise(hu, label), label, None if own is None else np.where(label > 0, own, 0).astype(np.uint8)
 
     def _plan(self, index: int) -> tuple[Record, np.random.Generator, list[tuple[Source, float]]]:
         """The Record of vertebra `index`, the rng for the rest, and its sources with weights (none: the phantom)."""
@@ -169,7 +202,7 @@ class CohortGenerator(VertebraGenerator):
         if not same_level or phantom < self.phantom_fraction:
             # One seed a person: the phantom's five levels are those of one spine.
             seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
-            return Record(name, person, level, seed, "phantom"), rng, []
+            return Record(name, person, level, seed, "phantom", True), rng, []
         first = same_level[rng.integers(len(same_level))]
         parts = [(first, 1.0)]
         if blend < self.blend_fraction:
@@ -179,12 +212,20 @@ class CohortGenerator(VertebraGenerator):
             if others:
                 parts.append((others[rng.integers(len(others))], round(rng.uniform(0.1, 0.9), 3)))
         source = " + ".join([first.name, *(f"{weight} {s.name}" for s, weight in parts[1:])])
-        return Record(name, person, level, self.seed, source), rng, parts
+        return Record(name, person, level, self.seed, source, first.parts is not None), rng, parts
 
     def _shape(self, source: Source) -> np.ndarray:
         if source not in self._shapes:
             self._shapes[source] = coarser(source.load(), self.spacing)
         return self._shapes[source]
+
+    def _parts(self, source: Source) -> np.ndarray | None:
+        if source not in self._part_maps:
+            parts, start = source.load_parts(), self.spacing // 2
+            # The voxel in the middle of each block, of which `coarser` takes the mean.
+            step = (slice(start, None, self.spacing),) * 3
+            self._part_maps[source] = None if parts is None else np.ascontiguousarray(parts[step])
+        return self._part_maps[source]
 
     def _field(self, fixed: Source, moving: Source) -> np.ndarray:
         if (fixed, moving) not in self._fields:

@@ -15,14 +15,15 @@ from scipy.spatial.transform import Rotation
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
-from acsgreg_tf.synthesis.phantom_anatomy import Solid, solids
+from acsgreg_tf.synthesis.phantom_anatomy import BODY, Solid, solids
 from acsgreg_tf.synthesis.phantom_parameters import Parameters, generator, level_index, parameters
 from acsgreg_tf.synthesis.phantom_sdf import smooth_max, smooth_min
 
-__all__ = ["FAR", "Parameters", "parameters", "vertebra"]
+__all__ = ["FAR", "Parameters", "parameters", "part_map", "vertebra"]
 
 FAR = 8.0  # mm; distances outside are cut off here
 MAX_HEIGHT = 62.0  # mm; 64 less a voxel of background below and above
+_BODY_RIM = 0.5  # mm; so near to the body's solid, and inside it, a voxel is the body's
 LOWEST_TILT = -8.0  # degrees; the sagittal tilt at which a vertebra is about as low as it gets
 
 
@@ -44,21 +45,79 @@ def vertebra(seed: int, level: str, shape: Sequence[int] = NETWORK_SHAPE, spacin
     Raises:
         InputError: An unknown level, a seed below 0, or a shape or spacing that is not positive.
     """
-    shape = tuple(shape)
-    if len(shape) != 3 or not all(isinstance(s, (int, np.integer)) and s > 0 for s in shape):
-        raise InputError(f"shape {shape}: a grid has three positive whole numbers of voxels")
-    if not np.isfinite(spacing) or spacing <= 0:
-        raise InputError(f"spacing {spacing!r}: a voxel edge is a positive number of mm")
-    p = parameters(seed, level)
-    parts, noise = solids(p), _Noise(generator(seed, level_index(level) + 1, 1), p.roughness)
-    turn, low, high = _pose(p, parts, noise)
-    centre = (low + high) / 2
-    axes = [(np.arange(s) - (s - 1) / 2) * spacing + c for s, c in zip(shape, centre, strict=True)]
-    crop = tuple(slice(*np.searchsorted(a, (lo - FAR, hi + FAR))) for a, lo, hi in zip(axes, low, high, strict=True))
-    out = np.full(shape, FAR, np.float32)
-    field = _evaluate([a[c] for a, c in zip(axes, crop, strict=True)], parts, turn, noise)
-    out[crop] = np.minimum(_rescale(field, spacing), FAR)
+    placed = _Placed(seed, level, shape, spacing)
+    out = np.full(placed.shape, FAR, np.float32)
+    field = _evaluate(placed.axes, placed.solids, placed.turn, placed.noise)
+    out[placed.crop] = np.minimum(_rescale(field, spacing), FAR)
     return out
+
+
+def part_map(seed: int, level: str, shape: Sequence[int] = NETWORK_SHAPE, spacing: float = 1.0) -> np.ndarray:
+    """The part to which the voxels of `vertebra`'s grid belong, in and round the bone: that of the nearest solid.
+
+    Inside the body it is the body, though the pedicles reach into it. The arch is pedicles, pars and laminae.
+
+    Args:
+        seed: As in `vertebra`.
+        level: As in `vertebra`.
+        shape: As in `vertebra`.
+        spacing: As in `vertebra`.
+
+    Returns:
+        uint8 (X, Y, Z), numbers of `anatomy.PARTS`, the body all 50; 0 far from the bone.
+
+    Raises:
+        InputError: As `vertebra`.
+    """
+    placed = _Placed(seed, level, shape, spacing)
+    points = _own_points(placed.axes, placed.turn)
+    nearest = np.full([len(a) for a in placed.axes], np.inf, np.float32)
+    own = np.zeros(nearest.shape, np.uint8)
+    for solid in placed.solids:
+        box = _box_round(solid, placed.axes, placed.turn)
+        if solid.cut or not nearest[box].size:
+            continue
+        distance = solid.distance([c[box] for c in points])
+        nearer = distance < nearest[box]
+        if solid.part == BODY:
+            nearer |= distance < _BODY_RIM
+        nearest[box] = np.where(nearer, distance, nearest[box])
+        own[box] = np.where(nearer, solid.part, own[box])
+    out = np.zeros(placed.shape, np.uint8)
+    out[placed.crop] = own
+    return out
+
+
+class _Placed:
+    """A phantom's solids, and where a grid lies about them.
+
+    Attributes:
+        shape: (X, Y, Z) of the grid.
+        solids, noise, turn: What `_evaluate` takes.
+        axes: Of the part of the grid round the bone, RAS mm about the body's centre.
+        crop: That part, as slices.
+    """
+
+    def __init__(self, seed: int, level: str, shape: Sequence[int], spacing: float) -> None:
+        self.shape = tuple(shape)
+        if len(self.shape) != 3 or not all(isinstance(s, (int, np.integer)) and s > 0 for s in self.shape):
+            raise InputError(f"shape {self.shape}: a grid has three positive whole numbers of voxels")
+        if not np.isfinite(spacing) or spacing <= 0:
+            raise InputError(f"spacing {spacing!r}: a voxel edge is a positive number of mm")
+        p = parameters(seed, level)
+        self.solids, self.noise = solids(p), _Noise(generator(seed, level_index(level) + 1, 1), p.roughness)
+        self.turn, low, high = _pose(p, self.solids, self.noise)
+        centre = (low + high) / 2
+        axes = [(np.arange(s) - (s - 1) / 2) * spacing + c for s, c in zip(self.shape, centre, strict=True)]
+        reach = zip(axes, low - FAR, high + FAR, strict=True)
+        self.crop = tuple(slice(*np.searchsorted(axis, (first, last))) for axis, first, last in reach)
+        self.axes = [axis[around] for axis, around in zip(axes, self.crop, strict=True)]
+
+
+def _own_points(axes: Sequence[np.ndarray], turn: np.ndarray) -> list[Any]:
+    """x, y and z in the vertebra's own axes on the grid spanned by `axes`, RAS mm about the body's centre."""
+    grid = np.ix_(*(np.asarray(a, np.float32) for a in axes))
+    return [sum(np.float32(turn[i, j]) * grid[i] for i in range(3)) for j in range(3)]
 
 
 def _pose(p: Parameters, parts: list[Solid], noise: "_Noise") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,14 +138,10 @@ def _pose(p: Parameters, parts: list[Solid], noise: "_Noise") -> tuple[np.ndarra
 
 def _evaluate(axes: Sequence[np.ndarray], parts: list[Solid], turn: np.ndarray, noise: "_Noise") -> np.ndarray:
     """The joined field on the grid spanned by `axes` (three 1-D arrays, RAS mm about the body's centre)."""
-    grid = np.ix_(*(np.asarray(a, np.float32) for a in axes))
-    own: list[Any] = [sum(np.float32(turn[i, j]) * grid[i] for i in range(3)) for j in range(3)]
+    own = _own_points(axes, turn)
     field = np.full([len(a) for a in axes], FAR, np.float32)
     for solid in parts:
-        hull = solid.hull @ turn.T
-        reach = solid.radius + (2.0 if solid.cut else FAR)
-        ends = zip(axes, hull.min(0) - reach, hull.max(0) + reach, strict=True)
-        box = tuple(slice(*np.searchsorted(a, (lo, hi))) for a, lo, hi in ends)
+        box = _box_round(solid, axes, turn)
         if not field[box].size:
             continue
         distance, width = solid.distance([c[box] for c in own]), np.float32(solid.blend)
@@ -96,6 +151,14 @@ def _evaluate(axes: Sequence[np.ndarray], parts: list[Solid], turn: np.ndarray, 
             field[box] = smooth_min(field[box], distance, width)
     # Cut off first: deep in the canal the joined field is steep, and `_rescale` would pull it towards the surface.
     return np.minimum(field + noise(axes), FAR)
+
+
+def _box_round(solid: Solid, axes: Sequence[np.ndarray], turn: np.ndarray) -> tuple[slice, ...]:
+    """The part of the grid spanned by `axes` that a solid can reach."""
+    hull = solid.hull @ turn.T
+    reach = solid.radius + (2.0 if solid.cut else FAR)
+    ends = zip(axes, hull.min(0) - reach, hull.max(0) + reach, strict=True)
+    return tuple(slice(*np.searchsorted(a, (lo, hi))) for a, lo, hi in ends)
 
 
 def _bounding_box(

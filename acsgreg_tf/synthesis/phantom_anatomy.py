@@ -16,6 +16,10 @@ from acsgreg_tf.synthesis.phantom_sdf import gauge, polygon_plate, smooth_max, s
 
 Points = Sequence[np.ndarray]  # x, y and z in mm
 
+# Numbers of the parts (`anatomy.PARTS`), left before right; pedicles, pars and laminae are the arch.
+ARCH, SPINOUS, BODY = 41, 42, 50
+TRANSVERSE, SUPERIOR, INFERIOR = (43, 44), (45, 46), (47, 48)
+
 
 @dataclass(frozen=True)
 class Solid:
@@ -27,6 +31,7 @@ class Solid:
         radius: In mm.
         blend: Width over which it blends into the others, mm.
         cut: Whether it is taken away from what was joined before it.
+        part: The number of the part that it belongs to (`anatomy.PARTS`); 0 for what is cut.
     """
 
     distance: Callable[[Points], np.ndarray]
@@ -34,6 +39,7 @@ class Solid:
     radius: float
     blend: float
     cut: bool = False
+    part: int = 0
 
 
 def _swept(
@@ -44,13 +50,15 @@ def _swept(
     axes: np.ndarray | None = None,
     blend: float = 3.0,
     cut: bool = False,
+    part: int = ARCH,
 ) -> Solid:
     rows = np.eye(3) if axes is None else axes
 
     def distance(points: Points) -> np.ndarray:
         return sweep(points, start, end, start_radii, end_radii, rows)
 
-    return Solid(distance, np.array([start, end], float), max(*start_radii, *end_radii), blend, cut)
+    radius = max(*start_radii, *end_radii)
+    return Solid(distance, np.array([start, end], float), radius, blend, cut, 0 if cut else part)
 
 
 def solids(p: Parameters) -> list[Solid]:
@@ -106,7 +114,7 @@ def _body(p: Parameters) -> Solid:
 
     w, d, h = max(p.upper_width, p.lower_width) / 2 + 3, p.depth / 2 + 4, max(half_height) + 2
     hull = [(x, y, z) for x in (-w, w) for y in (-d, d) for z in (-h, h)]
-    return Solid(distance, np.array(hull), 0.0, 4.0)
+    return Solid(distance, np.array(hull), 0.0, 4.0, part=BODY)
 
 
 def _canal(p: Parameters, canal_back: float) -> Solid:
@@ -193,18 +201,19 @@ class _HalfArch:
         size = p.mammillary_size[side]
         knob = facet + self.at(2.5, -0.55 * blade - 1.0, -3.0)
         return [
-            _swept(self.base, facet, (5.0, blade * 0.9, 7), (3.6, blade, blade * 0.85), axes),
+            _swept(self.base, facet, (5.0, blade * 0.9, 7), (3.6, blade, blade * 0.85), axes, part=SUPERIOR[side]),
             _swept(hollow, hollow, (9, 9, 11), (9, 9, 11), axes, blend=2.0, cut=True),
-            _swept(knob, knob, (size * 0.85, size, size * 1.3), (size, size, size)),
+            _swept(knob, knob, (size * 0.85, size, size * 1.3), (size, size, size), part=SUPERIOR[side]),
         ]
 
     def inferior_process(self) -> list[Solid]:
         """Pars and inferior articular process, facing forward and outward."""
         axes = self.facet_axes(self.p.lower_facet_angle[self.side], -0.1)
+        blade = (3.8, self.blade * 0.9, self.blade * 0.85)
         return [
             _swept(self.base, self.neck, (5.0, 5.5, 6.5), (4.4, 5.0, 6.0)),
             _swept(self.neck, self.shoulder, (4.2, 5.2, 6.5), (4.0, 5.5, 6.5), axes),
-            _swept(self.shoulder, self.tip, (4.0, 5.5, 6.5), (3.8, self.blade * 0.9, self.blade * 0.85), axes),
+            _swept(self.shoulder, self.tip, (4.0, 5.5, 6.5), blade, axes, part=INFERIOR[self.side]),
         ]
 
     def lamina(self) -> list[Solid]:
@@ -236,8 +245,8 @@ class _HalfArch:
         middle = self.at(0.45 * self.rear_x + 0.55 * reach, root_y - 0.45 * sweep_back, root_z + 0.4 * rise)
         end = self.at(reach - 3.0, root_y - sweep_back, root_z + rise)
         return [
-            _swept(start, middle, (5, th * 1.5, tz * 1.2), (4, th, tz), blend=3.0),
-            _swept(middle, end, (4, th, tz), (3, th * 0.75, tz * 0.8)),
+            _swept(start, middle, (5, th * 1.5, tz * 1.2), (4, th, tz), blend=3.0, part=TRANSVERSE[side]),
+            _swept(middle, end, (4, th, tz), (3, th * 0.75, tz * 0.8), part=TRANSVERSE[side]),
         ]
 
 
@@ -264,7 +273,7 @@ def _spinous_process(p: Parameters, canal_back: float) -> list[Solid]:
         thickness = half * (0.95 + 0.25 * back**3 + 0.8 * np.maximum(1 - 2.5 * back, 0) ** 2)
         return polygon_plate((x - lean * (root - y), y, z), polygon, thickness, 2.6)
 
-    plate = Solid(distance, np.array([(0.0, y, z) for y, z in polygon]), 8.0, 5.0)
+    plate = Solid(distance, np.array([(0.0, y, z) for y, z in polygon]), 8.0, 5.0, part=SPINOUS)
     edge = half * 1.2
     above, below = ((lean * (root - tip), tip + 4.5, high - z) for z in (0.75 * down + 5, 0.9 * down + h - 4.5))
-    return [plate, _swept(above, below, (edge, 4.0, 5.0), (edge * 1.15, 5.5, 5.0))]
+    return [plate, _swept(above, below, (edge, 4.0, 5.0), (edge * 1.15, 5.5, 5.0), part=SPINOUS)]

@@ -9,16 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
+from acsgreg_tf.anatomy.parts import parts_of_vertebra
 from acsgreg_tf.anatomy.vertebra import pick_label
-from acsgreg_tf.geometry.distance import from_mask
+from acsgreg_tf.geometry import resample
+from acsgreg_tf.geometry.distance import from_mask, grid_of_mask
 from acsgreg_tf.geometry.lattice import coarse_shape, on_lattice, sample, smooth_noise
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.synthesis.correspondence import STEP, correspond, inverse_part
 from acsgreg_tf.synthesis.draws import cut_normal
 
-__all__ = ["FAR", "Variation", "interpolate", "load_label", "vary"]
+__all__ = [
+    "FAR",
+    "Variation",
+    "interpolate",
+    "interpolate_parts",
+    "load_label",
+    "load_parts",
+    "vary",
+    "vary_with_parts",
+]
 
 FAR = 8.0  # mm; how far outside the bone `interpolate` and `vary` keep distances
 
@@ -42,6 +54,41 @@ def load_label(
     image = read_label(path)
     mask = image.data == pick_label(image, label)
     return from_mask(mask, image.grid.affine, shape=shape, name=str(path))
+
+
+def load_parts(
+    path: str | os.PathLike,
+    label_path: str | os.PathLike,
+    label: int | None = None,
+    *,
+    shape: Sequence[int] = NETWORK_SHAPE,
+) -> np.ndarray:
+    """Read the map of parts that belongs to `load_label(label_path, label)`, on the same grid.
+
+    Args:
+        path: Map of parts (`anatomy.parts`), of the whole spine maybe, on any grid in the label map's frame.
+        label_path: The label map.
+        label: The vertebra's number there.
+        shape: As in `load_label`.
+
+    Returns:
+        uint8 (X, Y, Z): the number of the nearest part at every voxel, outside of the bone too, so that no voxel of a
+        bone that is varied is left without a part.
+
+    Raises:
+        InputError: A file cannot be read, the map holds no part of the vertebra, or as `load_label`.
+    """
+    image = read_label(label_path)
+    number = pick_label(image, label)
+    grid = grid_of_mask(image.data == number, image.grid.affine, shape=shape, name=str(label_path))
+    own = parts_of_vertebra(read_label(path), image, number)
+    return spread(resample(own.data, own.grid, grid, order=0))
+
+
+def spread(parts: np.ndarray) -> np.ndarray:
+    """A map of parts (X, Y, Z) with the nearest part's number wherever there is 0."""
+    nearest = ndimage.distance_transform_edt(parts == 0, return_distances=False, return_indices=True)
+    return parts[tuple(nearest)]
 
 
 def interpolate(sdf_a: np.ndarray, sdf_b: np.ndarray, t: float, field: np.ndarray | None = None) -> np.ndarray:
@@ -70,6 +117,18 @@ def interpolate(sdf_a: np.ndarray, sdf_b: np.ndarray, t: float, field: np.ndarra
     out = np.full(sdf_a.shape, FAR, np.float32)
     out[region] = (1 - t) * sample(sdf_a[None], at_a)[0] + t * sample(sdf_b[None], at_b)[0]
     return np.minimum(out, FAR)
+
+
+def interpolate_parts(parts_a: np.ndarray, t: float, field: np.ndarray) -> np.ndarray:
+    """The first shape's parts carried along to the blend that `interpolate` makes with `field`.
+
+    Args:
+        parts_a: uint8 (X, Y, Z), a number everywhere (`load_parts`).
+        t: As in `interpolate`.
+        field: `correspondence.correspond(sdf_a, sdf_b)`.
+    """
+    at = on_lattice(inverse_part(field, t), [np.arange(n) / STEP for n in parts_a.shape])
+    return _nearest(parts_a, at + np.indices(parts_a.shape, np.float32))
 
 
 @dataclass(frozen=True)
@@ -117,9 +176,31 @@ def vary(sdf: np.ndarray, rng: np.random.Generator, variation: Variation = _USUA
             shrunk, until it fits.
         spacing: The voxels' edge in mm.
     """
+    return vary_with_parts(sdf, None, rng, variation, spacing)[0]
+
+
+def vary_with_parts(
+    sdf: np.ndarray,
+    parts: np.ndarray | None,
+    rng: np.random.Generator,
+    variation: Variation = _USUAL,
+    spacing: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`vary`, with a map of parts that is carried along.
+
+    Args:
+        sdf: As in `vary`.
+        parts: uint8 (X, Y, Z), a number everywhere (`load_parts`), or None.
+        rng: As in `vary`.
+        variation: As in `vary`.
+        spacing: As in `vary`.
+
+    Returns:
+        (sdf, parts, 0 outside of the bone, or None).
+    """
     if spacing != 1:
-        varied = vary(sdf / np.float32(spacing), rng, variation.in_voxels(spacing))
-        return np.minimum(varied * np.float32(spacing), FAR)
+        varied, parts = vary_with_parts(sdf / np.float32(spacing), parts, rng, variation.in_voxels(spacing))
+        return np.minimum(varied * np.float32(spacing), FAR), parts
     shape = np.array(sdf.shape)
     centre = (shape - 1) / 2
     surface = np.argwhere((sdf <= 0) & (sdf > -1.5)) - centre
@@ -137,7 +218,16 @@ def vary(sdf: np.ndarray, rng: np.random.Generator, variation: Variation = _USUA
     out = np.full(sdf.shape, FAR, np.float32)
     region = tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
     out[region] = np.minimum(_to_first_order(sample(sdf[None], at)[0]), FAR)
-    return out
+    if parts is None:
+        return out, None
+    carried = np.zeros_like(parts)
+    carried[region] = np.where(out[region] <= 0, _nearest(parts, at), 0)
+    return out, carried
+
+
+def _nearest(parts: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """A map of parts at the voxels nearest to points `at` (3, ...)."""
+    return ndimage.map_coordinates(parts, at, order=0, mode="nearest")
 
 
 def _fitting_change(

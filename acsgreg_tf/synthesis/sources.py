@@ -11,7 +11,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_mesh
 from acsgreg_tf.geometry.network import NETWORK_SHAPE
 from acsgreg_tf.io.tables import Row, is_label_number, read_table
-from acsgreg_tf.synthesis.shapes import load_label
+from acsgreg_tf.synthesis.shapes import load_label, load_parts
 
 __all__ = ["COLUMNS", "Source", "read_sources"]
 
@@ -29,6 +29,7 @@ class Source:
         level: "L1" .. "L5".
         person: Whose it is.
         axes: Where a mesh's axes point ("LPS", "ALS", ...); "" for a label map, whose header says it.
+        parts: Map of its parts (`anatomy.parts`), in the label map's frame, or None.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Source:
     level: str
     person: str
     axes: str
+    parts: Path | None = None
 
     @property
     def name(self) -> str:
@@ -58,9 +60,17 @@ class Source:
             raise InputError(f"{self.path}: not an .npz file with vertices and faces ({error})") from error
         return from_mesh(vertices, faces, axes=self.axes, shape=shape, name=str(self.path))
 
+    def load_parts(self, shape: tuple[int, ...] = NETWORK_SHAPE) -> np.ndarray | None:
+        """The number of the nearest part at each voxel of `load`'s grid, uint8 (X, Y, Z), or None without a map.
+
+        Raises:
+            InputError: As `shapes.load_parts`.
+        """
+        return None if self.parts is None else load_parts(self.parts, self.path, self.label, shape=shape)
+
 
 def read_sources(path: str | os.PathLike) -> list[Source]:
-    """Read a CSV list with the columns path, kind, label, level, person, axes (see `Source`).
+    """Read a CSV list with the columns path, kind, label, level, person, axes and optionally parts (see `Source`).
 
     Args:
         path: Of the list; paths in it are relative to its own folder.
@@ -91,4 +101,15 @@ def _source(row: Row, folder: Path) -> Source:
     if not file.is_file():
         raise InputError(f"{where}: {file} is not there")
     label = int(cells["label"]) if cells["label"] else None
-    return Source(file, cells["kind"], label, cells["level"], cells["person"], cells["axes"])
+    return Source(file, cells["kind"], label, cells["level"], cells["person"], cells["axes"], _parts(row, folder))
+
+
+def _parts(row: Row, folder: Path) -> Path | None:
+    name = row.cells.get("parts", "")
+    if not name:
+        return None
+    if row.cells["kind"] != "label":
+        raise InputError(f"{row.where}: parts are given for a label map, not for a mesh")
+    if not (folder / name).is_file():
+        raise InputError(f"{row.where}: {folder / name} is not there")
+    return folder / name

@@ -14,6 +14,8 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.ops import Tensor
 from acsgreg_tf.ops.backend import is_tensorflow
+from acsgreg_tf.training.parts import OUTPUT as PARTS_OUTPUT
+from acsgreg_tf.training.parts import drawn_masks
 
 # Inputs and targets of a training model, by name.
 Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
@@ -23,17 +25,20 @@ def batch_of(volumes: Mapping[str, Tensor], outputs: Sequence[str] | None = None
     """Inputs and targets of a training model.
 
     Args:
-        volumes: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, each [B, X, Y, Z, 1].
+        volumes: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, each [B, X, Y, Z, 1], and {"fixed_parts",
+            "moving_parts"}, [B, X, Y, Z, P], where parts are compared.
         outputs: Names of the outputs to return targets for; None returns all.
 
     Returns:
         (inputs, targets); a target has the name of the output that it is compared with. Phi's is a dummy.
     """
     fixed = volumes["fixed"]
-    inputs = {name: volumes[name] for name in ("fixed", "moving", "moving_seg") if name in volumes}
+    inputs = {name: volumes[name] for name in ("fixed", "moving", "moving_seg", "moving_parts") if name in volumes}
     targets = {"m_a": fixed, "m_d": fixed, "phi": fixed[:, :1, :1, :1]}
     if "fixed_seg" in volumes:
         targets |= {"m_a_seg": volumes["fixed_seg"], "m_d_seg": volumes["fixed_seg"]}
+    if "fixed_parts" in volumes:
+        targets["m_d_parts"] = volumes["fixed_parts"]
     if outputs is not None:
         targets = {name: targets[name] for name in outputs}
     return inputs, targets
@@ -58,7 +63,8 @@ class PairBatches(keras.utils.PyDataset):
         first: First step, counted from the start of training (a resumed run begins in the middle).
         last: One past the last step; None is one epoch.
         flip: Mirror both images of a pair left-right, at random.
-        outputs: Names of the outputs to return targets for; None returns all.
+        outputs: Names of the outputs to return targets for; None returns all. With m_d_parts there are masks of
+            `training.parts.DRAWN` parts, drawn anew for each pair.
         augment: An Augment that changes every vertebra each time it is used; True is the default one.
         distances: Return labels as signed distances to their surfaces in voxels (negative inside, clipped to REACH)
             rather than masks, for `losses.SurfaceDistance`.
@@ -92,6 +98,7 @@ class PairBatches(keras.utils.PyDataset):
         self.flip = flip or bool(self.augment and self.augment.flip)
         self.outputs = outputs
         self.distances = distances
+        self.parts = vertebrae.has_parts if outputs is None else PARTS_OUTPUT in outputs
         self._cached_distances: dict[int, np.ndarray] = {}
         self._order: tuple[int | None, np.ndarray] = (None, np.empty(0, int))
         self._order_announced, self._lock = False, threading.Lock()
@@ -103,7 +110,10 @@ class PairBatches(keras.utils.PyDataset):
         return batch_of(self.volumes(index), self.outputs)
 
     def volumes(self, index: int) -> dict[str, np.ndarray]:
-        """The images and labels of batch `index`: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}."""
+        """The images and labels of batch `index`: {"fixed", "moving"[, "fixed_seg", "moving_seg"]}, and masks of parts.
+
+        The parts, {"fixed_parts", "moving_parts"}, are [B, X, Y, Z, P]; 0 where one of the two has no map of parts.
+        """
         self._announce_order()
         step = self.first + index
         epoch, within = divmod(step, self.steps)
@@ -111,13 +121,25 @@ class PairBatches(keras.utils.PyDataset):
         mirrored = np.random.default_rng([self.seed, step, 1]).random(self.batch_size) < 0.5
         stacks: dict[str, list[np.ndarray]] = {}
         for place, (pair, mirror) in enumerate(zip(self.pairs[order], mirrored, strict=True)):
+            maps: list[np.ndarray | None] = []
             for name, vertebra in zip(("fixed", "moving"), pair, strict=True):
                 rng = np.random.default_rng([self.seed, step, 2, place, name == "moving"])
-                image, label = self._vertebra(int(vertebra), rng)
+                image, label, parts = self._vertebra(int(vertebra), rng)
+                maps.append(parts[::-1] if parts is not None and self.flip and mirror else parts)
                 for key, volume in ((name, image), (f"{name}_seg", label)):
                     if volume is not None:
                         stacks.setdefault(key, []).append(volume[::-1] if self.flip and mirror else volume)
-        return {key: np.stack(stack)[..., None].astype("float32") for key, stack in stacks.items()}
+            if self.parts:
+                rng = np.random.default_rng([self.seed, step, 3, place])
+                for name, masks in zip(
+                    ("fixed", "moving"), drawn_masks(maps, self.vertebrae.inshape, rng), strict=True
+                ):
+                    stacks.setdefault(f"{name}_parts", []).append(masks)
+        volumes = {key: np.stack(stack) for key, stack in stacks.items()}
+        return {
+            key: (volume if key.endswith("_parts") else volume[..., None]).astype("float32")
+            for key, volume in volumes.items()
+        }
 
     def as_data(self) -> Any:
         """What `fit` reads: a tf.data.Dataset on TensorFlow, these batches themselves on other backends."""
@@ -176,14 +198,17 @@ class PairBatches(keras.utils.PyDataset):
                 break
         self.vertebrae.prepare_order(wanted)
 
-    def _vertebra(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
-        """Image and label (mask or signed distance) of a vertebra, augmented."""
+    def _vertebra(
+        self, index: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Image, label (mask or signed distance) and map of parts, where these are compared, of a vertebra, augmented."""
         image, label = self.vertebrae.get(index)
+        parts = self.vertebrae.get_parts(index) if self.parts else None
         if self.augment is not None:
-            image, label = self.augment(image, label, rng)
+            image, label, parts = self.augment.with_parts(image, label, parts, rng)
         if self.distances and label is not None:
             label = self._distance(index, label)
-        return image, label
+        return image, label, parts
 
     def _distance(self, index: int, label: np.ndarray) -> np.ndarray:
         """The label as a signed distance, cached unless it is augmented."""

@@ -9,6 +9,7 @@ from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.training.batches import PairBatches
 from acsgreg_tf.training.model import compile_for, training_model
+from acsgreg_tf.training.parts import channels
 from acsgreg_tf.training.recipe import Recipe
 
 # The last run of the shipped network (models/README.md), at a quarter of its learning rate.
@@ -60,7 +61,8 @@ def fine_tune(
     for data in (vertebrae, validation):
         if data is not None and tuple(data.inshape) != tuple(network.inshape):
             raise InputError(f"the vertebrae have shape {tuple(data.inshape)}, the network {tuple(network.inshape)}")
-    model = training_model(network, vertebrae.has_labels, warp_once=recipe.warp_once)
+    parts = channels(vertebrae, recipe)
+    model = training_model(network, vertebrae.has_labels, warp_once=recipe.warp_once, parts=parts)
     compile_for(model, recipe, recipe.lr, recipe.epochs * steps)
     options: dict[str, Any] = {
         "outputs": list(model.output_names),

@@ -8,7 +8,7 @@ import numpy as np
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
-from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion
+from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion, SoftDice
 from acsgreg_tf.networks.base import ByName
 from acsgreg_tf.ops import distribution
 from acsgreg_tf.ops.backend import jit_compile
@@ -30,7 +30,9 @@ class _TrainingModel(ByName):
         return distribution.logs_of_processes(super().test_step(*arguments, **options))
 
 
-def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: bool = False) -> keras.Model:
+def training_model(
+    network: Any, labels: bool, stage: str = "joint", warp_once: bool = False, parts: int = 0
+) -> keras.Model:
     """The network with the outputs that its losses need; weights are shared.
 
     Args:
@@ -38,10 +40,12 @@ def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: 
         labels: Whether there is an input `moving_seg` [B, X, Y, Z, 1] too, warped to m_a_seg and m_d_seg.
         stage: "joint" has the outputs m_a, m_d, phi [, m_a_seg, m_d_seg]; "affine" stops after AffineNet:
             m_a [, m_a_seg].
-        warp_once: Sample m_d and m_d_seg once from the moving image and label, through phi and the affine.
+        warp_once: Sample m_d, m_d_seg and m_d_parts once from the moving volumes, through phi and the affine.
+        parts: With the joint stage: channels P of an input `moving_parts` [B, X, Y, Z, P], warped to m_d_parts; 0 for
+            none.
 
     Returns:
-        A functional model from {"fixed", "moving"[, "moving_seg"]} to the outputs by name.
+        A functional model from {"fixed", "moving"[, "moving_seg", "moving_parts"]} to the outputs by name.
     """
     inputs = dict(network.input)
     if stage == "affine":
@@ -58,8 +62,14 @@ def training_model(network: Any, labels: bool, stage: str = "joint", warp_once: 
         outputs["m_a_seg"] = moved
         if stage != "affine" and not warp_once:
             outputs["m_d_seg"] = SpatialTransformer(name="m_d_seg", dtype="float32")([moved, outputs["phi"]])
+    if parts and stage != "affine":
+        inputs["moving_parts"] = keras.Input((*network.inshape, parts), name="moving_parts")
+        if not warp_once:
+            warp = SpatialTransformer(constant_image=True, name="m_a_parts", dtype="float32")
+            moved = warp([inputs["moving_parts"], affine])
+            outputs["m_d_parts"] = SpatialTransformer(name="m_d_parts", dtype="float32")([moved, outputs["phi"]])
     if stage != "affine" and warp_once:
-        for name, source in (("m_d", "moving"), ("m_d_seg", "moving_seg")):
+        for name, source in (("m_d", "moving"), ("m_d_seg", "moving_seg"), ("m_d_parts", "moving_parts")):
             if source in inputs:
                 outputs[name] = JointTransformer(name=name)([inputs[source], affine, outputs["phi"]])
     # Losses go by the keys of the outputs.
@@ -81,6 +91,7 @@ def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dic
         "phi": (Diffusion(), l_smooth),
         "m_a_seg": (LABEL_LOSSES[recipe.label_loss](), l_a_seg),
         "m_d_seg": (LABEL_LOSSES[recipe.label_loss](), l_d_seg),
+        "m_d_parts": (SoftDice(), l_d_seg * recipe.parts_weight),
     }
     if not any(terms[name][1] for name in names):
         raise InputError(f"lambdas: {recipe.lambdas} leave no loss for the outputs {', '.join(names)}")

@@ -21,6 +21,8 @@ class Recipe:
         lambdas: Weights of Eq. 9: L_a, L_d, L_smooth, L_a_seg, L_d_seg.
         image_loss: "lncc" (alias "ncc") or "mse".
         window: Side of LNCC's window, voxels, odd.
+        parts_weight: Weight of the parts beside the whole label in L_d_seg, where the vertebrae have maps of parts:
+            L_d_seg is the whole label's loss plus this times the mean of Eq. 8 over the parts; 0 leaves them out.
         label_loss: "dice" (the paper), or "distance" between the surfaces, from signed distances in place of masks.
         affine_epochs: Epochs of a first stage that trains AffineNet alone; 0 (the paper) skips it.
         affine_lr: Learning rate of that stage.
@@ -57,6 +59,7 @@ class Recipe:
     seed: int = 0
     augment: bool = False
     accumulate: int = 1
+    parts_weight: float = 1.0
 
     def __post_init__(self) -> None:
         checks = {
@@ -72,6 +75,7 @@ class Recipe:
             "clip_norm": self.clip_norm is None or self.clip_norm > 0,
             "window": self.window >= 3 and self.window % 2 == 1,
             "lambdas": len(self.lambdas) == 5 and all(weight >= 0 for weight in self.lambdas),
+            "parts_weight": self.parts_weight >= 0,
             "image_loss": self.image_loss in IMAGE_LOSSES,
             "label_loss": self.label_loss in LABEL_LOSSES,
             "schedule": self.schedule in ("constant", "cosine"),

@@ -19,6 +19,7 @@ from acsgreg_tf.ops import distribution
 from acsgreg_tf.training.batches import PairBatches, steps_per_epoch
 from acsgreg_tf.training.callbacks import EpochLog, NetworkCheckpoint, StateSaver, tensorboard
 from acsgreg_tf.training.model import STAGES, compile_for, training_model
+from acsgreg_tf.training.parts import channels
 from acsgreg_tf.training.recipe import Recipe
 from acsgreg_tf.training.run_folder import Position, RunFolder
 
@@ -132,7 +133,8 @@ class _Trainer:
         finished = position.step >= epochs * steps
         if finished and weights is None:
             return
-        model = training_model(self.network, self.vertebrae.has_labels, position.stage, recipe.warp_once)
+        parts = channels(self.vertebrae, recipe)
+        model = training_model(self.network, self.vertebrae.has_labels, position.stage, recipe.warp_once, parts)
         compile_for(model, recipe, rate, epochs * steps)
         if weights is not None:
             try:

@@ -123,6 +123,44 @@ def test_another_cohort_does_not_mix_into_the_folder(small, capsys):
     assert "generate.json: this folder was made with another seed" in capsys.readouterr().err
 
 
+def test_parts_of_the_phantom_and_of_shapes_whose_parts_are_known(real, tmp_path):
+    """ann's L1 has a map of parts, a front and a back; ben's, and the blends that begin with his, do not."""
+    label = nib.load(real / "ann_L1.nii.gz")
+    data = np.asarray(label.dataobj)
+    front = nib.affines.apply_affine(label.affine, np.moveaxis(np.indices(data.shape), 0, -1))[..., 1] > 66
+    parts = np.where(data > 0, np.where(front, 50, 41), 0).astype(np.uint8)
+    nib.save(nib.Nifti1Image(parts, label.affine), real / "ann_L1_parts.nii.gz")
+    lines = (real / "list.csv").read_text().splitlines()[1:]
+    ends = ["ann_L1_parts.nii.gz" if line.startswith("ann_L1") else "" for line in lines]
+    lines = [f"{line},{end}" for line, end in zip(lines, ends, strict=True)]
+    (real / "parts.csv").write_text("\n".join([HEADER.strip() + ",parts", *lines]) + "\n")
+
+    options = ("--count", 6, "--seed", 5, "--levels", "L1", "--shapes", real / "parts.csv", "--spacing", 2, "--parts")
+    assert generate(tmp_path / "c", *options, "--phantom-fraction", 0.3) == 0
+    samples = read_manifest(tmp_path / "c" / "manifest.csv")
+    names = (tmp_path / "c" / "part-list.txt").read_text().split()
+    assert [Path(sample.parts).name if sample.parts else "-" for sample in samples] == names
+    known = {sample.source.split(":")[0]: bool(sample.parts) for sample in samples}
+    assert known == {"phantom": True, "ann": True, "ben": False}
+    for sample in samples:
+        if not sample.parts:
+            continue
+        own, mask = (np.asarray(nib.load(path).dataobj) for path in (sample.parts, sample.label))
+        assert ((own > 0) == (mask > 0)).all()
+        if sample.source == "phantom":
+            assert set(np.unique(own)) == {0, *range(41, 49), 50}
+            continue
+        assert set(np.unique(own)) == {0, 41, 50}
+        middles = [np.argwhere(own == number).mean(axis=0)[1] for number in (41, 50)]
+        assert middles[1] > middles[0] + 5
+    # Without --parts the same vertebrae, and no map.
+    assert generate(tmp_path / "plain", *options[:-1], "--phantom-fraction", 0.3) == 0
+    plain, with_parts = arrays(tmp_path / "plain"), arrays(tmp_path / "c")
+    assert set(plain) == {name for name in with_parts if "_parts" not in name}
+    for name, volume in plain.items():
+        np.testing.assert_array_equal(volume, with_parts[name])
+
+
 def test_a_coarser_cohort_is_of_the_same_size(real, tmp_path):
     options = ["--count", 2, "--seed", 5, "--levels", "L1,L2", "--shapes", real / "list.csv", "--spacing", 2]
     assert generate(tmp_path, *options) == 0
@@ -188,10 +226,12 @@ def test_plans_are_balanced_and_blend_people_of_the_same_or_the_next_level(real)
         ("list.csv,mesh,,L1,ann,", "axes are given"),
         ("list.csv,label,1,L1,ann,LPS", "axes are given"),
         ("list.csv", "kind must be"),
+        ("list.csv,mesh,,L1,ann,LPS,list.csv", "parts are given for a label map"),
+        ("list.csv,label,1,L1,ann,,gone.nii.gz", "line 2: .*gone.nii.gz is not there"),
     ],
 )
 def test_a_bad_line_of_the_list_is_named(tmp_path, row, message):
-    (tmp_path / "list.csv").write_text(HEADER + row + "\n")
+    (tmp_path / "list.csv").write_text(HEADER.strip() + ",parts\n" + row + "\n")
     with pytest.raises(InputError, match=message):
         read_sources(tmp_path / "list.csv")
 

@@ -1,6 +1,7 @@
 """train.py's three sources of data: what is loaded, what does not go together, and a step of training from each."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from acsgreg_tf.cli import train, training_data
 from acsgreg_tf.cli.common import Parser
-from acsgreg_tf.cohort.manifest import Sample, write_manifest
+from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.cohort.split import make_split, write_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.training import PairBatches
@@ -52,6 +53,32 @@ def test_a_manifest_gives_its_whole_vertebrae_by_level(cohort):
     assert len(vertebrae) == 12 and len(vertebrae.pairs()) == 2 * 6 * 5
     few, _ = training_data.load(options("--manifest", cohort / "manifest.csv", "--pairs-per-sample", 2))
     assert len(few.pairs()) == 24
+
+
+def test_parts_of_a_manifest_and_of_a_list(cohort, tmp_path):
+    """The first three crops have a map of parts, their label as the body; the others have none."""
+    names = [f"{person}L1" for person in range(5)]
+    for name in names[:3]:
+        label = nib.load(cohort / f"{name}_seg.nii.gz")
+        parts = 50 * np.asarray(label.dataobj)
+        nib.save(nib.Nifti1Image(parts.astype("uint8"), label.affine), cohort / f"{name}_parts.nii.gz")
+    for end, known in (("ct", 5), ("seg", 5), ("parts", 3)):
+        lines = [f"{cohort}/{name}_{end}.nii.gz" if i < known else "-" for i, name in enumerate(names)]
+        (tmp_path / f"{end}.txt").write_text("\n".join(lines) + "\n")
+    lists = ("--img-list", tmp_path / "ct.txt", "--seg-list", tmp_path / "seg.txt")
+    with pytest.warns(UserWarning, match="without --group-list"):
+        listed, _ = training_data.load(options(*lists, "--part-list", tmp_path / "parts.txt"))
+    files = [[str(cohort / f"{name}_{end}.nii.gz") for end in ("ct", "seg", "parts")] for name in names]
+    samples = [Sample(f"p{i}", "L1", *own[:2], whole="yes") for i, own in enumerate(files)]
+    samples = [replace(s, parts=own[2]) if i < 3 else s for i, (s, own) in enumerate(zip(samples, files, strict=True))]
+    write_manifest(tmp_path / "parts.csv", samples)
+    assert [bool(sample.parts) for sample in read_manifest(tmp_path / "parts.csv")] == [True] * 3 + [False] * 2
+    of_manifest, _ = training_data.load(options("--manifest", tmp_path / "parts.csv"))
+    for vertebrae in (listed, of_manifest):
+        assert vertebrae.has_parts and vertebrae.get_parts(3) is None
+        np.testing.assert_array_equal(vertebrae.get_parts(2), 50 * vertebrae.get(2)[1])
+    plain, _ = training_data.load(options("--manifest", cohort / "manifest.csv"))
+    assert not plain.has_parts
 
 
 def test_an_atlas_is_the_fixed_image_of_every_pair(cohort, tmp_path):
@@ -105,6 +132,7 @@ def test_generated_vertebrae(cohort):
         (["--manifest", "m.csv", "--check-people"], "--check-people: goes with --split"),
         (["--manifest", "m.csv", "--shapes", "s.csv"], "--shapes: goes with --generate"),
         (["--manifest", "m.csv", "--seg-list", "s.txt"], "--seg-list: goes with --img-list"),
+        (["--manifest", "m.csv", "--part-list", "p.txt"], "--part-list: goes with --img-list"),
         (["--manifest", "m.csv", "--spacing", 2], "--spacing: goes with --generate"),
         (["--manifest", "gone.csv"], "gone.csv: cannot be read as a manifest"),
         (["--generate", 1], "1 generated vertebrae"),

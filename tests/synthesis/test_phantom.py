@@ -16,7 +16,7 @@ from acsgreg_tf.anatomy.levels import LUMBAR as LEVELS
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.metrics import assd, dice
 from acsgreg_tf.synthesis import shapes
-from acsgreg_tf.synthesis.phantom import FAR, parameters, vertebra
+from acsgreg_tf.synthesis.phantom import FAR, parameters, part_map, vertebra
 from acsgreg_tf.synthesis.phantom_parameters import TABLE
 from acsgreg_tf.synthesis.phantom_sdf import gauge, polygon_plate, smooth_max, smooth_min, sweep
 from tests.explore import examples
@@ -244,3 +244,19 @@ def test_faults_are_named_in_one_line(seed, level, options, words):
     with pytest.raises(InputError, match=words) as caught:
         vertebra(seed, level, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("level", ["L1", "L5"])
+def test_its_parts_are_where_anatomy_has_them(level):
+    """Every voxel of bone has a part; processes lie on their sides, above and below, behind the body."""
+    bone, parts = vertebra(2, level, **SMALL) <= 0, part_map(2, level, **SMALL)
+    assert parts.dtype == np.uint8 and (parts[bone] > 0).all() and set(np.unique(parts)) == {0, *range(41, 49), 50}
+    middle = {n: np.argwhere(bone & (parts == n)).mean(axis=0) for n in (*range(41, 49), 50)}
+    for left, right in ((43, 44), (45, 46), (47, 48)):
+        assert middle[left][0] < middle[50][0] < middle[right][0]
+    assert middle[43][0] < middle[45][0] and middle[46][0] < middle[44][0]  # transverse ones reach farther out
+    for above, below in ((45, 47), (46, 48)):
+        assert middle[above][2] > middle[below][2] + 4
+    assert middle[42][1] < middle[41][1] < middle[50][1] - 6
+    share = {n: (bone & (parts == n)).sum() / bone.sum() for n in middle}
+    assert 0.45 < share[50] < 0.8 and min(share.values()) > 0.008

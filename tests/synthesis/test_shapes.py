@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.synthesis import shapes
+from acsgreg_tf.synthesis.correspondence import correspond
 from tests.explore import examples
 from tests.geometry.solids import SMALL, ball, body_with_process, dice, extent
 
@@ -138,3 +139,54 @@ def test_a_coarser_grid_is_varied_by_the_same_millimetres():
         )
         away.append((np.argwhere(moved <= 0).mean(axis=0) - np.argwhere(sdf <= 0).mean(axis=0)) * 2)
     assert 1.5 < np.std(away) < 4.0  # normal, cut at two standard deviations, 3 mm
+
+
+def test_parts_are_carried_along_with_what_is_varied():
+    """A ball cut across x: the halves stay on their sides, fill the varied bone, and change nothing of its shape."""
+    sdf = ball(14)
+    parts = np.where(np.arange(sdf.shape[0]) < sdf.shape[0] / 2, 41, 50).astype(np.uint8)[:, None, None]
+    parts = np.ascontiguousarray(np.broadcast_to(parts, sdf.shape))
+    for spacing in (1.0, 2.0):
+        plain = shapes.vary(spacing * sdf, np.random.default_rng(2), spacing=spacing)
+        varied, carried = shapes.vary_with_parts(spacing * sdf, parts, np.random.default_rng(2), spacing=spacing)
+        np.testing.assert_array_equal(varied, plain)
+        assert carried.dtype == np.uint8 and ((carried > 0) == (varied <= 0)).all()
+        volumes = [(carried == number).sum() for number in (41, 50)]
+        assert min(volumes) > 0.4 * sum(volumes)
+        middles = [np.argwhere(carried == number).mean(axis=0)[0] for number in (41, 50)]
+        assert 6 < middles[1] - middles[0] < 18
+
+
+def test_the_first_shapes_parts_are_carried_to_a_blend():
+    one, other = ball(10), ball(16)
+    field = correspond(one, other)
+    parts = np.where(np.indices(one.shape)[0] < one.shape[0] / 2, 41, 50).astype(np.uint8)
+    np.testing.assert_array_equal(shapes.interpolate_parts(parts, 0.0, field), parts)
+    own = np.where(one <= 0, parts, 42).astype(np.uint8)  # 42: outside of the first ball
+    between = shapes.interpolate(one, other, 0.5, field) <= 0
+    carried = shapes.interpolate_parts(own, 0.5, field)
+    assert (carried[between] == 42).mean() < 0.05 < ((one > 0) & between).sum() / between.sum()
+
+
+def test_parts_are_those_of_the_nearest():
+    parts = np.zeros((9, 3, 3), np.uint8)
+    parts[1], parts[6] = 41, 50
+    assert shapes.spread(parts)[:, 1, 1].tolist() == [41, 41, 41, 41, 50, 50, 50, 50, 50]
+
+
+def test_a_map_of_parts_lies_on_its_shapes_grid(tmp_path):
+    """Label map and parts on grids of their own, in one frame."""
+    at = np.moveaxis(np.indices((40, 40, 40)), 0, -1) - 19.5
+    mask = np.linalg.norm(at / (14, 10, 8), axis=-1) <= 1
+    nib.save(nib.Nifti1Image((5 * mask).astype(np.uint8), np.eye(4)), tmp_path / "seg.nii.gz")
+    parts = np.where(mask, np.where(at[..., 0] < 0, 41, 50), 0).astype(np.uint8)
+    image = nib.Nifti1Image(parts, np.eye(4)).as_reoriented(np.array([[1, -1], [2, 1], [0, -1]]))
+    nib.save(image, tmp_path / "parts.nii.gz")
+    sdf = shapes.load_label(tmp_path / "seg.nii.gz", 5, shape=(32, 32, 32))
+    carried = shapes.load_parts(tmp_path / "parts.nii.gz", tmp_path / "seg.nii.gz", 5, shape=(32, 32, 32))
+    assert carried.shape == sdf.shape and set(np.unique(carried)) == {41, 50}
+    inside = np.argwhere(sdf <= 0)
+    own = carried[tuple(inside.T)]
+    assert (own[inside[:, 0] < 15] == 41).all() and (own[inside[:, 0] > 16] == 50).all()
+    with pytest.raises(InputError, match="holds no part"):
+        shapes.load_parts(tmp_path / "seg.nii.gz", tmp_path / "seg.nii.gz", 5, shape=(32, 32, 32))
