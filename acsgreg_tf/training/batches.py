@@ -201,7 +201,7 @@ class PairBatches(keras.utils.PyDataset):
     def _vertebra(
         self, index: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """Image, label (mask or signed distance) and map of parts, where these are compared, of a vertebra, augmented."""
+        """Image, label (mask or distance) and map of parts, where they are compared, of a vertebra, augmented."""
         image, label = self.vertebrae.get(index)
         parts = self.vertebrae.get_parts(index) if self.parts else None
         if self.augment is not None:
