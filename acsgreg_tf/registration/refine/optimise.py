@@ -1,7 +1,7 @@
 """Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
 
-Coarse to fine: a little more than half of the steps, and 27 at most, compare blurred images on the velocity's own grid,
-the others the full images. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration
+Coarse to fine: the first steps compare blurred images on the velocity's own grid, the others the full images. From a
+network's velocity a sixth of them, from nothing a little more than half, and 27 at most. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration
 Zhang and Fletcher 2019), with a rate that falls along each stage.
 """
 
@@ -32,9 +32,9 @@ from acsgreg_tf.registration.trust import pulled
 # Squarings while optimising; a step of v / 32 is short enough, and the result is integrated with the network's own
 # number.
 SQUARINGS = 5
-# Share of the steps that are coarse (they cost less than half as much), and how many at most: more of them, which
-# compare blurred images, leave a rougher field than the fine ones can smooth again.
-COARSE_SHARE, COARSE_MOST = 0.55, 27
+# Share of the steps that are coarse (they cost less than half as much), from nothing and from a velocity, and how many
+# at most: more of them, which compare blurred images, leave a rougher field than the fine ones can smooth again.
+COARSE_SHARE, COARSE_SHARE_ONWARD, COARSE_MOST = 0.55, 0.17, 27
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
 VELOCITY_RATE, AFFINE_RATE = 0.2, 0.001
 # In its last quarter, where the rate is low, a stage ends when so many steps together lower its objective by less than
@@ -67,8 +67,7 @@ def refine(
         affine: Where to start, [3, 4], voxels about the grid's centre. None fits it to the surfaces
             (`geometry.surface_affine`), or is the identity where a side shows none.
         velocity: Where to start, [x, y, z, 3]; None is zero, at half resolution.
-        steps: A little more than half of them coarse (27 at most); it stops early where it converges. 0 fits the affine
-            only, where there is none.
+        steps: Some of them coarse; it stops early where it converges. 0 fits the affine only, where there is none.
         smoothness: Weight of the mean squared gradient of the displacement, beside LNCC's 1. Larger is smoother: it
             costs overlap in the last tenths of a millimetre, for gentler Jacobians and a more exact inverse.
         parts_weight: Weight of the parts that both sides have (`refine.parts`); 0 leaves them out.
@@ -145,7 +144,8 @@ class _Descent:
         if not self.steps:
             return
         self.start = self._evaluate()
-        coarse_steps = min(int(COARSE_SHARE * self.steps), COARSE_MOST) if self.box.lattice != self.box.full else 0
+        share = COARSE_SHARE_ONWARD if self.velocity.any() else COARSE_SHARE
+        coarse_steps = min(int(share * self.steps), COARSE_MOST) if self.box.lattice != self.box.full else 0
         if coarse_steps:
             coarse = self._objective(self.box.coarse(), 1.0, COARSE_REACH)
             self._descend(coarse, coarse_steps, COARSE_SIGMA, record=False)
