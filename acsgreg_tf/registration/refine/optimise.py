@@ -1,8 +1,9 @@
 """Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
 
 Coarse to fine: the first steps compare blurred images on the velocity's own grid, the others the full images. From a
-network's velocity a sixth of them, from nothing a little more than half, and 27 at most. Adam, on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration
-Zhang and Fletcher 2019), with a rate that falls along each stage.
+network's velocity a sixth of them, from nothing a little more than half, and 27 at most. Adam, on a gradient smoothed
+in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with a rate that falls along
+each stage.
 """
 
 from dataclasses import dataclass
