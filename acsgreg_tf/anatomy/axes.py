@@ -30,7 +30,7 @@ class Axes:
     centre: np.ndarray
 
 
-def axes_of(share: np.ndarray, grid: Grid) -> Axes:
+def axes_of(share: np.ndarray, grid: Grid, distance: np.ndarray | None = None) -> Axes:
     """The axes of a vertebra.
 
     "Right" is the normal of the plane about which the vertebra is most nearly symmetric: its mirror image is laid on
@@ -40,8 +40,9 @@ def axes_of(share: np.ndarray, grid: Grid) -> Axes:
     Args:
         share: (X, Y, Z) in [0, 1], how much of a voxel is vertebra; 1 mm, RAS, as the network sees it.
         grid: Where it lies.
+        distance: Its signed distance, (X, Y, Z) in voxels, where that is known already (`geometry.distance.from_crop`).
     """
-    right = _symmetry_normal(share)
+    right = _symmetry_normal(from_crop(share) if distance is None else distance)
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(np.pad(share > 0.5, 1))[1:-1, 1:-1, 1:-1], SMOOTH)
     pieces, _ = ndimage.label(depth > CORE * depth.max())
     core = np.argwhere(pieces == pieces[np.unravel_index(depth.argmax(), depth.shape)])
@@ -55,8 +56,7 @@ def axes_of(share: np.ndarray, grid: Grid) -> Axes:
     return Axes(np.stack([right, np.cross(superior, right), superior], axis=1), grid.index_to_points(centre))
 
 
-def _symmetry_normal(share: np.ndarray) -> np.ndarray:
-    distance = from_crop(share)
+def _symmetry_normal(distance: np.ndarray | None) -> np.ndarray:
     if distance is None:
         return np.array([1.0, 0.0, 0.0])
     turned = fit_affine(distance, np.ascontiguousarray(distance[::-1]), np.eye(3, 4), kind="rigid")[:, :3]

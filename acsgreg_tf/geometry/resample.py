@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import find_objects, map_coordinates
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.fields import look_up
+from acsgreg_tf.fields import look_up, look_up_label
 from acsgreg_tf.geometry.grid import FACE, Grid, box_corners
 from acsgreg_tf.geometry.transforms import Transform
 
@@ -103,14 +103,24 @@ def resample_label(
         raise InputError(f"label of shape {label.shape} on a grid of shape {label_grid.shape}")
     if label.max() > _LARGEST_LABEL:
         raise InputError(f"label {label.max()}: a label map's values may be at most {_LARGEST_LABEL}")
+    boxes = [box for box in find_objects(label) if box is not None]
     result = np.zeros(reference_grid.shape, label.dtype)
-    for value, box in enumerate(find_objects(label), start=1):
-        if box is not None:
-            # One voxel of background around, so that the box does not end where the mask does.
-            start = [max(0, side.start - 1) for side in box]
-            stop = [min(n, side.stop + 1) for n, side in zip(label.shape, box)]
-            mask = label[tuple(map(slice, start, stop))] == value
-            result[resample(mask, label_grid.crop(start, stop), reference_grid, transform) > 0.5] = value
+    if not boxes:
+        return result
+    # One voxel of background around, so that the box does not end where the labels do.
+    start = [max(0, min(box[axis].start for box in boxes) - 1) for axis in range(3)]
+    stop = [min(n, max(box[axis].stop for box in boxes) + 1) for axis, n in enumerate(label.shape)]
+    label, label_grid = label[tuple(map(slice, start, stop))], label_grid.crop(start, stop)
+    first, last = _reached(label_grid, reference_grid, transform)
+    if np.any(last <= first):
+        return result
+    within, grid = result[tuple(map(slice, first, last))], reference_grid.crop(first, last)
+    to_index = np.linalg.inv(label_grid.affine)[:3]
+    for slab in grid.slabs():
+        points = grid.points(*slab)
+        within[slice(*slab)] = look_up_label(
+            label, points if transform is None else transform.apply(points), to_index, FACE
+        )
     return result
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.fields import displace
+from acsgreg_tf.fields import displace, through
+from acsgreg_tf.fields.chain import MOST_FIELDS, Step
 from acsgreg_tf.geometry.grid import FACE, Grid, box_corners, check_affine
 
 
@@ -137,6 +138,9 @@ class Composite(Transform):
 
     def apply(self, points: ArrayLike) -> np.ndarray:
         points = np.asarray(points, dtype=float)
+        steps = [step for step in map(_step_of, self.parts) if step is not None]
+        if len(steps) == len(self.parts) and sum(field is not None for _, field in steps) <= MOST_FIELDS:
+            return through(points, steps, FACE)
         for part in self.parts:
             points = part.apply(points)
         return points
@@ -148,6 +152,15 @@ class Composite(Transform):
         for part in reversed(self.parts):
             low, high = part.reach(low, high)
         return np.asarray(low), np.asarray(high)
+
+
+def _step_of(part: Transform) -> Step | None:
+    """A transform as `fields.through` takes it, or None for another kind."""
+    if isinstance(part, Affine):
+        return part.matrix[:3], None
+    if isinstance(part, DenseField):
+        return np.linalg.inv(part.grid.affine)[:3], part.displacement
+    return None
 
 
 def _check_field(displacement: ArrayLike, grid: Grid) -> np.ndarray:

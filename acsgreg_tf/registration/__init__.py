@@ -12,8 +12,9 @@ from acsgreg_tf.registration.from_surface import is_surface
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
 from acsgreg_tf.registration.options import DEFORMABLE, TRANSFORMS, Options
 from acsgreg_tf.registration.pipeline import register
-from acsgreg_tf.registration.prepare import Scan, Selection, read_scan, select, shared_levels
+from acsgreg_tf.registration.prepare import Selection, select, shared_levels
 from acsgreg_tf.registration.result import STAGES, Result
+from acsgreg_tf.registration.scan import Scan, read_scan
 from acsgreg_tf.registration.schema import SCHEMA_VERSION, metrics_schema
 
 __all__ = [

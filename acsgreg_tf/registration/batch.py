@@ -24,7 +24,7 @@ from acsgreg_tf.registration.models import NO_MODEL, default_model
 from acsgreg_tf.registration.options import DEFORMABLE, Options
 from acsgreg_tf.registration.outputs import write_result
 from acsgreg_tf.registration.pipeline import register
-from acsgreg_tf.registration.prepare import Scan, read_scan
+from acsgreg_tf.registration.scan import Scan, read_scan
 
 __all__ = ["COLUMNS", "TABLE", "Recipe", "failed", "run_jobs", "table_of"]
 

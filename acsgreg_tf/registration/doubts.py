@@ -10,7 +10,8 @@ from acsgreg_tf.geometry import Pose, resample
 from acsgreg_tf.geometry.distance import coarser
 from acsgreg_tf.geometry.surface_affine import misfit
 from acsgreg_tf.registration.options import Options
-from acsgreg_tf.registration.prepare import Scan, VertebraPair
+from acsgreg_tf.registration.prepare import VertebraPair
+from acsgreg_tf.registration.scan import Scan
 
 # Limits were set on people of the training shapes, docs/lab/doubts.md.
 LEAST_DICE, MOST_ASSD_MM = 0.93, 0.7  # of a deformable registration

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import numpy as np
-
 from acsgreg_tf import metrics
 from acsgreg_tf.anatomy.intensity import outside_of
 from acsgreg_tf.geometry import resample, resample_label
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.estimate import Estimate
-from acsgreg_tf.registration.prepare import Scan, VertebraPair
+from acsgreg_tf.registration.prepare import VertebraPair
 from acsgreg_tf.registration.refine.result import Refined
+from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.registration.schema import SCHEMA_VERSION
 
 
@@ -23,11 +22,10 @@ def move(fixed: Scan, moving: Scan, transform: Transform) -> tuple[Image, Image 
     grid, image = fixed.image.grid, moving.image
     data = resample(image.data, image.grid, grid, transform, fill=outside_of(image.data))
     moved = Image(data, grid, f"{image.name} moved")
-    if moving.label_map is None:
+    alone = moving.alone
+    if alone is None:
         return moved, None
-    data, name = moving.label_map.data, f"{moving.label_map.name} moved"
-    alone = np.where(data == moving.number, data, 0)
-    return moved, Image(resample_label(alone, moving.label_map.grid, grid, transform), grid, name)
+    return moved, Image(resample_label(alone.data, alone.grid, grid, transform), grid, f"{alone.name} moved")
 
 
 def dice_on_fixed_grid(fixed: Scan, moved_seg: Image) -> float:

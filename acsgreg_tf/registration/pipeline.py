@@ -20,8 +20,9 @@ from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
 from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork
 from acsgreg_tf.registration.options import DEFORMABLE, Options
-from acsgreg_tf.registration.prepare import Scan, Selection, Source, VertebraPair, prepare, read_scan, select
+from acsgreg_tf.registration.prepare import Selection, VertebraPair, prepare, select
 from acsgreg_tf.registration.result import Result
+from acsgreg_tf.registration.scan import Scan, Source, read_scan
 
 
 def register(
@@ -140,7 +141,7 @@ def register(
         moved, moved_seg = move(*scans, whole)
     with clock("measuring"):
         affine = deformation.world_affine(pair.fixed.grid, pair.moving.grid)
-        both = None if scans[0].label_map is None else scans[1].label_map
+        both = None if scans[0].label_map is None else scans[1].alone
         images, labels = moving_at_stages(pair, stage_transforms(pair, affine, whole), both)
         pose = pose_of(affine, pair.fixed.grid.index_to_points(center_of_mass(bone)))
         measures = {"transform": transform, "affine": pose.summary()} | measure(pair.fixed, images, labels, deformation)

@@ -1,6 +1,5 @@
 """From what a user names to what the network sees: scans are read, the vertebra is chosen, and cut out of both."""
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -8,22 +7,20 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 
-from acsgreg_tf.anatomy.levels import TABLES, label_of, levels_in, parse_table
+from acsgreg_tf.anatomy.levels import TABLES, label_of, parse_table
 from acsgreg_tf.anatomy.parts import parts_of_vertebra
 from acsgreg_tf.anatomy.pieces import without_stray_pieces
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
-from acsgreg_tf.io.images import Image, as_image, as_label
-from acsgreg_tf.registration.from_surface import is_surface, label_of_surface
+from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.painted import painted
 from acsgreg_tf.registration.part_distances import part_distances
+from acsgreg_tf.registration.scan import Box, Scan, about
 from acsgreg_tf.registration.trust import seen_region
-
-# A path, a nibabel or SimpleITK image, or an Image.
-Source = str | os.PathLike | Any
 
 
 @dataclass(frozen=True)
@@ -84,58 +81,6 @@ def _number_of(level: str, table: str | Mapping[str, int]) -> int:
     return label_of(level, _table_of(table))
 
 
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """One side of a pair as it was read and checked.
-
-    Attributes:
-        image: Intensities.
-        label_map: Its label map, on whatever grid, or None for an image that shows one vertebra alone.
-        number: The chosen vertebra's number in the label map; None before `select`, and without a label map.
-        ignore: A mask of where not to compare (not 0), on whatever grid, or None.
-        notes: Warnings about the label map for the user, one line each.
-        parts: Map of parts (`anatomy.parts`), of the whole scan maybe, on whatever grid, or None.
-        drawn: Whether there is no CT: the image is the label map's mask, and the network is shown painted bone.
-    """
-
-    image: Image
-    label_map: Image | None = None
-    number: int | None = None
-    ignore: Image | None = None
-    notes: tuple[str, ...] = ()
-    drawn: bool = False
-    parts: Image | None = None
-
-
-def read_scan(
-    image: Source | Scan | None,
-    label_map: Source | None = None,
-    ignore: Source | None = None,
-    parts: Source | None = None,
-) -> Scan:
-    """Read and check an image, its label map, its mask to ignore and its map of parts; a Scan passes unchanged.
-
-    Without an image the label map stands for it: its mask, 1 where there is any label. The path of a surface (.stl,
-    .ply or .vtk) in place of an image stands for a label map of what lies inside it.
-
-    Raises:
-        InputError: As `io.images.as_image` and `as_label`; neither an image nor a label map.
-    """
-    if isinstance(image, Scan):
-        return image
-    if isinstance(image, (str, os.PathLike)) and is_surface(image):
-        if label_map is not None:
-            raise InputError(f"{label_map}: the label map of a surface, {image}; give one of the two")
-        image, label_map = None, label_of_surface(str(image))
-    labels = [None if source is None else as_label(source) for source in (label_map, ignore, parts)]
-    if image is None:
-        if labels[0] is None:
-            raise InputError("scan: needs an image or a label map")
-        mask = Image((labels[0].data > 0).astype(np.float32), labels[0].grid, labels[0].name)
-        return Scan(mask, labels[0], ignore=labels[1], drawn=True, parts=labels[2])
-    return Scan(as_image(image), labels[0], ignore=labels[1], parts=labels[2])
-
-
 def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]:
     """The two scans with the number of the vertebra that is meant; a scan with a number passes unchanged.
 
@@ -147,31 +92,41 @@ def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]
 
 
 def _picked(scan: Scan, number: Any) -> Scan:
-    if scan.label_map is None or scan.number is not None:
+    if scan.label_map is None:
         return scan
-    picked = pick_label(scan.label_map, number())
-    label_map, notes = _without_stray_pieces(scan.label_map, picked)
-    return replace(scan, label_map=label_map, number=picked, notes=notes + _sixth_note(scan.label_map, picked))
+    if scan.number is not None:
+        return scan
+    picked = number()
+    if picked is None or not (0 < picked <= len(scan.boxes) and scan.boxes[picked - 1] is not None):
+        picked = pick_label(scan.label_map, picked)
+    box = scan.boxes[picked - 1]
+    assert box is not None
+    label_map, box, notes = _without_stray_pieces(scan.label_map, picked, box)
+    notes += _sixth_note(scan.label_map, picked, scan.boxes)
+    return replace(scan, label_map=label_map, number=picked, box=box, notes=notes)
 
 
-def _without_stray_pieces(label_map: Image, number: int) -> tuple[Image, tuple[str, ...]]:
-    mask = label_map.data == number
+def _without_stray_pieces(label_map: Image, number: int, box: Box) -> tuple[Image, Box, tuple[str, ...]]:
+    mask = label_map.data[box] == number
     cleaned = without_stray_pieces(mask)
     notes = []
     if cleaned.voxels:
-        data = np.where(mask & ~cleaned.mask, 0, label_map.data)
+        data = label_map.data.copy()
+        data[box][mask & ~cleaned.mask] = 0
         plural = "" if cleaned.voxels == 1 else "s"
         notes.append(f"{label_map.name}: label {number}: {cleaned.voxels} stray voxel{plural} left out")
         label_map = Image(data, label_map.grid, label_map.name)
+        inner = find_objects(cleaned.mask.astype(np.uint8))[0]
+        box = tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(box, inner, strict=True))
     if cleaned.others:
         notes.append(f"{label_map.name}: label {number}: is in {cleaned.others + 1} large pieces")
-    return label_map, tuple(notes)
+    return label_map, box, tuple(notes)
 
 
-def _sixth_note(label_map: Image, number: int) -> tuple[str, ...]:
+def _sixth_note(label_map: Image, number: int, boxes: list[Box | None]) -> tuple[str, ...]:
     """Where VerSe's numbers count six lumbar vertebrae, another tool's may call each by another name."""
     verse = TABLES["verse"]
-    if verse["L1"] <= number <= verse["L6"] and (label_map.data == verse["L6"]).any():
+    if verse["L1"] <= number <= verse["L6"] and len(boxes) >= verse["L6"] and boxes[verse["L6"] - 1] is not None:
         return (f"{label_map.name}: holds a sixth lumbar vertebra (label {verse['L6']})",)
     return ()
 
@@ -179,7 +134,7 @@ def _sixth_note(label_map: Image, number: int) -> tuple[str, ...]:
 def _levels_in(scan: Scan, table: Mapping[str, int]) -> list[str]:
     if scan.label_map is None:
         raise InputError(f"levels: {scan.image.name} has no label map to look them up in")
-    return levels_in(scan.label_map.data, table)
+    return scan.levels(table)
 
 
 def shared_levels(wanted: str, fixed: Scan, moving: Scan, selection: Selection) -> list[str]:
@@ -267,7 +222,7 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
         InputError: As `anatomy.vertebra.extract`; a map of parts without one of the vertebra.
     """
     sides = [
-        _shown(scan, extract(scan.image, scan.label_map, scan.number, shape, flag))
+        _shown(scan, extract(*about(scan, shape), scan.number, shape, flag))
         for scan, flag in ((fixed, "--fixed-seg"), (moving, "--moving-seg"))
     ]
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]

@@ -15,7 +15,8 @@ from acsgreg_tf.registration.clock import Clock, Progress
 from acsgreg_tf.registration.engine import load_engine
 from acsgreg_tf.registration.estimate import estimate
 from acsgreg_tf.registration.options import Options
-from acsgreg_tf.registration.prepare import Scan, prepare, read_scan
+from acsgreg_tf.registration.prepare import prepare
+from acsgreg_tf.registration.scan import Scan, read_scan
 
 _SHAPE, _SPACING = (64, 64, 32), 2.0
 # Seeds of the two phantoms, on which the shipped network reaches 0.985; the margin is for other processors'

@@ -6,15 +6,8 @@ import numpy as np
 
 from acsgreg_tf import fields, metrics
 from acsgreg_tf.registration.inverse_error import places_around
-from acsgreg_tf.spine.local import (
-    Spread,
-    cells_near,
-    clear_of_folds,
-    folded_together,
-    near_mask,
-    smooth_at,
-    solve_inverse_at,
-)
+from acsgreg_tf.spine.local import cells_near, clear_of_folds, folded_together, passed, smooth_at, solve_inverse_at
+from acsgreg_tf.spine.places import Spread, near_mask, near_voxels
 
 __all__ = ["chained", "inverse_of", "invertible_steps"]
 
@@ -79,8 +72,8 @@ def invertible_steps(
     everywhere = places_around(bone)
 
     def missed(places: np.ndarray) -> np.ndarray:
-        there = then_back(then(chained(steps, places)[-1]))
-        return places[np.linalg.norm(chained(inverses[::-1], there)[-1] - places, axis=1) > MOST]
+        misses = passed(inverses[::-1], then_back(then(passed(steps, places)))) - places
+        return places[(misses**2).sum(axis=1) > MOST**2]
 
     folded = folded_together(steps, _steep_cells(steps), CLEAR_TOGETHER, then)
     bad = missed(everywhere)
@@ -129,7 +122,7 @@ def _smooth_along(steps: list[np.ndarray], inverses: list[np.ndarray], places: n
         here, there = (places[worst[number]] for places in (way[number], way[number + 1]))
         if len(here):
             smooth_at(step, here, reach)
-            solve_inverse_at(inverse, step, np.flatnonzero(near_mask(there, reach + 4, step.shape[:3])))
+            solve_inverse_at(inverse, step, near_voxels(there, reach + 4, step.shape[:3]))
 
 
 def _balance_about(

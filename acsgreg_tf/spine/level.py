@@ -15,8 +15,9 @@ from acsgreg_tf.registration.estimate import Estimate, estimate, refined, surfac
 from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.options import Options
-from acsgreg_tf.registration.prepare import Scan, VertebraPair, prepare
+from acsgreg_tf.registration.prepare import VertebraPair, prepare
 from acsgreg_tf.registration.refine import DEFAULT_STEPS
+from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.spine.bones import Bone
 
 __all__ = ["LevelResult", "register_level"]

@@ -7,10 +7,12 @@ import numpy as np
 
 from acsgreg_tf import fields, metrics
 from acsgreg_tf.fields.kernels import in_slabs, kernel
+from acsgreg_tf.geometry.grid import FACE
 from acsgreg_tf.metrics.folded import least_determinant
 from acsgreg_tf.registration.folds import folds_of
+from acsgreg_tf.spine.places import corners_of, near_mask, near_voxels
 
-__all__ = ["Spread", "cells_near", "clear_of_folds", "folded_together", "near_mask", "smooth_at", "solve_inverse_at"]
+__all__ = ["cells_near", "clear_of_folds", "folded_together", "passed", "smooth_at", "solve_inverse_at"]
 
 # The taps of a Gaussian of 0.7 voxels, to two voxels on either side.
 _TAPS = np.array(list(product(range(-2, 3), repeat=3)))
@@ -23,85 +25,43 @@ NEWTON_STEPS, TOLERANCE = 12, 1e-3
 _EPSILON = 0.05
 
 
-class Spread:
-    """From values at places to the eight voxels round each: weighted means, as in SIRT (Gilbert 1972).
-
-    Args:
-        places: (N, 3), voxels, inside the grid.
-        shape: (X, Y, Z) of the grid.
-    """
-
-    def __init__(self, places: np.ndarray, shape: tuple[int, ...]) -> None:
-        base = np.floor(places).astype(int)
-        share = places - base
-        corners = [np.ravel_multi_index(tuple((base + offset).T), shape) for offset in np.ndindex(2, 2, 2)]
-        touched = np.zeros(int(np.prod(shape)), bool)
-        for corner in corners:
-            touched[corner] = True
-        self.voxels = np.flatnonzero(touched)
-        order = np.zeros(len(touched), np.int32)
-        order[self.voxels] = np.arange(len(self.voxels))
-        self.corners = [order[corner] for corner in corners]
-        self.weights = [
-            np.prod(np.where(offset, share, 1 - share), axis=1) for offset in map(np.array, np.ndindex(2, 2, 2))
-        ]
-        self.sums = np.maximum(self._summed(np.ones(len(places))), 0.3)
-
-    def add(self, field: np.ndarray, values: np.ndarray, where: np.ndarray | None = None) -> None:
-        """Add to a field (X, Y, Z, 3), in place, the means of values (N, 3).
-
-        Args:
-            field: As above.
-            values: Of each place.
-            where: (X, Y, Z) bool, the voxels that may change; None is all.
-        """
-        means = np.stack([self._summed(values[:, c]) / self.sums for c in range(3)], axis=-1)
-        if where is not None:
-            means *= where.ravel()[self.voxels, None]
-        field.reshape(-1, 3)[self.voxels] += means
-
-    def _summed(self, values: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(self.voxels))
-        for at, weight in zip(self.corners, self.weights, strict=True):
-            total += np.bincount(at, weight * values, minlength=len(total))
-        return total
-
-
-def near_mask(places: np.ndarray, reach: int, shape: Sequence[int]) -> np.ndarray:
-    """The voxels within `reach` voxels of some places (N, 3), voxels: (X, Y, Z) bool.
-
-    Args:
-        places: Voxels, fractions allowed.
-        reach: A whole number.
-        shape: (X, Y, Z) of the grid.
-    """
-    near = np.zeros(shape, bool)
-    index = np.rint(places).astype(int)
-    near[tuple(index[((index >= 0) & (index < shape)).all(axis=1)].T)] = True
-    index = np.argwhere(near)
-    for offset in _ball(reach):
-        beside = index + offset
-        near[tuple(beside[((beside >= 0) & (beside < shape)).all(axis=1)].T)] = True
-    return near
-
-
-def _ball(reach: int) -> np.ndarray:
-    offsets = np.array(list(product(range(-reach, reach + 1), repeat=3)))
-    return offsets[(offsets**2).sum(axis=1) <= reach**2 + 1]
-
-
 def smooth_at(field: np.ndarray, places: np.ndarray, reach: int) -> None:
     """Smooth a field (X, Y, Z, 3), in place, within `reach` voxels of some places (N, 3), and half as much beside."""
     shape = field.shape[:3]
-    nodes = np.flatnonzero(near_mask(places, reach + 1, shape))
+    nodes = near_voxels(places, reach + 1, shape)
     inner = near_mask(places, reach, shape).ravel()[nodes]
-    index = np.stack(np.unravel_index(nodes, shape), axis=-1)
-    flat = field.reshape(-1, 3)
-    smooth = np.zeros((len(nodes), 3))
-    for tap, weight in zip(_TAPS, _WEIGHTS, strict=True):
-        beside = np.clip(index + tap, 0, np.subtract(shape, 1))
-        smooth += weight * flat[np.ravel_multi_index(tuple(beside.T), shape)]
-    flat[nodes] += np.where(inner, 1.0, 0.5)[:, None] * (smooth - flat[nodes])
+    smooth = np.empty((len(nodes), 3))
+    in_slabs(_smooth, len(nodes), field, nodes, inner, _TAPS, _WEIGHTS, smooth, least=512)
+    field.reshape(-1, 3)[nodes] = smooth
+
+
+@kernel
+def _smooth(
+    field: np.ndarray,
+    nodes: np.ndarray,
+    inner: np.ndarray,
+    taps: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
+    sx, sy, sz, _ = field.shape
+    for n in range(start, stop):
+        z, rest = nodes[n] % sz, nodes[n] // sz
+        x, y = rest // sy, rest % sy
+        a, b, c = 0.0, 0.0, 0.0
+        for m in range(len(taps)):
+            i, j, k = x + taps[m, 0], y + taps[m, 1], z + taps[m, 2]
+            beside = field[min(max(i, 0), sx - 1), min(max(j, 0), sy - 1), min(max(k, 0), sz - 1)]
+            a += weights[m] * beside[0]
+            b += weights[m] * beside[1]
+            c += weights[m] * beside[2]
+        share = 1.0 if inner[n] else 0.5
+        here = field[x, y, z]
+        out[n, 0] = here[0] + share * (a - here[0])
+        out[n, 1] = here[1] + share * (b - here[1])
+        out[n, 2] = here[2] + share * (c - here[2])
 
 
 def clear_of_folds(field: np.ndarray, clear: float, cells: np.ndarray | None = None) -> np.ndarray:
@@ -133,8 +93,13 @@ def clear_of_folds(field: np.ndarray, clear: float, cells: np.ndarray | None = N
 
 def cells_near(places: np.ndarray, reach: int, shape: Sequence[int]) -> np.ndarray:
     """The cells (N, 3) of 2 x 2 x 2 voxels within `reach` voxels of some places (N, 3)."""
-    cells = np.argwhere(near_mask(places, reach, shape))
+    cells = np.stack(np.unravel_index(near_voxels(places, reach, shape), shape), axis=-1)
     return cells[(cells < np.subtract(shape, 1)).all(axis=1)]
+
+
+def passed(steps: Sequence[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """Places (N, 3), voxels, once they have passed all steps, (X, Y, Z, 3) each, voxels, the first applied first."""
+    return fields.through(places, [(np.eye(3, 4), step) for step in steps], FACE)
 
 
 def folded_together(
@@ -151,18 +116,11 @@ def folded_together(
     if not len(cells):
         return cells
     shape = steps[0].shape[:3]
-    corners = [np.ravel_multi_index(tuple((cells + corner).T), shape) for corner in product((0, 1), repeat=3)]
-    touched = np.zeros(int(np.prod(shape)), bool)
-    for corner in corners:
-        touched[corner] = True
-    nodes = np.flatnonzero(touched)
-    order = np.zeros(len(touched), np.int32)
-    order[nodes] = np.arange(len(nodes))
+    nodes, corners = corners_of(cells, shape)
     there = np.stack(np.unravel_index(nodes, shape), axis=-1).astype(float)
-    for step in steps:
-        there = there + fields.sample(step, there)
+    there = passed(steps, there)
     there = there if then is None else then(there)
-    there = there[order[np.stack(corners, axis=1)]].reshape(-1, 2, 2, 2, 3)
+    there = there[corners].reshape(-1, 2, 2, 2, 3)
     folded = np.zeros(len(cells), bool)
     in_slabs(_fold, len(cells), there, clear, folded, least=1024)
     return cells[folded]

@@ -66,10 +66,10 @@ def _differences(blend: Blend, number: int, level: LevelResult) -> dict[str, flo
 def _overlaps(
     blend: Blend, number: int, level: LevelResult, own: _Pile, together: _Pile
 ) -> dict[str, dict[str, float]]:
-    fixed, moving = level.pair.fixed, level.scans[1]
-    if fixed.label is None or moving.label_map is None:
+    fixed, alone = level.pair.fixed, level.scans[1].alone
+    if fixed.label is None or alone is None:
         return {}
-    mask, grid = moving.label_map.data == moving.number, moving.label_map.grid
+    mask, grid = alone.data > 0, alone.grid
     measures: dict[str, dict[str, float]] = {"dice": {}, "assd_mm": {}}
     whole, corners = blend.transform, blend.region.around(number)
     for name, transform, pile in (("own", level.transform, own), ("spine", whole, together)):

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf.anatomy.axes import Axes, axes_of
-from acsgreg_tf.anatomy.levels import levels_in, parse_table
+from acsgreg_tf.anatomy.levels import parse_table
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.geometry import Composite, resample, resample_label
+from acsgreg_tf.geometry import Composite
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
 from acsgreg_tf.registration.engine import Engine
 from acsgreg_tf.registration.options import Options
-from acsgreg_tf.registration.prepare import Scan, Selection, select
+from acsgreg_tf.registration.prepare import Selection, VertebraPair, select
+from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.spine.blending import Blend, blend
 from acsgreg_tf.spine.level import LevelResult, register_level
 from acsgreg_tf.spine.measures import measure
+from acsgreg_tf.spine.moving import move_scan
 from acsgreg_tf.spine.poses import Motion, motions
 
 __all__ = ["STEPS", "SpineResult", "register_spine"]
@@ -105,13 +107,9 @@ def register_spine(
         whole = blend([result.bone for result in results])
     with clock(STEPS[2]):
         grid, transform = fixed.image.grid, whole.transform
-        moved = Image(
-            resample(moving.image.data, moving.image.grid, grid, transform), grid, f"{moving.image.name} moved"
-        )
-        labels = resample_label(moving.label_map.data, moving.label_map.grid, grid, transform)
-        moved_seg = Image(labels, grid, f"{moving.label_map.name} moved")
+        moved, moved_seg = move_scan(moving.image, moving.label_map, grid, whole)
     with clock(STEPS[3]):
-        axes = {result.level: axes_of(result.pair.fixed.share, result.pair.fixed.grid) for result in results}
+        axes = {result.level: _axes_of(result.pair) for result in results}
         affines = {result.level: result.affine for result in results}
         table = motions(affines, axes, _levels_of(fixed, selection))
         measures = measure(whole, results)
@@ -141,8 +139,12 @@ def register_spine(
     return SpineResult(moved, moved_seg, transform, inverse, whole, tuple(results), axes, tuple(table), summary)
 
 
+def _axes_of(pair: VertebraPair) -> Axes:
+    return axes_of(pair.fixed.share, pair.fixed.grid, pair.distances[0])
+
+
 def _levels_of(scan: Scan, selection: Selection) -> list[str]:
     """The levels of the fixed table, head to foot, without those that only some people have and this one has not."""
     table = parse_table(selection.table) if isinstance(selection.table, str) else selection.table
-    held = levels_in(scan.label_map.data, table) if scan.label_map is not None else []
+    held = scan.levels(table)
     return [level for level in table if level in held or level not in OF_SOME]

@@ -16,7 +16,8 @@ from scipy import ndimage
 from acsgreg_tf import fields
 from acsgreg_tf.geometry.lattice import on_lattice
 from acsgreg_tf.spine.bones import FAR, NEAR, Region
-from acsgreg_tf.spine.local import Spread, clear_of_folds
+from acsgreg_tf.spine.local import clear_of_folds
+from acsgreg_tf.spine.places import Spread
 
 __all__ = ["steps_of"]
 

@@ -8,7 +8,8 @@ from acsgreg_tf.geometry import Affine, Grid, pose_of
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.doubts import flags_after, flags_before
 from acsgreg_tf.registration.options import Options
-from acsgreg_tf.registration.prepare import Scan, Selection, VertebraPair, prepare, select
+from acsgreg_tf.registration.prepare import Selection, VertebraPair, prepare, select
+from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.synthesis.phantom import vertebra
 
 SHAPE = (128, 128, 64)

@@ -6,7 +6,8 @@ import pytest
 from acsgreg_tf import register
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.prepare import Scan, prepare
+from acsgreg_tf.registration.prepare import prepare
+from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.registration.trust import pulled, pushed
 from tests.registration.cases import BOX, NUMBER, grid_about, scan
 
