@@ -22,7 +22,6 @@ from acsgreg_tf.registration import (
     Options,
     Scan,
     Selection,
-    default_model,
     load_engine,
     read_scan,
     register,
@@ -168,14 +167,13 @@ def _check(options: Namespace) -> None:
         raise InputError(f"--levels {options.levels}: needs --fixed-seg and --moving-seg")
     if options.spine and (options.fixed_seg is None or options.moving_seg is None):
         raise InputError("--spine: needs --fixed-seg and --moving-seg")
+    register_surfaces.choose_model(options)
     if options.model == NO_MODEL and not options.fit_affine:
         raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
     chosen = Options(options.fit_affine, options.refine, options.smoothness, options.transform, options.parts_weight)
     chosen.check_model(options.model)
-    if options.model is None:
-        options.model = default_model()
     for path in _inputs(options):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")

@@ -48,7 +48,8 @@ def parser() -> common.Parser:
     parser.add_argument(
         "--model",
         metavar="H5",
-        help="network to use (default: the one that comes with the package); none goes without one, with --refine",
+        help="network to use (default: the one that comes with the package; where a side has no CT none, and --refine, "
+        "which fits shapes better); none goes without one, with --refine",
     )
     parser.add_argument(
         "--transform",

@@ -67,7 +67,8 @@ def report(summary: dict[str, Any]) -> str:
     smoothed = f" ({folds['network']} in the network's own field, smoothed away)" if folds.get("network") else ""
     lines.append(f"folds {folds['count']}{smoothed}, {_inverse_line(summary)}")
     if "refinement" in summary:
-        lines.append(_refinement_line(summary["refinement"]))
+        alone = " without the network" if summary.get("method") == "refinement" else ""
+        lines.append(_refinement_line(summary["refinement"]) + alone)
     lines += anatomy.report(summary)
     lines.append(f"{summary['seconds']['total']:.1f} s")
     return "\n".join(lines)

@@ -5,14 +5,32 @@ from argparse import Namespace
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Transform
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.registration import is_surface
+from acsgreg_tf.registration import DEFORMABLE, NO_MODEL, default_model, is_surface
+from acsgreg_tf.registration.refine import DEFAULT_STEPS
 
-__all__ = ["check", "takes_surface", "write_moved_surface"]
+__all__ = ["check", "choose_model", "takes_surface", "write_moved_surface"]
 
 
 def takes_surface(options: Namespace) -> bool:
     """Whether --moved is a surface, which a moving surface can be written to."""
     return options.moved is not None and is_surface(options.moved) and is_surface(options.moving)
+
+
+def choose_model(options: Namespace) -> None:
+    """Fill in the network where none was named; without a CT on both sides there is none, and --refine takes its place.
+
+    Raises:
+        InputError: There is no network that comes with the package.
+    """
+    if options.model is not None:
+        return
+    shapes = any(side is None or is_surface(side) for side in (options.fixed, options.moving))
+    if not shapes or not options.fit_affine:
+        options.model = default_model()
+        return
+    options.model = NO_MODEL
+    if options.transform == DEFORMABLE:
+        options.refine = options.refine or DEFAULT_STEPS
 
 
 def check(options: Namespace) -> None:

@@ -68,6 +68,7 @@ def summarise(
         "moving": moving.image.name,
         "model": model,
         "engine": engine,
+        "method": _method(engine, estimate),
         **refinement,
         "level": level,
         "label": {"fixed": fixed.number, "moving": moving.number},
@@ -77,6 +78,12 @@ def summarise(
         "affine_fit_mm": estimate.affine_fit_mm,
         "seconds": seconds,
     }
+
+
+def _method(engine: str | None, estimate: Estimate) -> str:
+    stages = [] if engine is None else ["network"]
+    stages += ["refinement"] if estimate.refined is not None and estimate.refined.steps else []
+    return " and ".join(stages) or "surfaces"
 
 
 def _refinement(refined: Refined) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What can be chosen of a registration, and the rules that the choices follow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from acsgreg_tf.errors import InputError
@@ -9,6 +9,7 @@ from acsgreg_tf.registration.models import NO_MODEL
 from acsgreg_tf.registration.refine import (
     DEFAULT_PARTS_WEIGHT,
     DEFAULT_SMOOTHNESS,
+    DEFAULT_STEPS,
     check_parts_weight,
     check_smoothness,
     check_steps,
@@ -64,6 +65,13 @@ class Options:
     def kind(self) -> str:
         """What the affine may be, a key of `geometry.linear_kinds.KINDS`."""
         return "affine" if self.deforms else self.transform
+
+    def without_network(self) -> "Options":
+        """The same without a network: a deformation is refined from the affine that is fitted to the surfaces.
+
+        On labels alone this measures better than the network on painted bone (docs/lab/spine.md).
+        """
+        return replace(self, refine=self.refine or DEFAULT_STEPS) if self.deforms else self
 
     @property
     def weight(self) -> float:

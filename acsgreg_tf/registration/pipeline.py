@@ -58,8 +58,9 @@ def register(
         fixed: A path, a nibabel or SimpleITK image, or an Image; or a Scan, which holds its label map. With a label map
             a whole scan; without one a crop that shows one vertebra on an empty background.
         moving: Likewise.
-        model: A network, or the path of one; None is the network that comes with the package. "none" goes without a
-            network: the affine is fitted from nothing and refinement starts there.
+        model: A network, or the path of one; None is the network that comes with the package, where both sides have an
+            image, else "none", with refinement. "none" goes without a network: the affine is fitted from nothing and
+            refinement starts there.
         engine: What computes the network: "keras" (with its backend, on a GPU where there is one), "openvino" (on the
             CPU, from a model's path), or "auto": OpenVINO where it is installed and the model is a file.
         fixed_seg: Label map of the fixed scan, likewise; optional.
@@ -121,6 +122,8 @@ def register(
         )
         options.check_parts(*(None if side.parts is None else side.parts.name for side in sides))
         scans = select(*sides, selection)
+        if model is None and fit_affine and any(scan.drawn for scan in scans):
+            model, options = NO_MODEL, options.without_network()
     with clock("loading the network"):
         network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine)
     with clock("finding the vertebrae"):

@@ -105,6 +105,19 @@ def test_labels_stand_alone(cases, tmp_path):
     assert nib.load(tmp_path / "moved.nii.gz").get_fdata().max() == pytest.approx(1)
 
 
+def test_labels_alone_are_refined_without_the_network(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
+    arguments = ["--fixed-seg", cases["fixed_seg"], "--moving-seg", cases["moving_seg"], "--level", "L3"]
+    metrics = tmp_path / "metrics.json"
+    assert main([*arguments, "--refine", "2", "--metrics", str(metrics)]) == 0
+    summary = json.loads(metrics.read_text())
+    assert (summary["model"], summary["method"], summary["refinement"]["steps"]) == ("none", "refinement", 2)
+    assert "without the network" in capsys.readouterr().out
+    # A network that is named is used.
+    assert main([*arguments, "--model", cases["model"], "--metrics", str(metrics)]) == 0
+    assert json.loads(metrics.read_text())["method"] == "network"
+
+
 def test_neither_image_nor_labels(cases, tmp_path, capsys):
     arguments = ["--fixed", cases["fixed"], "--moved", str(tmp_path / "moved.nii.gz")]
     assert "--moving" in fails(arguments, capsys)
