@@ -108,6 +108,7 @@ def test_labels_stand_alone(cases, tmp_path):
 def test_labels_alone_are_refined_without_the_network(cases, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("acsgreg_tf.registration.pipeline.NETWORK_SHAPE", (24, 24, 16))
     arguments = ["--fixed-seg", cases["fixed_seg"], "--moving-seg", cases["moving_seg"], "--level", "L3"]
+    arguments += ["--moved", str(tmp_path / "moved.nii.gz")]
     metrics = tmp_path / "metrics.json"
     assert main([*arguments, "--refine", "2", "--metrics", str(metrics)]) == 0
     summary = json.loads(metrics.read_text())
