@@ -9,12 +9,13 @@ transform, whose scans are those of `benchmarks/spine.py --whole-ct 512,512,300`
 """
 
 import argparse
+import runpy
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from spine import whole_ct  # benchmarks/spine.py
 
 from acsgreg_tf import metrics
 from acsgreg_tf.geometry import resample_label
@@ -23,6 +24,8 @@ from acsgreg_tf.registration import Options, Selection, load_engine, select, sha
 from acsgreg_tf.spine import Bone
 from acsgreg_tf.spine.bones import Region
 from acsgreg_tf.spine.level import register_level
+
+whole_ct = runpy.run_path(str(Path(__file__).with_name("spine.py")))["whole_ct"]
 
 # 0.5 is the bones' voxels alone; 1 the voxels that touch them by a face; 1.5 those by an edge too.
 REACHES = (0.5, 1.01, 1.5)

@@ -163,7 +163,7 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp
     usual = json.loads((docs / "acsgreg_tf/report/usual.json").read_text(encoding="utf-8"))
     assert usual["pairs"] == 2 and set(usual["stages"]) == {"before", "affine", "one shot", "refined"}
     assert usual["stages"]["one shot"]["dice"]["mean"] == 0.9
-    assert f"{usual['stages']['affine']['assd_mm']['mean']:.3f}" in (docs / "docs/results.md").read_text()
+    assert f"{usual['stages']['affine']['assd_mm']['mean']:.3f}" in (docs / "docs/results.md").read_text("utf-8")
     (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)
     assert main([*options, "--so-far"]) == 0 and len(methods[0].runs) == runs
