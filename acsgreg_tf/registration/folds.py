@@ -23,6 +23,9 @@ LEAST = 0.03
 LEAST_INVERSE = 0.05
 # Where the cells of the field's own grid have a determinant below this, it is looked at between its voxels too.
 SUSPECT = 0.15
+# Voxels by which neighbours move against each other in one part, below which two parts cannot fold: their edges then
+# change by less than (1 + 0.25)^2 - 1 < 1 / sqrt(3).
+BENT = 0.25
 # Rounds of smoothing that look at the suspects only, before all cells are looked at again.
 LOCAL_ROUNDS = 6
 # Voxels on either side that count in smoothing.
@@ -34,7 +37,8 @@ _NODES = 5
 def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation":
     """A deformation whose phi folds nowhere: the same object where it does not, else one with a smoother velocity.
 
-    The velocity is smoothed at the `folds_of` phi, in a neighbourhood that grows from round to round.
+    The velocity is smoothed at the `folds_of` phi, in a neighbourhood that grows from round to round; the half cells of
+    all `bent_cells` are looked at in the end.
 
     Args:
         deformation: The estimate.
@@ -43,6 +47,10 @@ def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation"
     for i in itertools.count():
         suspects = np.argwhere(metrics.folded_cells(deformation.phi, SUSPECT))
         places = folds_of(suspects, deformation.part, deformation.parts)
+        if not len(places):
+            # Where one part bends within a cell of the other, half a cell can fold though the whole one is sound.
+            suspects = bent_cells(deformation.part)
+            places = folds_of(suspects, deformation.part, deformation.parts, halves=True)
         if not len(places):
             return deformation
         for j in range(LOCAL_ROUNDS):
@@ -80,12 +88,33 @@ def unfolded(
     raise AssertionError("unreachable")
 
 
+def bent_cells(part: np.ndarray) -> np.ndarray:
+    """The cells (N, 3) that a part, or the part after it, changes by `BENT` or more.
+
+    Args:
+        part: [X, Y, Z, 3], voxels.
+    """
+    bent = np.zeros(part.shape[:3], bool)
+    for axis in range(3):
+        step = np.diff(part, axis=axis)
+        large = np.einsum("...i,...i", step, step) >= BENT**2
+        ends = [(slice(None),) * axis + (end,) for end in (slice(None, -1), slice(1, None))]
+        for end in ends:
+            bent[end] |= large
+    bent = ndimage.binary_dilation(bent, np.ones((3, 3, 3), bool))
+    there = np.rint(part + np.indices(bent.shape, dtype=np.float32).transpose(1, 2, 3, 0)).astype(np.int32)
+    there = np.clip(there, 0, np.subtract(bent.shape, 1))
+    return np.argwhere((bent | bent[tuple(np.moveaxis(there, -1, 0))])[:-1, :-1, :-1])
+
+
 def near_to(cells: np.ndarray, places: np.ndarray, reach: float = 4.0) -> np.ndarray:
     """Those of some cells (N, 3) that lie within `reach` voxels of places (M, 3)."""
     return cells[KDTree(places).query(cells + 0.5, distance_upper_bound=reach)[0] <= reach]
 
 
-def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = LEAST) -> np.ndarray:
+def folds_of(
+    suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = LEAST, halves: bool = False
+) -> np.ndarray:
     """Where a displacement folds at its voxels or between them: places (N, 3), voxels.
 
     A fold is a cell in which one of the ten determinants is `clear` or less: of the grid's own cells, of cells of half
@@ -96,33 +125,45 @@ def folds_of(suspects: np.ndarray, part: np.ndarray, parts: int, clear: float = 
         part: [X, Y, Z, 3], voxels, interpolated linearly.
         parts: How many of it, one after the other, make up the displacement.
         clear: By how much determinants must stay clear of 0.
+        halves: Look at the half cells within each alone, which takes a quarter of the time.
     """
     folded = np.zeros(len(suspects), bool)
-    in_slabs(_fold_between, len(suspects), np.ascontiguousarray(suspects), part, parts, clear, folded, least=64)
+    arguments = np.ascontiguousarray(suspects), part, parts, clear, halves, folded
+    in_slabs(_fold_between, len(suspects), *arguments, least=64)
     return suspects[folded] + 0.5
 
 
 @kernel
 def _fold_between(
-    cells: np.ndarray, part: np.ndarray, parts: int, clear: float, folded: np.ndarray, start: int, stop: int
+    cells: np.ndarray,
+    part: np.ndarray,
+    parts: int,
+    clear: float,
+    halves: bool,
+    folded: np.ndarray,
+    start: int,
+    stop: int,
 ) -> None:
-    # Nodes half a voxel apart, from half a voxel before the cell to half a voxel behind it.
+    # Nodes half a voxel apart: those of the cell, or from half a voxel before it to half a voxel behind it.
     nodes, step = np.empty((_NODES, _NODES, _NODES, 3)), np.empty(3, np.float32)
+    first, count = (0, 3) if halves else (1, _NODES)
     for n in range(start, stop):
-        for i in range(_NODES):
-            for j in range(_NODES):
-                for k in range(_NODES):
+        for i in range(count):
+            for j in range(count):
+                for k in range(count):
                     there = nodes[i, j, k]
-                    there[0] = cells[n, 0] + (i - 1) / 2
-                    there[1] = cells[n, 1] + (j - 1) / 2
-                    there[2] = cells[n, 2] + (k - 1) / 2
+                    there[0] = cells[n, 0] + (i - first) / 2
+                    there[1] = cells[n, 1] + (j - first) / 2
+                    there[2] = cells[n, 2] + (k - first) / 2
                     for _ in range(parts):
                         at(part, there[0], there[1], there[2], step)
                         for axis in range(3):
                             there[axis] += step[axis]
-        folded[n] = (
-            _any_fold(nodes, 1, 1, clear, 2) or _any_fold(nodes, 0, 2, clear, 2) or _any_fold(nodes, 0, 4, clear / 8, 1)
-        )
+        if halves:
+            folded[n] = _any_fold(nodes, 0, 2, clear / 8, 1)
+        else:
+            whole = _any_fold(nodes, 1, 1, clear, 2) or _any_fold(nodes, 0, 2, clear, 2)
+            folded[n] = whole or _any_fold(nodes, 0, 4, clear / 8, 1)
 
 
 @kernel

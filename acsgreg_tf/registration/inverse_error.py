@@ -1,4 +1,4 @@
-"""By how much a deformation's inverse misses, and a smoother velocity where that is too much."""
+"""By how much a deformation's inverse misses, and a smoother velocity where that or folds ask for one."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from acsgreg_tf import fields
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.folds import smoothed_near
+from acsgreg_tf.registration.folds import smoothed_near, without_folds
 
 # Voxels (mm) round the vertebra within which the inverse is measured.
 AROUND = 5
@@ -72,3 +72,19 @@ def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> 
         where = deformation.on_lattice(places[misses > 0.8 * MOST])
         deformation = replace(deformation, velocity=smoothed_near(deformation.velocity, where, reach=1 + i))
     return deformation
+
+
+def written_safely(deformation: Deformation, mask: np.ndarray, rounds: int = 3) -> Deformation:
+    """A deformation that does not fold and whose inverse misses by `MOST` at most: one may undo the other's work.
+
+    Args:
+        deformation: With a margin.
+        mask: As in `inverse_error`.
+        rounds: After so many, folds alone are looked at.
+    """
+    for _ in range(rounds):
+        unfolded = without_folds(deformation)
+        deformation = invertible(unfolded, mask)
+        if deformation is unfolded:
+            return deformation
+    return without_folds(deformation)

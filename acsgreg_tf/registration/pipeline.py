@@ -14,8 +14,7 @@ from acsgreg_tf.registration.doubts import flags_after, flags_before
 from acsgreg_tf.registration.engine import AUTO, Engine, load_engine
 from acsgreg_tf.registration.estimate import Estimate, estimate, refined, surfaces_alone
 from acsgreg_tf.registration.finish import dice_on_fixed_grid, move, summarise
-from acsgreg_tf.registration.folds import without_folds
-from acsgreg_tf.registration.inverse_error import invertible
+from acsgreg_tf.registration.inverse_error import written_safely
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
 from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork
@@ -138,7 +137,7 @@ def register(
         bone = pair.fixed.share > 0.5
         deformation = result.deformation
         if options.deforms:
-            deformation = invertible(without_folds(with_margin(deformation, bone)), bone)
+            deformation = written_safely(with_margin(deformation, bone), bone)
         whole = deformation.world_transform(pair.fixed.grid, pair.moving.grid)
     with clock("moving the image"):
         moved, moved_seg = move(*scans, whole)

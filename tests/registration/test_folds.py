@@ -5,7 +5,8 @@ import pytest
 
 from acsgreg_tf import metrics
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.folds import without_folds
+from acsgreg_tf.registration.folds import folds_of, without_folds
+from acsgreg_tf.registration.margin import with_margin
 from tests.helpers import noise
 from tests.registration.refine.cases import IDENTITY, LATTICE, SHAPE, known
 
@@ -25,6 +26,15 @@ def test_folds_are_smoothed_out_of_any_velocity(kind):
     np.testing.assert_array_equal(smooth.affine, IDENTITY)
     if kind == "a patch of noise":
         np.testing.assert_array_equal(smooth.velocity[0], velocity[0])
+
+
+@pytest.mark.parametrize(("strength", "seed"), [(1.5, 3), (3.0, 0), (3.0, 1), (6.0, 0)])
+def test_two_parts_fold_no_half_cell_anywhere(strength, seed):
+    """Whole cells far from folding hid such half cells."""
+    folding = Deformation(IDENTITY, noise((*LATTICE, 3), strength, seed), SHAPE)
+    smooth = without_folds(with_margin(folding, np.ones(SHAPE, bool)))
+    everywhere = np.argwhere(np.ones(np.subtract(smooth.phi.shape[:3], 1), bool))
+    assert smooth.parts == 2 and not len(folds_of(everywhere, smooth.part, 2, 0.0, halves=True))
 
 
 def test_a_velocity_without_folds_is_left_alone():
