@@ -41,9 +41,9 @@ def parser() -> common.Parser:
         default=["network"],
         metavar="NAME",
         help="network, and other tools beside it, of the extra '.[peers]': ants-affine, ants-syn, "
-        "ants-syn-cc, ants-registration-syn, elastix-bspline, greedy; of the labels too ants-syn-distance, "
-        "ants-syn-both, greedy-distance, cpd-surface; voxelmorph-layers is the network with voxelmorph's own layers "
-        "(default: network)",
+        "ants-syn-full, ants-syn-cc, ants-registration-syn, elastix-bspline, greedy; of the labels too "
+        "ants-syn-distance, ants-syn-both, greedy-distance, cpd-surface; voxelmorph-layers is the "
+        "network with voxelmorph's own layers (default: network)",
     )
     parser.add_argument(
         "--refine",

@@ -137,6 +137,7 @@ def _locale_restored() -> Iterator[None]:
 PEERS = (
     AntsPeer("ants-affine", kind="Affine"),
     AntsPeer("ants-syn", kind="SyN"),
+    AntsPeer("ants-syn-full", kind="SyN", options=(("reg_iterations", (100, 70, 50)),)),
     AntsPeer("ants-syn-cc", kind="SyN", options=(("syn_metric", "CC"), ("syn_sampling", 4))),
     AntsPeer("ants-registration-syn", kind="antsRegistrationSyN[s]"),
     AntsLabelPeer("ants-syn-distance", options=(("reg_iterations", (100, 70, 50)),)),
