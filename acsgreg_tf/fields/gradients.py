@@ -70,6 +70,29 @@ def _square_gradient(field: np.ndarray, upstream: np.ndarray, out: np.ndarray) -
 
 
 @kernel
+def pass_on(
+    slope: np.ndarray,
+    to: tuple,
+    point: tuple,
+    sides: tuple,
+    matrix: np.ndarray,
+    by_field: np.ndarray,
+    total: np.ndarray,
+) -> None:
+    """From the slope at one place to by_field [3], and added to total [3, 4]: the slope times (x, y, z, 1)."""
+    for n in range(3):
+        # A coordinate that is moved to the edge does not move its sample.
+        if not 0 <= to[n] <= sides[n] - 1:
+            slope[n] = 0.0
+    for n in range(3):
+        by_field[n] = matrix[0, n] * slope[0] + matrix[1, n] * slope[1] + matrix[2, n] * slope[2]
+        total[n, 0] += slope[n] * point[0]
+        total[n, 1] += slope[n] * point[1]
+        total[n, 2] += slope[n] * point[2]
+        total[n, 3] += slope[n]
+
+
+@kernel
 def _joint_gradient(
     volume: np.ndarray,
     matrix: np.ndarray,
@@ -109,18 +132,7 @@ def _joint_gradient(
                             slope[0] += (along if p else -along) * wy * wz
                             slope[1] += (along if q else -along) * wx * wz
                             slope[2] += (along if r else -along) * wx * wy
-                if not 0 <= to_x <= sides[0] - 1:
-                    slope[0] = 0.0
-                if not 0 <= to_y <= sides[1] - 1:
-                    slope[1] = 0.0
-                if not 0 <= to_z <= sides[2] - 1:
-                    slope[2] = 0.0
-                for n in range(3):
-                    by_field[i, j, k, n] = matrix[0, n] * slope[0] + matrix[1, n] * slope[1] + matrix[2, n] * slope[2]
-                    total[n, 0] += slope[n] * x
-                    total[n, 1] += slope[n] * y
-                    total[n, 2] += slope[n] * z
-                    total[n, 3] += slope[n]
+                pass_on(slope, (to_x, to_y, to_z), (x, y, z), sides, matrix, by_field[i, j, k], total)
 
 
 def warp_jointly_gradient(
@@ -139,9 +151,14 @@ def warp_jointly_gradient(
     by_field, by_matrix = np.empty((*shape, 3), np.float32), np.zeros((shape[0], 3, 4))
     volumes = as_volume(volume), matrix, as_volume(displacement), as_volume(upstream)
     in_slabs(_joint_gradient, shape[0], *volumes, by_field, by_matrix)
+    return about_centre(by_matrix, shape), by_field
+
+
+def about_centre(by_matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient by an affine [3, 4] about the centre of a grid, from slabs' sums [x, 3, 4] about its first voxel."""
     total = by_matrix.sum(axis=0)
     centre = (np.array(shape) - 1) / 2
-    return np.column_stack([total[:, :3] - total[:, 3:] * centre, total[:, 3]]), by_field
+    return np.column_stack([total[:, :3] - total[:, 3:] * centre, total[:, 3]])
 
 
 # === Roughness ===

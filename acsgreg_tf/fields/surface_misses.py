@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from acsgreg_tf.fields.gradients import about_centre, pass_on
 from acsgreg_tf.fields.kernels import in_slabs, kernel, locate
 from acsgreg_tf.fields.sampling import about_origin, as_volume
 
@@ -65,19 +66,7 @@ def _surface_misses(
                     slope[2] += up * (
                         gx * (gy * (v01 - v00) + fy * (v11 - v10)) + fx * (gy * (w01 - w00) + fy * (w11 - w10))
                     )
-                # A coordinate that is moved to the edge does not move its sample.
-                if not 0 <= to_x <= sides[0] - 1:
-                    slope[0] = 0.0
-                if not 0 <= to_y <= sides[1] - 1:
-                    slope[1] = 0.0
-                if not 0 <= to_z <= sides[2] - 1:
-                    slope[2] = 0.0
-                for n in range(3):
-                    by_field[i, j, k, n] = matrix[0, n] * slope[0] + matrix[1, n] * slope[1] + matrix[2, n] * slope[2]
-                    total[n, 0] += slope[n] * x
-                    total[n, 1] += slope[n] * y
-                    total[n, 2] += slope[n] * z
-                    total[n, 3] += slope[n]
+                pass_on(slope, (to_x, to_y, to_z), (x, y, z), sides, matrix, by_field[i, j, k], total)
         values[i] = value
 
 
@@ -108,6 +97,4 @@ def surface_misses(
     volumes = as_volume(moving), as_volume(fixed), np.asarray(weights, float), as_volume(counts)
     warp = about_origin(affine, shape), as_volume(displacement)
     in_slabs(_surface_misses, shape[0], *volumes, *warp, by_field, by_matrix, values)
-    total = by_matrix.sum(axis=0)
-    centre = (np.array(shape) - 1) / 2
-    return float(values.sum()), np.column_stack([total[:, :3] - total[:, 3:] * centre, total[:, 3]]), by_field
+    return float(values.sum()), about_centre(by_matrix, shape), by_field

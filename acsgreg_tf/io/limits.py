@@ -57,7 +57,9 @@ def check_metaimage(path: str | os.PathLike) -> None:
             if name == b"NDims" and not (value.isdigit() and len(value) == 1):
                 raise InputError(f"{path}: cannot be read (NDims must be a digit)")
             if name in _DIRECTIONS and not all(_is_cosine(number) for number in value.split()):
-                raise InputError(f"{path}: cannot be read ({name.decode()} must hold numbers between -1 and 1)")
+                raise InputError(
+                    f"{path}: cannot be read ({name.decode()} must hold numbers up to {_LARGEST_COSINE:g})"
+                )
             if name == b"ElementDataFile":
                 if min(value, default=0) < 32 or (b"%" in value and not _SLICES.fullmatch(value)):
                     raise InputError(f"{path}: cannot be read (ElementDataFile is not the name of a file)")

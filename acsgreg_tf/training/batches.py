@@ -38,7 +38,7 @@ def batch_of(volumes: Mapping[str, Tensor], outputs: Sequence[str] | None = None
     if "fixed_seg" in volumes:
         targets |= {"m_a_seg": volumes["fixed_seg"], "m_d_seg": volumes["fixed_seg"]}
     if "fixed_parts" in volumes:
-        targets["m_d_parts"] = volumes["fixed_parts"]
+        targets[PARTS_OUTPUT] = volumes["fixed_parts"]
     if outputs is not None:
         targets = {name: targets[name] for name in outputs}
     return inputs, targets

@@ -12,6 +12,7 @@ from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion, SoftDice
 from acsgreg_tf.networks.base import ByName
 from acsgreg_tf.ops import distribution
 from acsgreg_tf.ops.backend import jit_compile
+from acsgreg_tf.training.parts import OUTPUT as PARTS_OUTPUT
 from acsgreg_tf.training.recipe import Recipe
 
 STAGES = ("affine", "joint")
@@ -67,9 +68,9 @@ def training_model(
         if not warp_once:
             warp = SpatialTransformer(constant_image=True, name="m_a_parts", dtype="float32")
             moved = warp([inputs["moving_parts"], affine])
-            outputs["m_d_parts"] = SpatialTransformer(name="m_d_parts", dtype="float32")([moved, outputs["phi"]])
+            outputs[PARTS_OUTPUT] = SpatialTransformer(name=PARTS_OUTPUT, dtype="float32")([moved, outputs["phi"]])
     if stage != "affine" and warp_once:
-        for name, source in (("m_d", "moving"), ("m_d_seg", "moving_seg"), ("m_d_parts", "moving_parts")):
+        for name, source in (("m_d", "moving"), ("m_d_seg", "moving_seg"), (PARTS_OUTPUT, "moving_parts")):
             if source in inputs:
                 outputs[name] = JointTransformer(name=name)([inputs[source], affine, outputs["phi"]])
     # Losses go by the keys of the outputs.
@@ -91,7 +92,7 @@ def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dic
         "phi": (Diffusion(), l_smooth),
         "m_a_seg": (LABEL_LOSSES[recipe.label_loss](), l_a_seg),
         "m_d_seg": (LABEL_LOSSES[recipe.label_loss](), l_d_seg),
-        "m_d_parts": (SoftDice(), l_d_seg * recipe.parts_weight),
+        PARTS_OUTPUT: (SoftDice(), l_d_seg * recipe.parts_weight),
     }
     if not any(terms[name][1] for name in names):
         raise InputError(f"lambdas: {recipe.lambdas} leave no loss for the outputs {', '.join(names)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acsgreg_tf.fields import spread_over
+from acsgreg_tf.fields import resize, spread_over
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,17 @@ class Window:
     scale: np.ndarray
     step: np.ndarray
     full: tuple[int, ...]
+
+    def resized(self, volume: np.ndarray) -> np.ndarray:
+        """A volume [X, Y, Z, C] of the full grid on the whole grid of which this is a part."""
+        sides = [round((n - 1) / step) + 1 for n, step in zip(self.full, self.step, strict=True)]
+        return resize(volume, [spread_over(old, new) for old, new in zip(self.full, sides, strict=True)])
+
+    def counts(self, full: np.ndarray | None) -> np.ndarray:
+        """How much each of its voxels counts, [x, y, z] float32, from (X, Y, Z) of the full grid; None is 1."""
+        if full is None:
+            return np.ones(self.shape, np.float32)
+        return np.ascontiguousarray(self.crop(self.resized(full[..., None]))[..., 0])
 
     def crop(self, volume: np.ndarray) -> np.ndarray:
         """The window's part of a volume [X, Y, Z, ...] on this grid."""

@@ -129,14 +129,10 @@ class Objective:
         counts: np.ndarray | None = None,
         parts: PartsTerm | None = None,
     ) -> None:
-        sides = [round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True)]
-        places = [fields.spread_over(old, new) for old, new in zip(window.full, sides, strict=True)]
-        target, self._moving = (fields.resize(subject.volume(blur, reach), places) for subject in (fixed, moving))
+        target, self._moving = (window.resized(subject.volume(blur, reach)) for subject in (fixed, moving))
         target = window.crop(target)
         self._image, self._distance = (np.ascontiguousarray(target[..., n]) for n in (0, 1))
-        self._counts = np.ones(window.shape, np.float32)
-        if counts is not None:
-            self._counts = np.ascontiguousarray(window.crop(fields.resize(counts[..., None], places))[..., 0])
+        self._counts = window.counts(counts)
         self._sums = tuple(box_sum(power, WINDOW) for power in (self._image, self._image**2))
         reached = box_sum((self._image != 0).astype(np.float32), WINDOW) > 0.5
         self._windows = self._counts / max(float((reached * self._counts).sum()), 1.0)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acsgreg_tf import fields
 from acsgreg_tf.fields.surface_misses import surface_misses
 from acsgreg_tf.registration.refine.box import Window
 
@@ -37,16 +36,12 @@ class PartsTerm:
         counts: np.ndarray | None = None,
     ) -> None:
         self.names = [name for name in fixed if name in moving]
-        sides = [round((n - 1) / step) + 1 for n, step in zip(window.full, window.step, strict=True)]
-        places = [fields.spread_over(old, new) for old, new in zip(window.full, sides, strict=True)]
         target, self._moving = (
-            np.ascontiguousarray(fields.resize(np.stack([side[name] for name in self.names], axis=-1), places))
+            np.ascontiguousarray(window.resized(np.stack([side[name] for name in self.names], axis=-1)))
             for side in (fixed, moving)
         )
         self._fixed = np.ascontiguousarray(window.crop(target))
-        self._counts = np.ones(window.shape, np.float32)
-        if counts is not None:
-            self._counts = np.ascontiguousarray(window.crop(fields.resize(counts[..., None], places))[..., 0])
+        self._counts = window.counts(counts)
         near = ((np.abs(self._fixed) < NEAR) * self._counts[..., None]).sum(axis=(0, 1, 2), dtype=float)
         self._weights = 1 / (np.maximum(near, 1.0) * len(self.names))
         self.window, self.weight = window, weight
