@@ -61,6 +61,12 @@ class Deformation:
         """Places (N, 3) in voxels of phi's grid, in voxels of the lattice."""
         return (places - self.padding) / self.step + self.margin
 
+    @property
+    def moving_lattice(self) -> np.ndarray:
+        """(3, 4) float64, from voxels of phi's grid to voxels of the moving network grid: the affine."""
+        linear, centre = np.float64(self.affine[:, :3]), (np.array(self.shape) - 1) / 2
+        return np.c_[linear, self.affine[:, 3] + centre - linear @ (centre + self.padding)]
+
     @cached_property
     def part(self) -> np.ndarray:
         """One part on the network's grid grown by `padding`, [..., 3] float32, voxels. Cached."""
@@ -71,10 +77,10 @@ class Deformation:
         """Displacement of part's inverse, of its shape, float32, voxels. Computed lazily; cached.
 
         It is exp(-v / parts), corrected for the grid's interpolation (`fields.correct_inverse`, `balance_inverse`),
-        without folds.
+        without folds on its own grid and on the moving one.
         """
         backward = fields.correct_inverse(self._exponential(-self.velocity), self.part, steps=1)
-        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts)
+        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts, self.moving_lattice)
 
     @cached_property
     def integrated(self) -> np.ndarray:

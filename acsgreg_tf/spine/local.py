@@ -9,7 +9,7 @@ from acsgreg_tf import fields, metrics
 from acsgreg_tf.fields.kernels import in_slabs, kernel
 from acsgreg_tf.geometry.grid import FACE
 from acsgreg_tf.metrics.folded import least_determinant
-from acsgreg_tf.registration.folds import folds_of
+from acsgreg_tf.registration.fold_search import Cells
 from acsgreg_tf.spine.places import corners_of, near_mask, near_voxels
 
 __all__ = ["cells_near", "clear_of_folds", "folded_together", "passed", "smooth_at", "solve_inverse_at"]
@@ -77,15 +77,15 @@ def clear_of_folds(field: np.ndarray, clear: float, cells: np.ndarray | None = N
     """
     for look in range(LOOKS):
         if cells is None:
-            suspects = np.argwhere(metrics.folded_cells(field, clear + 0.1))
+            suspects = Cells(np.argwhere(metrics.folded_cells(field, clear + 0.1)))
         else:
-            suspects = folded_together([field], cells, clear + 0.1)
-        places = folds_of(suspects, field, 1, clear)
+            suspects = Cells(folded_together([field], cells, clear + 0.1))
+        places = suspects.folds(field, 1, clear)
         if not len(places):
             break
         for round_ in range(ROUNDS):
             smooth_at(field, places, 1 + look + round_ // 4)
-            places = folds_of(suspects, field, 1, clear)
+            places = suspects.folds(field, 1, clear)
             if not len(places):
                 break
     return field
