@@ -7,14 +7,14 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from acsgreg_tf.fields.kernels import in_slabs, kernel
-from acsgreg_tf.fields.sampling import at
+from acsgreg_tf.fields.sampling import as_volume, at
 from acsgreg_tf.metrics.folded import least_determinant
 
 # A determinant that is no larger counts as a fold, so that other grids find none either.
 LEAST = 0.03
-# Voxels by which neighbours move against each other in one part, below which two parts cannot fold: their edges then
-# change by less than (1 + 0.25)^2 - 1 < 1 / sqrt(3).
-BENT = 0.25
+# Voxels by which two parts together change an edge of a cell, below which they do not fold it: three edges that change
+# by less each span a positive volume.
+BENT = 1 / np.sqrt(3)
 # Nodes an axis of the look at one cell.
 _NODES = 5
 
@@ -80,28 +80,65 @@ def cells_over(cells: np.ndarray, lattice: np.ndarray) -> np.ndarray:
 
 
 def bent_cells(part: np.ndarray) -> np.ndarray:
-    """The cells (N, 3) that a part, or the part after it, changes by `BENT` or more.
+    """The cells (N, 3) whose edges two parts, one after the other, may change by `BENT` or more.
 
     Args:
         part: [X, Y, Z, 3], voxels.
     """
-    bent = np.zeros(part.shape[:3], bool)
-    for axis in range(3):
-        step = np.diff(part, axis=axis)
-        large = np.einsum("...i,...i", step, step) >= BENT**2
-        ends = [(slice(None),) * axis + (end,) for end in (slice(None, -1), slice(1, None))]
-        for end in ends:
-            bent[end] |= large
-    bent = ndimage.binary_dilation(bent, np.ones((3, 3, 3), bool))
-    there = np.rint(part + np.indices(bent.shape, dtype=np.float32).transpose(1, 2, 3, 0)).astype(np.int32)
-    there = np.clip(there, 0, np.subtract(bent.shape, 1))
-    return np.argwhere((bent | bent[tuple(np.moveaxis(there, -1, 0))])[:-1, :-1, :-1])
+    part = as_volume(part)
+    change = np.empty(np.subtract(part.shape[:3], 1), np.float32)
+    bent = np.empty(change.shape, bool)
+    in_slabs(_changes, len(change), part, change)
+    in_slabs(_bend, len(bent), part, change, BENT, bent)
+    return np.argwhere(bent)
 
 
 def _matrices(lattice: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """From the grid to the lattice and back, (3, 4) float64 each."""
     to = np.eye(3, 4) if lattice is None else np.asarray(lattice, float)
     return to, np.linalg.inv(np.vstack([to, (0, 0, 0, 1)]))[:3].copy()
+
+
+@kernel
+def _changes(part: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    """By how much a part changes the twelve edges of each cell, at most."""
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                largest = np.float32(0)
+                for a in range(2):
+                    for b in range(2):
+                        x, y, z = np.float32(0), np.float32(0), np.float32(0)
+                        for n in range(3):
+                            x += (part[i + 1, j + a, k + b, n] - part[i, j + a, k + b, n]) ** 2
+                            y += (part[i + a, j + 1, k + b, n] - part[i + a, j, k + b, n]) ** 2
+                            z += (part[i + a, j + b, k + 1, n] - part[i + a, j + b, k, n]) ** 2
+                        largest = max(largest, x, y, z)
+                out[i, j, k] = np.sqrt(largest)
+
+
+@kernel
+def _bend(part: np.ndarray, change: np.ndarray, bent: float, out: np.ndarray, start: int, stop: int) -> None:
+    """Whether two parts may change an edge of a cell by `bent`: in the cell, and in those that it is moved to."""
+    low, high = np.empty(3), np.empty(3)
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                for n in range(3):
+                    low[n], high[n] = np.inf, -np.inf
+                for corner in range(8):
+                    x, y, z = i + (corner >> 2), j + ((corner >> 1) & 1), k + (corner & 1)
+                    place = x + part[x, y, z, 0], y + part[x, y, z, 1], z + part[x, y, z, 2]
+                    for n in range(3):
+                        low[n], high[n] = min(low[n], place[n]), max(high[n], place[n])
+                second = np.float32(0)
+                for a in range(max(int(low[0]), 0), min(int(high[0]) + 1, change.shape[0])):
+                    for b in range(max(int(low[1]), 0), min(int(high[1]) + 1, change.shape[1])):
+                        for c in range(max(int(low[2]), 0), min(int(high[2]) + 1, change.shape[2])):
+                            second = max(second, change[a, b, c])
+                # An edge of the first part has |x| + |y| + |z| <= 1 + sqrt(3) first, each of which the second changes.
+                first = change[i, j, k]
+                out[i, j, k] = first + second * (1 + np.sqrt(3) * first) >= bent
 
 
 @kernel
@@ -143,7 +180,9 @@ def _fold_between(
         for i in range(count):
             for j in range(count):
                 for k in range(count):
-                    x, y, z = cells[n, 0] + (i - first) / 2, cells[n, 1] + (j - first) / 2, cells[n, 2] + (k - first) / 2
+                    x = cells[n, 0] + (i - first) / 2
+                    y = cells[n, 1] + (j - first) / 2
+                    z = cells[n, 2] + (k - first) / 2
                     for axis in range(3):
                         there[axis] = back[axis, 0] * x + back[axis, 1] * y + back[axis, 2] * z + back[axis, 3]
                     for _ in range(parts):

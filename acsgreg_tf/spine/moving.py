@@ -56,7 +56,10 @@ class _Places:
 
     def between(self, start: int, stop: int) -> np.ndarray:
         """Of the layers `start` to `stop`, (n, Y, Z, 3)."""
-        points = fields.resize(self.coarse, [self.at[0][start:stop], *self.at[1:]])
+        along = self.at[0][start:stop]
+        first, last = int(along[0]), int(np.ceil(along[-1]))
+        # Only the layers about these: `resize` takes the last axis first.
+        points = fields.resize(self.coarse[first : last + 1], [along - first, *self.at[1:]])
         low, high = (np.array([np.clip(edge[0], start, stop), *edge[1:]]) for edge in (self.start, self.stop))
         if (high > low).all():
             box = (slice(low[0] - start, high[0] - start), slice(low[1], high[1]), slice(low[2], high[2]))
