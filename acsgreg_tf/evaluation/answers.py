@@ -89,7 +89,7 @@ def transform_outcome(
         frame: Of the pair.
         transform: The whole answer.
         affine: Its affine part alone; None takes `affine_part`.
-        inverse: Its inverse, moving -> fixed, if its error shall be measured.
+        inverse: Its inverse, moving -> fixed, if its error and folds shall be measured.
         seconds: That it took.
     """
     affine = affine_part(transform) if affine is None else affine
@@ -114,6 +114,8 @@ def transform_outcome(
         notes=frame.notes,
         box=frame.box,
         transforms=transforms,
+        inverse=inverse,
+        moving_box=frame.moving_box,
     )
 
 

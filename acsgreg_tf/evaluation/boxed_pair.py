@@ -77,7 +77,7 @@ class BoxedPair:
             seconds: Time that the registration took.
         """
         start, after = (affine_from_network(m, self.fixed_grid, self.moving_grid) for m in (np.eye(3, 4), affine))
-        whole = Composite([field_from_network(displacement, self.fixed_grid), after])
+        whole = Composite([field_from_network(displacement, self.fixed_grid, inverse), after])
         transforms: tuple[Transform, ...] = (start, after, whole)
         mask, seg, spacing = self.moving_seg.data > 0, self.moving_seg, self.fixed_grid.spacing
         error = metrics.InverseConsistency(float("nan"), float("nan"))
@@ -98,4 +98,6 @@ class BoxedPair:
             notes=self.notes,
             box=self.fixed_grid,
             transforms=dict(zip(STAGES, transforms, strict=True)),
+            inverse=None if inverse is None else whole.inverse(),
+            moving_box=self.moving_grid,
         )

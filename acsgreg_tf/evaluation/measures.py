@@ -40,6 +40,8 @@ NUMBERS = (
     "network_folds_percent",
     "written_folds_count",
     "written_folds_percent",
+    "inverse_folds_count",
+    "inverse_folds_percent",
     "inverse_error_mm",
     "inverse_error_max_mm",
     "seconds",
@@ -70,6 +72,8 @@ class Outcome:
         notes: Warnings about the pair, a line each.
         box: The fixed vertebra's network grid, where `fixed_label` lies; None leaves out what is measured in the world.
         transforms: {stage: fixed RAS mm -> moving RAS mm}, likewise.
+        inverse: The inverse of the last of them, moving RAS mm -> fixed RAS mm; None where there is none.
+        moving_box: The moving vertebra's network grid, about which the inverse is looked at.
     """
 
     fixed_label: np.ndarray
@@ -85,13 +89,16 @@ class Outcome:
     notes: tuple[str, ...] = ()
     box: Grid | None = None
     transforms: dict[str, Transform] = field(default_factory=dict)
+    inverse: Transform | None = None
+    moving_box: Grid | None = None
 
 
 def measure(outcome: Outcome, pair: Pair | None = None) -> dict[str, Any]:
     """The paper's measures of an outcome, and some that it lacks: a number for each of NUMBERS, NaN where it has none.
 
     Folds are counted by forward differences (the paper's convention) and by central ones; the folded volume is that of
-    Liu et al. (IJCV 2024); written folds are those of the whole transform, past the box too (`evaluation.written`).
+    Liu et al. (IJCV 2024); written folds are those of the whole transform, past the box too (`evaluation.written`), and
+    inverse folds those of its inverse about the moving box.
 
     Args:
         outcome: What was made of the pair.
@@ -107,6 +114,9 @@ def measure(outcome: Outcome, pair: Pair | None = None) -> dict[str, Any]:
     if outcome.box is not None and "deformable" in outcome.transforms:
         written = written_folds(outcome.transforms["deformable"], outcome.box)
         row |= {"written_folds_count": written.count, "written_folds_percent": written.percent}
+    if outcome.moving_box is not None and outcome.inverse is not None:
+        back = written_folds(outcome.inverse, outcome.moving_box)
+        row |= {"inverse_folds_count": back.count, "inverse_folds_percent": back.percent}
     return row if pair is None else row | anatomy(pair, outcome.transforms)
 
 

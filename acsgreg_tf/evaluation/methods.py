@@ -18,6 +18,9 @@ from acsgreg_tf.geometry import Transform, affine_from_network, resample_label
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration import NO_MODEL, Deformation, Result, default_model, load_engine, register, run_network
 
+# Steps of a registration that make its transform and the inverse; other tools' seconds hold theirs too.
+WORK = ("registering", "refining", "inverting")
+
 
 class Method(Protocol):
     """A way to register a pair; it can be pickled, since worker processes run it."""
@@ -121,13 +124,15 @@ def outcome_of(result: Result, moving_seg: Image) -> Outcome:
         spacing=box.spacing,
         labels=labels,
         displacement=measured_phi(result.deformation),
-        seconds=sum(summary["seconds"].get(stage, 0.0) for stage in ("registering", "refining")),
+        seconds=sum(summary["seconds"].get(stage, 0.0) for stage in WORK),
         inverse_error_mm=summary["inverse_error_mm"],
         inverse_error_max_mm=summary["inverse_error_max_mm"],
         network_folds_count=summary["folds"].get("network", float("nan")),
         notes=tuple(summary["warnings"]),
         box=box,
         transforms=transforms,
+        inverse=result.inverse,
+        moving_box=result.moving.grid,
     )
 
 

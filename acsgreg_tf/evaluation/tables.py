@@ -27,6 +27,7 @@ COMPARED = {
     "hd95_mm_deformable": ("HD95 mm Final", 2),
     "folds_percent": ("folds %", 4),
     "written_folds_percent": ("written folds %", 4),
+    "inverse_folds_percent": ("of the inverse %", 4),
     "folded_volume_percent": ("folded volume %", 4),
     "std_log_jacobian": ("std log J", 3),
     "inverse_error_mm": ("inverse error mm", 3),

@@ -6,6 +6,8 @@ import pytest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation import NUMBERS, measure
 from acsgreg_tf.evaluation.measures import anatomy
+from acsgreg_tf.evaluation.written import written_folds
+from acsgreg_tf.geometry import Affine, DenseField, network_grid
 from tests.evaluation.cases import SIDE, cube, cube_outcome
 
 
@@ -54,6 +56,18 @@ def test_the_networks_own_affine_and_field_have_columns_of_their_own():
     assert row["dice_network_affine"] == pytest.approx((SIDE - 3) / SIDE)
     assert row["network_folds_percent"] == pytest.approx(100 * 69 / (23 * 15 * 15))
     assert np.isnan(measure(outcome)["dice_network_affine"]) and np.isnan(row["written_folds_count"])
+
+
+def test_folds_of_the_inverse_are_counted_about_the_moving_box():
+    """A transform that folds nowhere, beside an inverse that tears where its field ends."""
+    box, moving_box = network_grid((0, 0, 0), (24, 16, 16)), network_grid((40, 0, 0), (24, 16, 16))
+    torn = DenseField(np.full((*box.shape, 3), (3.0, 0, 0), np.float32), moving_box)
+    transforms = {"deformable": Affine(np.eye(4))}
+    row = measure(cube_outcome(box=box, transforms=transforms, inverse=torn, moving_box=moving_box))
+    assert row["written_folds_count"] == 0 and row["inverse_folds_count"] > 0
+    assert row["inverse_folds_count"] == written_folds(torn, moving_box).count
+    without = measure(cube_outcome(box=box, transforms=transforms, moving_box=moving_box))
+    assert without["written_folds_count"] == 0 and np.isnan(without["inverse_folds_count"])
 
 
 def test_what_the_method_knows_itself_is_handed_on():

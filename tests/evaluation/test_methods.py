@@ -48,6 +48,7 @@ def test_registration_is_measured_as_its_result_is(case):
     assert row | {"seconds": 0} == pytest.approx(expected | {"seconds": 0}, abs=1e-5, nan_ok=True)
     assert row["dice_deformable"] == pytest.approx(result.summary["dice"]["deformable"], abs=1e-5)
     assert row["seconds"] > 0 and row["network_folds_count"] == row["written_folds_count"] == 0
+    assert row["inverse_folds_count"] == 0
     # What the network's own affine reached is in the row of the fitted one too.
     assert row["dice_network_affine"] == pytest.approx(own["dice_affine"], abs=1e-5)
     assert row["assd_mm_network_affine"] == pytest.approx(own["assd_mm_affine"], abs=1e-5)

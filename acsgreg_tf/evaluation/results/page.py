@@ -67,12 +67,12 @@ def short_section(measured: Measured, page: str) -> str:
                 f"{numbers['dice_deformable'][what]:.3f} / {numbers['assd_mm_deformable'][what]:.2f}"
                 for numbers, what in ((every, "mean"), (worst, "mean"), (every, "worst"))
             ]
-            folds = f"{every['written_folds_percent']['mean']:.4f}"
+            folds = f"{every['written_folds_percent']['mean']:.4f} / {every['inverse_folds_percent']['mean']:.4f}"
             seconds = f"{every['seconds']['mean']:.1f}"
             lines.append(
                 [f"{kind}, {method}", str(every["pairs"]), cells[0], f"{cells[1]} ({name})", cells[2], folds, seconds]
             )
-    heads = ["Dice / ASSD mm", "pairs", "mean", "worst level", "worst tenth", "folds %, written", "seconds"]
+    heads = ["Dice / ASSD mm", "pairs", "mean", "worst level", "worst tenth", "folds %, written and inverse", "seconds"]
     machine = measured.sessions[-1]["machine"] if measured.sessions else "machine unknown"
     return "\n".join(
         [

@@ -75,6 +75,7 @@ def regularity_table(rows: Sequence[Row], kind: str) -> str:
         "network_folds_percent": ("network's own folds %", 4),
         "folds_percent": ("folds %", 4),
         "written_folds_percent": ("written folds %", 4),
+        "inverse_folds_percent": ("of the inverse %", 4),
         "std_log_jacobian": ("std log J", 3),
         "inverse_error_mm": ("inverse error mm", 3),
         "inverse_error_max_mm": ("largest", 2),
