@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from acsgreg_tf.fields.kernels import in_slabs, kernel
-from acsgreg_tf.fields.sampling import as_volume, at
+from acsgreg_tf.fields.sampling import as_volume, at, sample
 from acsgreg_tf.metrics.folded import least_determinant
 
 # A determinant that is no larger counts as a fold, so that other grids find none either.
@@ -15,6 +15,8 @@ LEAST = 0.03
 # Voxels by which two parts together change an edge of a cell, below which they do not fold it: three edges that change
 # by less each span a positive volume.
 BENT = 1 / np.sqrt(3)
+# Voxels round a cell's middle and round its image, in which a change may change the cell.
+_BESIDE = 3
 # Nodes an axis of the look at one cell.
 _NODES = 5
 
@@ -55,6 +57,24 @@ class Cells:
         to, _ = _matrices(self.lattice)
         distances = KDTree(places @ to[:, :3].T + to[:, 3]).query(self.index + 0.5, distance_upper_bound=reach)[0]
         return replace(self, index=self.index[distances <= reach])
+
+    def affected(self, before: np.ndarray | None, after: np.ndarray) -> "Cells":
+        """Those in which two parts one after the other may differ from what they were; all where that is unknown.
+
+        Args:
+            before: [X, Y, Z, 3], the part as it was, or None.
+            after: [X, Y, Z, 3], the part as it is.
+        """
+        if before is None or not len(self.index):
+            return self
+        # A cell has a diagonal of two voxels at most, and its image of few more.
+        changed = ndimage.maximum_filter((before != after).any(axis=-1), 2 * _BESIDE + 1)
+        _, back = _matrices(self.lattice)
+        here = (self.index + 0.5) @ back[:, :3].T + back[:, 3]
+        near = np.zeros(len(here), bool)
+        for places in (here, here + sample(after, here)):
+            near |= changed[tuple(np.clip(np.rint(places), 0, np.subtract(changed.shape, 1)).astype(int).T)]
+        return replace(self, index=self.index[near])
 
 
 def cells_over(cells: np.ndarray, lattice: np.ndarray) -> np.ndarray:
@@ -120,24 +140,22 @@ def _changes(part: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
 @kernel
 def _bend(part: np.ndarray, change: np.ndarray, bent: float, out: np.ndarray, start: int, stop: int) -> None:
     """Whether two parts may change an edge of a cell by `bent`: in the cell, and in those that it is moved to."""
-    low, high = np.empty(3), np.empty(3)
+    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
     for i in range(start, stop):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
+                first = change[i, j, k]
                 for n in range(3):
-                    low[n], high[n] = np.inf, -np.inf
-                for corner in range(8):
-                    x, y, z = i + (corner >> 2), j + ((corner >> 1) & 1), k + (corner & 1)
-                    place = x + part[x, y, z, 0], y + part[x, y, z, 1], z + part[x, y, z, 2]
-                    for n in range(3):
-                        low[n], high[n] = min(low[n], place[n]), max(high[n], place[n])
+                    place = (i, j, k)[n] + part[i, j, k, n]
+                    # The other corners are at most three edges away.
+                    low[n] = max(int(place - 3 * first), 0)
+                    high[n] = min(int(place + 1 + 3 * first) + 1, change.shape[n])
                 second = np.float32(0)
-                for a in range(max(int(low[0]), 0), min(int(high[0]) + 1, change.shape[0])):
-                    for b in range(max(int(low[1]), 0), min(int(high[1]) + 1, change.shape[1])):
-                        for c in range(max(int(low[2]), 0), min(int(high[2]) + 1, change.shape[2])):
+                for a in range(low[0], high[0]):
+                    for b in range(low[1], high[1]):
+                        for c in range(low[2], high[2]):
                             second = max(second, change[a, b, c])
                 # An edge of the first part has |x| + |y| + |z| <= 1 + sqrt(3) first, each of which the second changes.
-                first = change[i, j, k]
                 out[i, j, k] = first + second * (1 + np.sqrt(3) * first) >= bent
 
 
@@ -177,9 +195,15 @@ def _fold_between(
     nodes, step, there = np.empty((_NODES, _NODES, _NODES, 3)), np.empty(3, np.float32), np.empty(3)
     first, count = (0, 3) if halves else (1, _NODES)
     for n in range(start, stop):
+        known = 0
+        if n > start and cells[n, 0] == cells[n - 1, 0] and cells[n, 1] == cells[n - 1, 1]:
+            if cells[n, 2] == cells[n - 1, 2] + 1:
+                # The next one along z: all nodes but the last two layers were those of the cell before.
+                known = count - 2
+                nodes[:count, :count, :known] = nodes[:count, :count, 2:count]
         for i in range(count):
             for j in range(count):
-                for k in range(count):
+                for k in range(known, count):
                     x = cells[n, 0] + (i - first) / 2
                     y = cells[n, 1] + (j - first) / 2
                     z = cells[n, 2] + (k - first) / 2

@@ -34,12 +34,14 @@ def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation"
         deformation: The estimate.
         rounds: After so many the whole velocity is weakened too.
     """
+    looked_at = None
     for i in itertools.count():
         cells = Cells(np.argwhere(metrics.folded_cells(deformation.phi, SUSPECT)))
         places = cells.folds(deformation.part, deformation.parts)
         if not len(places):
             # Where one part bends within a cell of the other, half a cell can fold though the whole one is sound.
-            cells = Cells(bent_cells(deformation.part), halves=True)
+            cells = Cells(bent_cells(deformation.part), halves=True).affected(looked_at, deformation.part)
+            looked_at = deformation.part
             places = cells.folds(deformation.part, deformation.parts)
         if not len(places):
             return deformation
@@ -69,11 +71,13 @@ def unfolded(
         lattice: (3, 4), from voxels of the part to those of another lattice, on which it may not fold either.
         rounds: After so many the whole part is weakened too.
     """
+    looked_at = None
     for i in itertools.count():
         cells = Cells(np.argwhere(metrics.folded_cells(repeated(part), SUSPECT)))
         places = cells.folds(part, parts, LEAST_INVERSE)
         if not len(places) and lattice is not None:
-            cells = Cells(cells_over(bent_cells(part), lattice), True, lattice)
+            cells = Cells(cells_over(bent_cells(part), lattice), True, lattice).affected(looked_at, part)
+            looked_at = part
             places = cells.folds(part, parts, LEAST_INVERSE)
         if not len(places):
             return part
