@@ -60,14 +60,14 @@ def blend(bones: Sequence[Bone]) -> Blend:
     def goal_of(bone: Bone) -> Map:
         return lambda places: trend.undo(back.apply(bone.transform.apply(places)))
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        steps = steps_of(region, [goal_of(bone) for bone in bones], pool)
-
     def in_voxels(transform: Transform) -> Map:
         return lambda at: region.grid.points_to_index(transform.apply(region.grid.index_to_points(at)))
 
     flow = trend.transform
-    steps, inverses = invertible_steps(steps, region.labels > 0, in_voxels(flow), in_voxels(flow.inverse()))
+    with ThreadPoolExecutor(THREADS) as pool:
+        steps = steps_of(region, [goal_of(bone) for bone in bones], pool)
+        then, then_back = in_voxels(flow), in_voxels(flow.inverse())
+        steps, inverses = invertible_steps(steps, region.labels > 0, then, then_back, pool)
     return Blend(_composite(region.grid, steps, inverses, trend, rigid), region, tuple(steps), trend, rigid)
 
 

@@ -1,6 +1,7 @@
 """The inverse of a displacement made of steps, and smoother steps where it misses by too much."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def chained(steps: Sequence[np.ndarray], places: np.ndarray) -> list[np.ndarray]
 
 
 def invertible_steps(
-    steps: list[np.ndarray], bone: np.ndarray, then: Map, then_back: Map
+    steps: list[np.ndarray], bone: np.ndarray, then: Map, then_back: Map, pool: ThreadPoolExecutor
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Steps whose inverses miss by `MOST` at most about the bones, and which do not fold together, and their inverses.
 
@@ -64,11 +65,12 @@ def invertible_steps(
         bone: (X, Y, Z) bool, all vertebrae.
         then: What follows the steps, from places (N, 3), voxels, to places.
         then_back: Its inverse.
+        pool: Threads to work in, a step in each.
 
     Returns:
         (steps, inverses), in the steps' order.
     """
-    inverses = [inverse_of(step) for step in steps]
+    inverses = list(pool.map(inverse_of, steps))
     everywhere = places_around(bone)
 
     def missed(places: np.ndarray) -> np.ndarray:
@@ -78,7 +80,7 @@ def invertible_steps(
     folded = folded_together(steps, _steep_cells(steps), CLEAR_TOGETHER, then)
     bad = missed(everywhere)
     if len(bad):
-        _balance_about(steps, inverses, bad, _near(everywhere, bad, bone.shape))
+        _balance_about(steps, inverses, bad, _near(everywhere, bad, bone.shape), pool)
         bad = missed(everywhere)
     for round_ in range(ROUNDS):
         if not len(bad) + len(folded):
@@ -87,14 +89,23 @@ def invertible_steps(
             if not len(bad):
                 break
         changed = np.concatenate([bad, folded + 0.5])
-        _smooth_along(steps, inverses, changed, 1 + round_ // 4)
+        _smooth_along(steps, inverses, changed, 1 + round_ // 4, pool)
         near = _near(everywhere, changed, bone.shape)
-        _balance_about(steps, inverses, changed, near)
-        for inverse, there in zip(inverses, chained(steps, changed)[1:], strict=True):
-            clear_of_folds(inverse, CLEAR, cells_near(there, AROUND, inverse.shape[:3]))
+        _balance_about(steps, inverses, changed, near, pool)
+        _each(pool, _clear_about, inverses, chained(steps, changed)[1:])
         bad = missed(near)
         folded = folded_together(steps, cells_near(changed, AROUND, bone.shape), CLEAR_TOGETHER, then)
     return steps, inverses
+
+
+def _each(pool: ThreadPoolExecutor, function: Callable, *arguments: Sequence) -> None:
+    """Call a function for each step, side by side; it changes what belongs to that step alone."""
+    for _ in pool.map(function, *arguments):
+        pass
+
+
+def _clear_about(inverse: np.ndarray, there: np.ndarray) -> None:
+    clear_of_folds(inverse, CLEAR, cells_near(there, AROUND, inverse.shape[:3]))
 
 
 def _near(everywhere: np.ndarray, places: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -110,7 +121,9 @@ def _steep_cells(steps: Sequence[np.ndarray]) -> np.ndarray:
     return np.argwhere(metrics.folded_cells(total, 0.2))
 
 
-def _smooth_along(steps: list[np.ndarray], inverses: list[np.ndarray], places: np.ndarray, reach: int) -> None:
+def _smooth_along(
+    steps: list[np.ndarray], inverses: list[np.ndarray], places: np.ndarray, reach: int, pool: ThreadPoolExecutor
+) -> None:
     """Smooth the steps where places pass that their inverses miss, and solve the inverses anew there."""
     way = chained(steps, places)
     pairs = zip(inverses, way[:-1], way[1:], strict=True)
@@ -118,15 +131,22 @@ def _smooth_along(steps: list[np.ndarray], inverses: list[np.ndarray], places: n
         [np.linalg.norm(there + fields.sample(inverse, there) - here, axis=1) for inverse, here, there in pairs]
     )
     worst = misses >= WORST * misses.max(axis=0)
-    for number, (step, inverse) in enumerate(zip(steps, inverses, strict=True)):
+
+    def smooth(number: int) -> None:
         here, there = (places[worst[number]] for places in (way[number], way[number + 1]))
         if len(here):
-            smooth_at(step, here, reach)
-            solve_inverse_at(inverse, step, near_voxels(there, reach + 4, step.shape[:3]))
+            smooth_at(steps[number], here, reach)
+            solve_inverse_at(inverses[number], steps[number], near_voxels(there, reach + 4, steps[number].shape[:3]))
+
+    _each(pool, smooth, range(len(steps)))
 
 
 def _balance_about(
-    steps: Sequence[np.ndarray], inverses: Sequence[np.ndarray], places: np.ndarray, near: np.ndarray
+    steps: Sequence[np.ndarray],
+    inverses: Sequence[np.ndarray],
+    places: np.ndarray,
+    near: np.ndarray,
+    pool: ThreadPoolExecutor,
 ) -> None:
     """Spread the inverses' errors over the voxels about places, in place, so that they are small between voxels too.
 
@@ -135,12 +155,14 @@ def _balance_about(
         inverses: Theirs.
         places: About which voxels change.
         near: All places within `AROUND` of them; those at the rim count but their own voxels stay.
+        pool: Threads to work in.
     """
     way = chained(steps, near)
-    for step, inverse, here, there, middle in zip(
-        steps, inverses, way[:-1], way[1:], chained(steps, places)[1:], strict=True
-    ):
-        spread = Spread(there, step.shape[:3])
-        inner = near_mask(middle, AROUND - 3, step.shape[:3])
+
+    def balance(inverse: np.ndarray, here: np.ndarray, there: np.ndarray, middle: np.ndarray) -> None:
+        spread = Spread(there, inverse.shape[:3])
+        inner = near_mask(middle, AROUND - 3, inverse.shape[:3])
         for _ in range(BALANCES):
             spread.add(inverse, here - there - fields.sample(inverse, there), inner)
+
+    _each(pool, balance, inverses, way[:-1], way[1:], chained(steps, places)[1:])
