@@ -9,6 +9,9 @@ from scipy.ndimage import gaussian_filter
 from acsgreg_tf.geometry import Grid
 from acsgreg_tf.io.images import Image
 
+# An affine of a deformation that turns, scales and shears.
+TURNED = np.array([[0.9, -0.5, 0.1, 1.3], [0.45, 0.95, -0.2, -2.0], [-0.1, 0.2, 1.1, 0.4]])
+
 BOX = (32, 32, 32)
 NUMBER = 22
 

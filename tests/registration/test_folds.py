@@ -7,10 +7,11 @@ from acsgreg_tf import metrics
 from acsgreg_tf.evaluation.written import written_folds
 from acsgreg_tf.geometry import network_grid
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.fold_search import Cells, cells_over
+from acsgreg_tf.registration.fold_search import Cells
 from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.margin import with_margin
 from tests.helpers import noise
+from tests.registration.cases import TURNED
 from tests.registration.refine.cases import IDENTITY, LATTICE, SHAPE, known
 
 
@@ -45,9 +46,6 @@ def test_a_velocity_without_folds_is_left_alone():
     assert without_folds(deformation) is deformation
 
 
-TURNED = np.array([[0.9, -0.5, 0.1, 1.3], [0.45, 0.95, -0.2, -2.0], [-0.1, 0.2, 1.1, 0.4]])
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_the_written_inverse_folds_on_neither_lattice(seed):
     """An affine that turns and shears the grid: what is sound on its cells may fold on the moving box's."""
@@ -57,33 +55,3 @@ def test_the_written_inverse_folds_on_neither_lattice(seed):
     inverse = deformation.world_transform(*boxes).inverse()
     for spacing in (1.0, 0.5):
         assert written_folds(inverse, boxes[1], spacing).count == 0
-
-
-def test_cells_of_a_lattice_over_cells_of_a_grid():
-    """Against a search through all of them, and the lattice is where the world transform puts the moving box."""
-    deformation = Deformation(TURNED, np.zeros((*LATTICE, 3), "float32"), SHAPE, margin=(1, 2, 1))
-    lattice = deformation.moving_lattice
-    boxes = network_grid((0, 0, 0), SHAPE), network_grid((5, 3, -2), SHAPE)
-    places = np.array([(2.0, 3, 1), (7, 0, 4.5)])
-    grown = boxes[0].crop(-deformation.padding, np.add(SHAPE, deformation.padding))
-    moved = deformation.world_affine(*boxes).apply(grown.index_to_points(places))
-    np.testing.assert_allclose(boxes[1].points_to_index(moved), places @ lattice[:, :3].T + lattice[:, 3], atol=1e-9)
-    cells = np.array([(2, 3, 1), (8, 3, 4)])
-    everywhere = np.stack(np.meshgrid(*[np.arange(-30, 50)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    back = np.linalg.inv(np.vstack([lattice, (0, 0, 0, 1)]))
-    inside = np.floor((everywhere + 0.5) @ back[:3, :3].T + back[:3, 3])
-    near = (np.abs(inside[:, None] - cells).max(axis=-1) <= 1).any(axis=1)
-    assert {tuple(c) for c in cells_over(cells, lattice)} == {tuple(c) for c in everywhere[near]}
-    assert len(cells_over(cells[:0], lattice)) == 0
-
-
-def test_folds_are_found_on_the_lattice_on_which_they_are():
-    """A mirrored lattice sees the same folds, at the same places."""
-    field = np.zeros((9, 9, 9, 3), "float32")
-    field[4:, ..., 0] = -1.5  # the cells between x = 3 and 4 are inside out
-    turned = np.array([[-1.0, 0, 0, 8], [0, 1, 0, 0], [0, 0, 1, 0]])
-    for lattice in (None, turned):
-        everywhere = np.argwhere(np.ones((8, 8, 8), bool))
-        places = Cells(everywhere, halves=True, lattice=lattice).folds(field, 1)
-        assert len(places) == 64 and (places[:, 0] == 3.5).all()
-        assert len(Cells(everywhere, lattice=lattice).near(places[:1], 1.1).index) == 5  # itself and its neighbours
