@@ -1,4 +1,4 @@
-"""Where folds are looked for: cells of the grid and of a lattice that an affine turns, and those that a change affects."""
+"""Where folds are looked for: cells of a grid and of a lattice that an affine turns, those that a change affects."""
 
 import numpy as np
 
