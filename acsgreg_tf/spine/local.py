@@ -77,9 +77,10 @@ def clear_of_folds(field: np.ndarray, clear: float, cells: np.ndarray | None = N
     """
     for look in range(LOOKS):
         if cells is None:
-            suspects = Cells(np.argwhere(metrics.folded_cells(field, clear + 0.1)))
+            index = np.argwhere(metrics.folded_cells(field, clear + 0.1))
         else:
-            suspects = Cells(folded_together([field], cells, clear + 0.1))
+            index = folded_together([field], cells, clear + 0.1)
+        suspects = Cells(index)
         places = suspects.folds(field, 1, clear)
         if not len(places):
             break

@@ -32,8 +32,8 @@ def test_folds_are_found_on_the_lattice_on_which_they_are():
     """A mirrored lattice sees the same folds, at the same places."""
     field = np.zeros((9, 9, 9, 3), "float32")
     field[4:, ..., 0] = -1.5  # the cells between x = 3 and 4 are inside out
-    turned = np.array([[-1.0, 0, 0, 8], [0, 1, 0, 0], [0, 0, 1, 0]])
-    for lattice in (None, turned):
+    mirrored = np.array([[-1.0, 0, 0, 8], [0, 1, 0, 0], [0, 0, 1, 0]])
+    for lattice in (None, mirrored):
         everywhere = np.argwhere(np.ones((8, 8, 8), bool))
         places = Cells(everywhere, halves=True, lattice=lattice).folds(field, 1)
         assert len(places) == 64 and (places[:, 0] == 3.5).all()
