@@ -150,6 +150,21 @@ def _spread(
                                 place[3] += weight
 
 
+@kernel
+def _subtract_means(inverse: np.ndarray, copies: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                weight = np.float32(0)
+                for part in range(len(copies)):
+                    weight += copies[part, i, j, k, 3]
+                for n in range(3):
+                    total = np.float32(0)
+                    for part in range(len(copies)):
+                        total += copies[part, i, j, k, n]
+                    out[i, j, k, n] = inverse[i, j, k, n] - total / max(weight, np.float32(1))
+
+
 def balance_inverse(inverse: np.ndarray, displacement: np.ndarray) -> np.ndarray:
     """Spread an inverse's errors over its voxels, so that it inverts between them too.
 
@@ -166,5 +181,6 @@ def balance_inverse(inverse: np.ndarray, displacement: np.ndarray) -> np.ndarray
     copies = np.zeros((parts, *inverse.shape[:3], 4), np.float32)
     edges = np.linspace(0, len(inverse), parts + 1).astype(np.int64)
     in_slabs(_spread, parts, displacement, inverse, copies, edges, least=1)
-    total = copies.sum(axis=0) if parts > 1 else copies[0]
-    return inverse - total[..., :3] / np.maximum(total[..., 3:], np.float32(1))
+    out = np.empty_like(inverse)
+    in_slabs(_subtract_means, len(out), inverse, copies, out)
+    return out

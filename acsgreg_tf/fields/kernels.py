@@ -10,6 +10,9 @@ import numpy as np
 
 __all__ = ["in_slabs", "kernel", "locate", "threads"]
 
+# Ranges that a kernel's work is split into, for each thread.
+SLABS = 4
+
 
 def kernel(function: Callable) -> Callable:
     """Compile a function of arrays and numbers; it runs without Python's lock.
@@ -49,13 +52,20 @@ def in_slabs(function: Callable, count: int, *arguments: object, least: int = 8)
         arguments: Passed on.
         least: Ranges are no shorter than this; one that would be is not split.
     """
-    parts = max(1, min(threads(), count // least))
-    if parts == 1:
+    parts = max(1, min(SLABS * threads(), count // least))
+    if parts == 1 or threads() == 1:
         function(*arguments, 0, count)
         return
     edges = np.linspace(0, count, parts + 1).astype(int)
-    calls = [_pool().submit(function, *arguments, a, b) for a, b in zip(edges[1:-1], edges[2:], strict=True)]
-    function(*arguments, edges[0], edges[1])
+    # Each thread takes the next range when it is done with one: some hold more work than others.
+    ranges = iter(list(zip(edges[:-1], edges[1:], strict=True)))
+
+    def work() -> None:
+        for start, stop in ranges:
+            function(*arguments, start, stop)
+
+    calls = [_pool().submit(work) for _ in range(threads() - 1)]
+    work()
     for call in calls:
         call.result()
 

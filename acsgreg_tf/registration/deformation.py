@@ -133,7 +133,10 @@ class Deformation:
         if self.parts > 1:
             whole = self._on_grid(self._whole(lattice))
             for _ in range(MATCHES):
-                part = part + (whole - self._whole(part)) / np.float32(self.parts)
+                miss = self._whole(part)
+                np.subtract(whole, miss, out=miss)
+                miss /= np.float32(self.parts)
+                part += miss
         return part
 
     def _on_grid(self, field: np.ndarray) -> np.ndarray:
@@ -142,7 +145,7 @@ class Deformation:
             return field
         sides = zip(self.shape, self.step, self.padding, self.margin, strict=True)
         places = [np.arange(-pad, side + pad) / step + beyond for side, step, pad, beyond in sides]
-        return fields.resize(field, places) * self.step.astype("float32")
+        return fields.resize(field * self.step.astype("float32"), places)
 
 
 def _inner(volume: np.ndarray, border: np.ndarray | tuple[int, ...]) -> np.ndarray:

@@ -68,7 +68,8 @@ class Cells:
         if before is None or not len(self.index):
             return self
         # A cell has a diagonal of two voxels at most, and its image of few more.
-        changed = ndimage.maximum_filter((before != after).any(axis=-1), 2 * _BESIDE + 1)
+        differs = before != after
+        changed = ndimage.maximum_filter(differs[..., 0] | differs[..., 1] | differs[..., 2], 2 * _BESIDE + 1)
         _, back = _matrices(self.lattice)
         here = (self.index + 0.5) @ back[:, :3].T + back[:, 3]
         near = np.zeros(len(here), bool)

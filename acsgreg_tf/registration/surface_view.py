@@ -35,12 +35,17 @@ def surface_distance_map(fixed: np.ndarray, moved: np.ndarray, spacing: np.ndarr
     """
     if not (fixed.any() and moved.any()):
         return np.full(fixed.shape, np.inf)
-    near = ndimage.binary_dilation(fixed, iterations=2)
+    result = np.zeros(fixed.shape)
+    # Both labels, and room for what the filter reaches.
+    (box,) = ndimage.find_objects((fixed | moved).astype(np.uint8))
+    box = tuple(slice(max(axis.start - 7, 0), axis.stop + 7) for axis in box)
+    near = ndimage.binary_dilation(fixed[box], iterations=2)
     signed = [
         ndimage.distance_transform_edt(~mask, sampling=spacing) - ndimage.distance_transform_edt(mask, sampling=spacing)
-        for mask in (fixed, moved)
+        for mask in (fixed[box], moved[box])
     ]
-    return np.where(near, np.abs(ndimage.gaussian_filter(signed[1] - signed[0], 1.0)), 0.0)
+    result[box] = np.where(near, np.abs(ndimage.gaussian_filter(signed[1] - signed[0], 1.0)), 0.0)
+    return result
 
 
 def first_along(mask: np.ndarray, axis: int, sign: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,15 @@ def test_distance_of_a_face_that_was_moved():
     assert np.isinf(surface_distance_map(fixed, np.zeros(SHAPE, bool), SPACING)).all()
 
 
+def test_room_beyond_the_labels_changes_nothing():
+    fixed, moved = block((9, 9, 8), (20, 16, 14)), block((10, 9, 8), (21, 16, 12))
+    room = ((4, 12), (10, 3), (0, 9))
+    more = surface_distance_map(np.pad(fixed, room), np.pad(moved, room), SPACING)
+    inner = more[4:-12, 10:-3, :-9]
+    np.testing.assert_array_equal(inner, surface_distance_map(fixed, moved, SPACING))
+    assert inner.max() > 0.5 and more.sum() == pytest.approx(inner.sum())
+
+
 def test_each_plane_shows_its_own_side():
     """What is off at the bottom, on the left and in front is seen from there, and not what is off behind."""
     fixed = block((8, 8, 8), (20, 18, 16))

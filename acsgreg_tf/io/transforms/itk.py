@@ -72,12 +72,13 @@ def to_sitk_transform(transform: Transform) -> sitk.Transform:
         matrix = RAS_TO_LPS @ transform.matrix @ RAS_TO_LPS
         return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     if isinstance(transform, DenseField):
-        vectors = transform.displacement.astype(np.float64) * (-1, -1, 1)
+        vectors = np.multiply(transform.displacement, _FLIP_VECTORS, dtype=np.float64)
         return sitk.DisplacementFieldTransform(to_sitk(vectors, transform.grid))
     if not isinstance(transform, Composite):
         raise TypeError(f"a {type(transform).__name__} has no counterpart in ITK")
-    # ITK applies the transform that was added last first.
-    return sitk.CompositeTransform([to_sitk_transform(part) for part in reversed(transform.parts)])
+    # A part that comes twice is made once. ITK applies the transform that was added last first.
+    made = {id(part): to_sitk_transform(part) for part in {id(part): part for part in transform.parts}.values()}
+    return sitk.CompositeTransform([made[id(part)] for part in reversed(transform.parts)])
 
 
 def from_sitk_transform(transform: sitk.Transform) -> Transform:
@@ -215,7 +216,8 @@ def _compress(path: str | os.PathLike) -> None:
     packed = f"{os.fspath(path)}.packed"
     try:
         with h5py.File(path) as old, h5py.File(packed, "w") as new:
-            old.visititems(lambda name, item: _copy_packed(new, name, item))
+            fields: list[tuple[str, np.ndarray]] = []
+            old.visititems(lambda name, item: _copy_packed(new, name, item, fields))
         os.replace(packed, path)
     finally:
         Path(packed).unlink(missing_ok=True)
@@ -226,10 +228,19 @@ def _rounded(millimetres: np.ndarray) -> np.ndarray:
     return np.round(millimetres / FIELD_STEP_MM) * FIELD_STEP_MM
 
 
-def _copy_packed(new: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:
+def _copy_packed(
+    new: h5py.File, name: str, item: h5py.Group | h5py.Dataset, fields: list[tuple[str, np.ndarray]]
+) -> None:
+    """Copy one item; `fields` are the names and values of the fields written so far, and grow by this one."""
     if isinstance(item, h5py.Group):
         new.require_group(name)
     elif item.size is not None and item.size > 1000 and name.endswith("TransformParameters"):
-        new.create_dataset(name, data=_rounded(item[:]), compression=1, shuffle=True)
+        values = item[:]
+        same = next((first for first, other in fields if np.array_equal(values, other)), None)
+        if same is None:
+            new.create_dataset(name, data=_rounded(values), compression=1, shuffle=True)
+            fields.append((name, values))
+        else:
+            new.copy(same, name)  # which packs nothing anew
     else:
         item.file.copy(item, new, name)

@@ -144,6 +144,18 @@ def test_an_inverse_composite_in_a_file(tmp_path):
     np.testing.assert_allclose(whole.inverse().apply(points), expected, atol=1e-4)
 
 
+def test_a_part_that_comes_twice_is_applied_twice(tmp_path):
+    one, other = smooth_field(fixed_grid(), 2), smooth_field(fixed_grid(), 3)
+    whole = Composite([one, other, one, rigid_and_scale(fixed_grid(), moving_grid())])
+    write_itk(tmp_path / "warp.h5", whole)
+    points = fixed_grid().points(14, 16).reshape(-1, 3)[::50]
+    np.testing.assert_allclose(read_itk(tmp_path / "warp.h5").apply(points), whole.apply(points), atol=0.01)
+    theirs = sitk.ReadTransform(str(tmp_path / "warp.h5"))
+    assert theirs.GetNumberOfTransforms() == 4
+    expected = [np.array(theirs.TransformPoint((p * (-1, -1, 1)).tolist())) * (-1, -1, 1) for p in points]
+    np.testing.assert_allclose(whole.apply(points), expected, atol=0.01)
+
+
 def test_the_nifti_header_says_what_itk_wants(case):
     header = nib.load(case[0] / "warp.nii.gz").header
     assert header.get_data_shape() == (40, 36, 30, 1, 3)
