@@ -66,7 +66,7 @@ def register_files(options: Namespace) -> int:
     summaries = {}
     with _Progress(levels=len(scans), refined=options.refine > 0 or options.model == NO_MODEL) as progress:
         progress.step("starting")
-        model = NO_MODEL if options.model == NO_MODEL else _engine(options)
+        model = NO_MODEL if options.model == NO_MODEL else _engine(options, keep=len(scans) > 1)
         for level, (fixed, moving) in scans.items():
             progress.level = level
             tqdm.write(title(fixed.image.name, moving.image.name, level), file=sys.stdout)
@@ -192,9 +192,9 @@ def _warn_of_one_vertebra(options: Namespace) -> None:
         common.warn(f"{moving}: is both --fixed and --moving")
 
 
-def _engine(options: Namespace) -> Engine:
+def _engine(options: Namespace, keep: bool = True) -> Engine:
     """The network, on Keras where a GPU is asked for; Keras's backend is started only if it is what computes."""
-    return load_engine(options.model, common.start_engine(options))
+    return load_engine(options.model, common.start_engine(options), keep)
 
 
 def _read(options: Namespace) -> Scans:

@@ -76,13 +76,17 @@ def _batch(image: np.ndarray) -> np.ndarray:
     return np.asarray(image, np.float32)[None, ..., None]
 
 
-def load_engine(model: str | os.PathLike | RegistrationNetwork | Engine | None = None, engine: str = AUTO) -> Engine:
+def load_engine(
+    model: str | os.PathLike | RegistrationNetwork | Engine | None = None, engine: str = AUTO, keep: bool = True
+) -> Engine:
     """A network that is ready to compute.
 
     Args:
         model: A network, its path, None for the package's own, or an engine, which is returned.
         engine: "keras", "openvino", or "auto": OpenVINO for a file where it is installed and can compute the network,
             else Keras.
+        keep: Whether OpenVINO holds what it compiled for the next pair; else its memory (some hundred MB) is free again
+            after each call.
 
     Raises:
         InputError: An unknown engine, one that is not installed or cannot compute the network, or a model that cannot
@@ -104,7 +108,7 @@ def load_engine(model: str | os.PathLike | RegistrationNetwork | Engine | None =
     from acsgreg_tf.registration.openvino_engine import ConversionError, OpenVinoEngine
 
     try:
-        return OpenVinoEngine(path)
+        return OpenVinoEngine(path, keep)
     except ConversionError as error:
         if engine == OPENVINO:
             raise InputError(f"{path}: OpenVINO cannot compute this network ({error})") from error

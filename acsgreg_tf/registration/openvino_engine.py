@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,14 @@ class OpenVinoEngine:
 
     Args:
         path: Of the model file.
+        keep: Hold what is compiled for the next pair; else its memory is free again after each call.
 
     Raises:
         InputError: No such file, or it cannot be used.
         ConversionError: OpenVINO or Keras's backend for it cannot do what the network needs.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike, keep: bool = True) -> None:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such model file")
         self._folder = cached_folder("openvino", _key(path), _FILES, lambda folder: _convert(path, folder))
@@ -50,26 +50,29 @@ class OpenVinoEngine:
             self.int_steps: int = description["int_steps"]
         except (OSError, ValueError, KeyError) as error:
             raise ConversionError(f"{self._folder} is damaged; remove it") from error
+        self._keep = keep
+        self._stages: dict[str, Any] = {}
 
     @property
     def title(self) -> str:
         return f"openvino {importlib.metadata.version('openvino')}"
 
-    @cached_property
-    def _affine(self) -> Any:
-        return _compiled(self._folder / "affine.xml")
-
-    @cached_property
-    def _deformable(self) -> Any:
-        return _compiled(self._folder / "deformable.xml")
-
     def affine(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """As `Engine.affine`."""
-        return _infer(self._affine, fixed=fixed, moving=moving)
+        return _infer(self._stage("affine"), fixed=fixed, moving=moving)
 
     def velocity(self, fixed: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """As `Engine.velocity`."""
-        return _infer(self._deformable, fixed=fixed, m_a=moved)
+        return _infer(self._stage("deformable"), fixed=fixed, m_a=moved)
+
+    def _stage(self, name: str) -> Any:
+        """The affine or the deformable part, compiled."""
+        if name in self._stages:
+            return self._stages[name]
+        stage = _compiled(self._folder / f"{name}.xml")
+        if self._keep:
+            self._stages[name] = stage
+        return stage
 
 
 def _key(path: str | os.PathLike) -> str:

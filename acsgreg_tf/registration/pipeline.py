@@ -124,7 +124,7 @@ def register(
         if model is None and fit_affine and any(scan.drawn for scan in scans):
             model, options = NO_MODEL, options.without_network()
     with clock("loading the network"):
-        network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine)
+        network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine, keep=False)
     with clock("finding the vertebrae"):
         pair = prepare(*scans, NETWORK_SHAPE if network is None else network.inshape)
     for note in pair.notes:
