@@ -73,14 +73,21 @@ class Deformation:
         return self._exponential(self.velocity)
 
     @cached_property
+    def rough_inverse(self) -> np.ndarray:
+        """`part_inverse` that may fold still between its voxels and on the moving grid. Computed lazily; cached.
+
+        It is exp(-v / parts), corrected for the grid's interpolation (`fields.correct_inverse`, `balance_inverse`).
+        """
+        backward = fields.correct_inverse(self._exponential(-self.velocity), self.part, steps=1)
+        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts)
+
+    @cached_property
     def part_inverse(self) -> np.ndarray:
         """Displacement of part's inverse, of its shape, float32, voxels. Computed lazily; cached.
 
-        It is exp(-v / parts), corrected for the grid's interpolation (`fields.correct_inverse`, `balance_inverse`),
-        without folds on its own grid and on the moving one.
+        It is `rough_inverse` without folds between the voxels of its own grid and of the moving one.
         """
-        backward = fields.correct_inverse(self._exponential(-self.velocity), self.part, steps=1)
-        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts, self.moving_lattice)
+        return unfolded(self.rough_inverse, self._whole, self.parts, self.moving_lattice)
 
     @cached_property
     def integrated(self) -> np.ndarray:

@@ -24,7 +24,7 @@ LOCAL_ROUNDS = 6
 _FILTER = 3
 
 
-def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation":
+def without_folds(deformation: "Deformation", rounds: int = 10, thorough: bool = True) -> "Deformation":
     """A deformation whose phi folds nowhere: the same object where it does not, else one with a smoother velocity.
 
     The velocity is smoothed at the folds of phi, in a neighbourhood that grows from round to round; the half cells of
@@ -33,12 +33,13 @@ def without_folds(deformation: "Deformation", rounds: int = 10) -> "Deformation"
     Args:
         deformation: The estimate.
         rounds: After so many the whole velocity is weakened too.
+        thorough: Look at all bent cells; else only where whole cells fold or nearly do.
     """
     looked_at = None
     for i in itertools.count():
         cells = Cells(np.argwhere(metrics.folded_cells(deformation.phi, SUSPECT)))
         places = cells.folds(deformation.part, deformation.parts)
-        if not len(places):
+        if not len(places) and thorough:
             # Where one part bends within a cell of the other, half a cell can fold though the whole one is sound.
             cells = Cells(bent_cells(deformation.part), halves=True).affected(looked_at, deformation.part)
             looked_at = deformation.part

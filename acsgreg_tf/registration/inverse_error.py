@@ -40,15 +40,17 @@ def places_around(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([voxels, voxels + 0.5])
 
 
-def inverse_error(deformation: Deformation, mask: np.ndarray) -> InverseError:
+def inverse_error(deformation: Deformation, mask: np.ndarray, rough: bool = False) -> InverseError:
     """The inverse's error at voxels and between them, in and around the vertebra, through the parts as written.
 
     Args:
         deformation: With a margin or without.
         mask: (X, Y, Z) bool, the fixed vertebra; where it is empty, the whole box is measured.
+        rough: Of `Deformation.rough_inverse`, which takes half the time.
     """
     there = places = places_around(mask) + deformation.padding
-    for part in (deformation.part, deformation.part_inverse):
+    backward = deformation.rough_inverse if rough else deformation.part_inverse
+    for part in (deformation.part, backward):
         for _ in range(deformation.parts):
             there = there + fields.sample(part, there)
     return InverseError(places, np.linalg.norm(there - places, axis=1))
@@ -66,7 +68,9 @@ def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> 
         rounds: After so many it is left as it is.
     """
     for i in range(rounds):
-        places, misses = inverse_error(deformation, mask)
+        places, misses = inverse_error(deformation, mask, rough=True)
+        if not (misses > MOST).any():
+            places, misses = inverse_error(deformation, mask)
         if not (misses > MOST).any():
             break
         where = deformation.on_lattice(places[misses > 0.8 * MOST])
@@ -83,8 +87,9 @@ def written_safely(deformation: Deformation, mask: np.ndarray, rounds: int = 3) 
         rounds: After so many, folds alone are looked at.
     """
     for _ in range(rounds):
-        unfolded = without_folds(deformation)
-        deformation = invertible(unfolded, mask)
-        if deformation is unfolded:
-            return deformation
-    return without_folds(deformation)
+        # Folds between voxels last: what is smoothed for the inverse removes most of them.
+        inverted = invertible(without_folds(deformation, thorough=False), mask)
+        deformation = without_folds(inverted)
+        if deformation is inverted:
+            break
+    return deformation
