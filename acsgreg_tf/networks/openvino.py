@@ -1,9 +1,9 @@
-"""A network's two stages as OpenVINO models, which infer on a CPU without Keras and its backend.
+"""A network's two stages compiled by OpenVINO, which infer on a CPU without Keras and its backend.
 
     KERAS_BACKEND=openvino python -m acsgreg_tf.networks.openvino network.h5 folder
 
-writes affine.xml, deformable.xml (each with its .bin) and network.json to the folder. It is a process of its own: one
-process has one Keras backend.
+writes affine.blob, deformable.blob and network.json to the folder. It is a process of its own: one process has one
+Keras backend. What is written serves this version of OpenVINO on this kind of processor.
 """
 
 import json
@@ -18,7 +18,9 @@ from acsgreg_tf import networks  # noqa: F401 (makes the classes known that a fi
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.networks.joint import JointNetwork
 
-AFFINE, DEFORMABLE, DESCRIPTION = "affine.xml", "deformable.xml", "network.json"
+AFFINE, DEFORMABLE, DESCRIPTION = "affine.blob", "deformable.blob", "network.json"
+# Processors with bfloat16 would use it by themselves.
+COMPILATION = {"INFERENCE_PRECISION_HINT": "f32"}
 # The exit code where the fault is the model file's.
 FAULT = 2
 
@@ -42,7 +44,8 @@ def convert(path: str | Path, folder: str | Path) -> None:
     affine = _model(network.affine_net, network.inshape, ("fixed", "moving"), named=True)
     deformable = _model(network.deformable_net, network.inshape, ("fixed", "m_a"), named=False)
     for model, name in ((affine, AFFINE), (deformable, DEFORMABLE)):
-        openvino.save_model(model, folder / name, compress_to_fp16=False)
+        compiled = openvino.Core().compile_model(model, "CPU", COMPILATION)
+        (folder / name).write_bytes(compiled.export_model().getvalue())
     description = {
         "name": network.name,
         "inshape": list(network.inshape),

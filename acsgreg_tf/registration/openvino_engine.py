@@ -1,4 +1,4 @@
-"""A network computed by OpenVINO on the CPU; its converted form is cached, so that Keras is needed once a network."""
+"""A network computed by OpenVINO on the CPU; its compiled form is cached, so that Keras is needed once a network."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ from acsgreg_tf.io.cache import cached_folder
 # A conversion takes some seconds; one that takes so long is stuck.
 _PATIENCE_SECONDS = 300
 _FAULT = 2
-_FILES = ("affine.xml", "affine.bin", "deformable.xml", "deformable.bin", "network.json")
+_FILES = ("affine.blob", "deformable.blob", "network.json")
 _START = "import sys; sys.path[:] = sys.argv[3:]; from acsgreg_tf.networks.openvino import main; main(*sys.argv[1:3])"
 
 
@@ -66,17 +66,17 @@ class OpenVinoEngine:
         return _infer(self._stage("deformable"), fixed=fixed, m_a=moved)
 
     def _stage(self, name: str) -> Any:
-        """The affine or the deformable part, compiled."""
+        """The affine or the deformable part, ready to infer."""
         if name in self._stages:
             return self._stages[name]
-        stage = _compiled(self._folder / f"{name}.xml")
+        stage = _compiled(self._folder / f"{name}.blob")
         if self._keep:
             self._stages[name] = stage
         return stage
 
 
 def _key(path: str | os.PathLike) -> str:
-    """A digest of all that a converted network follows from: its file, the code that builds it, and the packages."""
+    """A digest of all that a compiled network follows from: its file, the code that builds it, packages, processor."""
     package = Path(__file__).resolve().parent.parent
     sources = sorted(source for room in ("networks", "layers", "ops") for source in (package / room).rglob("*.py"))
     digest = hashlib.sha256()
@@ -87,6 +87,9 @@ def _key(path: str | os.PathLike) -> str:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     for name in ("openvino", "keras"):
         digest.update(importlib.metadata.version(name).encode())
+    processor = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    abilities = sorted(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    digest.update(" ".join([processor, *abilities]).encode())
     return digest.hexdigest()[:32]
 
 
@@ -102,9 +105,16 @@ def _core() -> Any:
 
 
 def _compiled(path: Path) -> Any:
-    # Processors with bfloat16 would use it by themselves.
+    """A model that `networks.openvino` compiled, with its options.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": str(threads())}
-    return _core().compile_model(path, "CPU", options)
+    try:
+        return _core().import_model(path.read_bytes(), "CPU", options)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path}: is damaged; remove it, it is made anew") from error
 
 
 def _infer(model: Any, **images: np.ndarray) -> np.ndarray:

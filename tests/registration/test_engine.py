@@ -113,6 +113,16 @@ def test_faults_of_a_model_file_are_one_line_that_names_it(tmp_path):
         load_engine(tmp_path / "sick.h5", "openvino")
 
 
+@pytest.mark.parametrize("content", [lambda blob: blob[: len(blob) // 2], lambda blob: b"", lambda blob: b"no model"])
+def test_a_damaged_cache_is_named(path, monkeypatch, tmp_path, content):
+    monkeypatch.setenv("ACSGREG_CACHE", str(tmp_path))
+    load_engine(path, "openvino")
+    (file,) = tmp_path.rglob("affine.blob")
+    file.write_bytes(content(file.read_bytes()))
+    with pytest.raises(InputError, match="affine.blob: is damaged; remove it"):
+        load_engine(path, "openvino").affine(np.zeros(BOX), np.zeros(BOX))
+
+
 def test_a_signal_after_an_engine_is_gone_is_handled(path):
     """OpenVINO handles signals on a stack of its own, which must not go with the engine."""
     code = (
