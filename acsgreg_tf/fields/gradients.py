@@ -8,6 +8,9 @@ from acsgreg_tf.fields.sampling import about_origin, as_volume
 
 __all__ = ["fold_penalty", "integrate_gradient", "integrated", "roughness", "warp_jointly_gradient"]
 
+# Places that coincide are summed into so many copies side by side: always as many, so that sums do not depend on cores.
+_COPIES = 4
+
 
 # === Integration ===
 
@@ -23,18 +26,42 @@ def integrated(velocity: np.ndarray, steps: int) -> list[np.ndarray]:
 def integrate_gradient(stages: list[np.ndarray], upstream: np.ndarray) -> np.ndarray:
     """The gradient by the velocity, [X, Y, Z, 3], from `integrated` and the gradient by exp(v)."""
     upstream = as_volume(upstream)
+    copies = np.empty((_COPIES, *upstream.shape), np.float32)
+    edges = np.linspace(0, len(upstream), _COPIES + 1).astype(np.int64)
     for field in reversed(stages[:-1]):
-        by_field = upstream.copy()
-        _square_gradient(field, upstream, by_field)
+        in_slabs(_square_gradient, _COPIES, field, upstream, edges, copies, least=1)
+        by_field = np.empty_like(upstream)
+        in_slabs(_total, len(upstream), upstream, copies, by_field)
         upstream = by_field
     return upstream / np.float32(2 ** (len(stages) - 1))
 
 
 @kernel
-def _square_gradient(field: np.ndarray, upstream: np.ndarray, out: np.ndarray) -> None:
-    """Add to out the gradients of field(x + field(x)) by the field at either place. One thread: places may coincide."""
+def _total(upstream: np.ndarray, copies: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                for n in range(3):
+                    total = upstream[i, j, k, n]
+                    for copy in range(len(copies)):
+                        total += copies[copy, i, j, k, n]
+                    out[i, j, k, n] = total
+
+
+@kernel
+def _square_gradient(
+    field: np.ndarray, upstream: np.ndarray, edges: np.ndarray, copies: np.ndarray, start: int, stop: int
+) -> None:
+    """The gradients of field(x + field(x)) by the field at either place, of the voxels of one slab in each copy."""
+    for copy in range(start, stop):
+        copies[copy] = 0
+        _add_square_gradient(field, upstream, copies[copy], edges[copy], edges[copy + 1])
+
+
+@kernel
+def _add_square_gradient(field: np.ndarray, upstream: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
     sides = field.shape
-    for i in range(sides[0]):
+    for i in range(start, stop):
         for j in range(sides[1]):
             for k in range(sides[2]):
                 up = upstream[i, j, k]

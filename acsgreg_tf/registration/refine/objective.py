@@ -166,10 +166,14 @@ class Objective:
         folded, by_coarse = gradients.fold_penalty(coarse, FOLD_MARGIN)
         terms = np.array([lncc, distance, rough, folded])
 
-        upstream = np.stack([self._weights[0] * by_image, self._weights[1] * by_distance], axis=-1)
+        upstream = np.empty_like(warped)
+        np.multiply(by_image, self._weights[0], out=upstream[..., 0], casting="same_kind")
+        np.multiply(by_distance, self._weights[1], out=upstream[..., 1], casting="same_kind")
         by_affine, by_warped = gradients.warp_jointly_gradient(self._moving, here, phi, upstream)
-        by_phi = np.float32(self._weights[2]) * by_phi + by_warped
-        by_phi = fields.resize_adjoint(by_phi * scale, window.places, coarse.shape[:3])
+        by_phi *= np.float32(self._weights[2])
+        by_phi += by_warped
+        by_phi *= scale
+        by_phi = fields.resize_adjoint(by_phi, window.places, coarse.shape[:3])
         by_phi += np.float32(self._weights[3]) * by_coarse
         value, by_affine = float(self._weights @ terms), window.affine_gradient(by_affine)
         if self._parts is not None:
