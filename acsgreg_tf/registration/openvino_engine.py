@@ -69,7 +69,7 @@ class OpenVinoEngine:
         """The affine or the deformable part, ready to infer."""
         if name in self._stages:
             return self._stages[name]
-        stage = _compiled(self._folder / f"{name}.blob")
+        stage = _read_stage(self._folder / f"{name}.blob")
         if self._keep:
             self._stages[name] = stage
         return stage
@@ -104,7 +104,7 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _compiled(path: Path) -> Any:
+def _read_stage(path: Path) -> Any:
     """A model that `networks.openvino` compiled, with its options.
 
     Raises:

@@ -53,12 +53,12 @@ def test_a_network_is_converted_once(path, monkeypatch):
 
 
 @pytest.mark.parametrize("keep, times", [(True, 2), (False, 4)])
-def test_what_is_compiled_is_held_or_not(path, monkeypatch, keep, times):
-    compiled, compile_stage = [], openvino_engine._compiled
-    monkeypatch.setattr(openvino_engine, "_compiled", lambda file: compiled.append(file.stem) or compile_stage(file))
+def test_what_is_read_is_held_or_not(path, monkeypatch, keep, times):
+    read, read_stage = [], openvino_engine._read_stage
+    monkeypatch.setattr(openvino_engine, "_read_stage", lambda file: read.append(file.stem) or read_stage(file))
     ready, image = load_engine(path, "openvino", keep), np.abs(noise(BOX))
     first, second = ([ready.affine(image, image), ready.velocity(image, image)] for _ in range(2))
-    assert len(compiled) == times and set(compiled) == {"affine", "deformable"}
+    assert len(read) == times and set(read) == {"affine", "deformable"}
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
 
