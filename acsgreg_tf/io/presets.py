@@ -22,7 +22,7 @@ class Preset:
 PRESETS = {
     "lumbar": Preset(
         "acsgreg_lumbar.h5",
-        "ACSGRegNet, compact, for two lumbar vertebrae of one level, masked, 128 x 128 x 64 voxels of 1 mm",
+        "ACSGRegNet, deep, for two lumbar vertebrae of one level, masked, 128 x 128 x 64 voxels of 1 mm",
     )
 }
 
