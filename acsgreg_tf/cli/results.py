@@ -137,6 +137,8 @@ def _write(measured: Any, options: argparse.Namespace) -> None:
         words.append("--methods " + " ".join(options.methods))
     if options.costs:
         words.append("--costs")
+    if options.processes > 1:
+        words.append(f"--processes {options.processes}")
     command = " ".join([*words, "--docs ."])
     page = results_page(measured, command, "images/results.png")
     save_results_picture(measured.rows, out / "results.png")

@@ -46,7 +46,7 @@ def inverse_error(deformation: Deformation, mask: np.ndarray, rough: bool = Fals
     Args:
         deformation: With a margin or without.
         mask: (X, Y, Z) bool, the fixed vertebra; where it is empty, the whole box is measured.
-        rough: Of `Deformation.rough_inverse`, which takes half the time.
+        rough: Of `Deformation.rough_inverse`, which is computed sooner.
     """
     there = places = places_around(mask) + deformation.padding
     backward = deformation.rough_inverse if rough else deformation.part_inverse

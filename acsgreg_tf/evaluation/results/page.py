@@ -85,7 +85,10 @@ def short_section(measured: Measured, page: str) -> str:
 
 
 def _beside(measured: Measured) -> str:
-    """A warning where other work slowed the seconds: more than one running process before ours began."""
+    """A warning where seconds are no measure: pairs ran side by side, or more than one process before ours began."""
+    together = max((int(session.get("processes", 1)) for session in measured.sessions), default=1)
+    if together > 1:
+        return f" {together} pairs were registered at a time, so their seconds are no measure."
     loads = [float(session["load"]) for session in measured.sessions if session["load"] != "unknown"]
     if not loads or max(loads) <= 1.5:
         return ""
@@ -118,7 +121,7 @@ def _origin(measured: Measured) -> str:
     lines = [[s[name] for name in ("date", "machine", "load", "versions", "commit")] for s in measured.sessions]
     network = measured.plan.networks()[0].made_by()
     heads = ["date", "machine", "load at the start", "versions", "commit"]
-    note = f"The model's file: {network}. Seconds are wall time: other work on the machine counts."
+    note = f"The model's file: {network}. Seconds are wall time: other work on the machine counts.{_beside(measured)}"
     return f"{markdown(heads, lines)}\n\n{note}\n"
 
 

@@ -78,7 +78,7 @@ class Measured:
         part_rows: Of the pairs with parts, a test person with any other.
         vertebrae: The lines of the set's table of vertebrae.
         check: Of the bones of both sides (`people_check.read_check`).
-        sessions: Machine, date, versions and commit of each run that measured something.
+        sessions: Machine, date, versions, commit and processes of each run that measured something.
     """
 
     plan: Plan
@@ -104,7 +104,7 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
     build_set(plan.data, out / "test_set", ("test",), plan.people)
     check = check_people(plan.data, plan.people, out, plan.processes, lambda step: progress(step, None))
     pairs = read_pairs(out / "test_set" / PAIRS)
-    sessions, here = _read_json(out / SESSIONS, []), provenance()
+    sessions, here = _read_json(out / SESSIONS, []), provenance() | {"processes": str(plan.processes)}
 
     def measured(methods: Sequence[Method], pairs: Sequence[Pair], name: str) -> list[Row]:
         def done(row: Row) -> None:

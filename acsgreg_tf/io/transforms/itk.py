@@ -77,7 +77,8 @@ def to_sitk_transform(transform: Transform) -> sitk.Transform:
     if not isinstance(transform, Composite):
         raise TypeError(f"a {type(transform).__name__} has no counterpart in ITK")
     # A part that comes twice is made once. ITK applies the transform that was added last first.
-    made = {id(part): to_sitk_transform(part) for part in {id(part): part for part in transform.parts}.values()}
+    distinct = {id(part): part for part in transform.parts}
+    made = {key: to_sitk_transform(part) for key, part in distinct.items()}
     return sitk.CompositeTransform([made[id(part)] for part in reversed(transform.parts)])
 
 
@@ -216,7 +217,7 @@ def _compress(path: str | os.PathLike) -> None:
     packed = f"{os.fspath(path)}.packed"
     try:
         with h5py.File(path) as old, h5py.File(packed, "w") as new:
-            fields: list[tuple[str, np.ndarray]] = []
+            fields: dict[bytes, str] = {}
             old.visititems(lambda name, item: _copy_packed(new, name, item, fields))
         os.replace(packed, path)
     finally:
@@ -228,19 +229,16 @@ def _rounded(millimetres: np.ndarray) -> np.ndarray:
     return np.round(millimetres / FIELD_STEP_MM) * FIELD_STEP_MM
 
 
-def _copy_packed(
-    new: h5py.File, name: str, item: h5py.Group | h5py.Dataset, fields: list[tuple[str, np.ndarray]]
-) -> None:
-    """Copy one item; `fields` are the names and values of the fields written so far, and grow by this one."""
+def _copy_packed(new: h5py.File, name: str, item: h5py.Group | h5py.Dataset, fields: dict[bytes, str]) -> None:
+    """Copy one item; `fields` are the names of the fields written so far, by some of their values."""
     if isinstance(item, h5py.Group):
         new.require_group(name)
     elif item.size is not None and item.size > 1000 and name.endswith("TransformParameters"):
         values = item[:]
-        same = next((first for first, other in fields if np.array_equal(values, other)), None)
-        if same is None:
-            new.create_dataset(name, data=_rounded(values), compression=1, shuffle=True)
-            fields.append((name, values))
+        first = fields.setdefault(values[::997].tobytes(), name)
+        if first != name and np.array_equal(values, item.file[first][:]):
+            new.copy(first, name)  # which packs nothing anew
         else:
-            new.copy(same, name)  # which packs nothing anew
+            new.create_dataset(name, data=_rounded(values), compression=1, shuffle=True)
     else:
         item.file.copy(item, new, name)

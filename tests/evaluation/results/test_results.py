@@ -137,7 +137,10 @@ def test_the_page_tells_what_did_what(data, work, methods):
     assert "Only ann is a test person" in page and provenance()["commit"] in page
     busy, idle = (replace(measured, sessions=[{**provenance(), "load": load}]) for load in ("7.2", "0.3"))
     assert "load up to 7" in short_section(busy, "page.md") and "load" not in short_section(idle, "page.md")
+    together = replace(measured, sessions=[{**provenance(), "load": "0.3", "processes": "2"}])
+    assert "2 pairs were registered at a time" in short_section(together, "page.md")
     section = short_section(measured, "page.md")
+    assert "at a time" not in section
     assert "ann, ben, cat" in section and "| real, one shot | 2 | 0.900 / " in section and "(L3)" in section
 
 
