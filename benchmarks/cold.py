@@ -2,7 +2,7 @@
 
     python benchmarks/cold.py --before 29df472 --repeat 2
 
-The README's first command, in one shot and with --refine, each in a process of its own, the two commits in turns. The
+The README's first command, as it is and with --refine, each in a process of its own, the two commits in turns. The
 other commit is checked out to a temporary folder and runs in this environment. Seconds are wall time of the whole
 process, all outputs written; the first run of each is not counted where --repeat is above 1 (it may fill caches). With
 --first, caches are emptied before every run: the first run ever on a machine.
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample"
 
 
-def command(checkout: Path, out: Path, refine: int) -> list[str]:
+def command(checkout: Path, out: Path, refine: str) -> list[str]:
     """The README's first command, all outputs written."""
     sides = [
         (f"--{side}{option}", str(SAMPLE / f"g3-0000{number}-L3_{kind}.nii.gz"))
@@ -41,11 +41,11 @@ def command(checkout: Path, out: Path, refine: int) -> list[str]:
     }
     outputs = [(option, str(out / name)) for option, name in names.items()]
     script = str(checkout / "scripts" / "register.py")
-    more = ["--refine", str(refine)] if refine else []
+    more = {"default": [], "full": ["--refine"]}.get(refine, ["--refine", refine])
     return [sys.executable, script, *(word for pair in (*sides, *outputs) for word in pair), *more]
 
 
-def run(checkout: Path, refine: int, cache: Path) -> tuple[float, float, float]:
+def run(checkout: Path, refine: str, cache: Path) -> tuple[float, float, float]:
     """(wall seconds, processor seconds, peak MB) of one command."""
     environment = {**os.environ, "PYTHONPATH": str(checkout), "ACSGREG_CACHE": str(cache / "acsgreg")}
     environment["NUMBA_CACHE_DIR"] = str(cache / "numba")
@@ -68,7 +68,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, metavar="COMMIT", help="what to compare with")
     parser.add_argument("--repeat", type=int, default=2, help="times each (default: %(default)s)")
-    parser.add_argument("--refine", type=int, nargs="+", default=[0, 50], help="steps (default: 0 50)")
+    parser.add_argument(
+        "--refine",
+        nargs="+",
+        default=["default", "full"],
+        metavar="N",
+        help="steps; default: each commit's own, full: --refine without a number (default: default full)",
+    )
     parser.add_argument("--first", action="store_true", help="empty the caches before every run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -82,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", required=True, help="CSV as test.py reads it")
     parser.add_argument("--transform", default="deformable", help="as register.py's (default: %(default)s)")
-    parser.add_argument("--refine", type=int, default=0, help="steps of refinement (default: 0)")
+    parser.add_argument("--refine", type=int, help="steps of refinement (default: as register.py)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
     rows, model = [], load_engine(None)

@@ -51,7 +51,7 @@ def main() -> None:
     """Register, and print a line now and then."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--registrations", type=int, default=200, help="default: %(default)s")
-    parser.add_argument("--refine", type=int, default=0, help="steps of refinement (default: none)")
+    parser.add_argument("--refine", type=int, help="steps of refinement (default: as register.py)")
     parser.add_argument("--pairs", metavar="CSV", help="list of pairs, as for scripts/test.py")
     options = parser.parse_args()
     pairs = listed_pairs(options.pairs) if options.pairs else sample_pairs()

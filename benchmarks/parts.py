@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, metavar="CSV", help="a row a pair; a second run does what is missing")
     options = parser.parse_args()
     pairs = [pair for pair in evaluation.read_pairs(options.pairs) if pair.get("fixed_parts")]
-    methods = [RegisterMethod(options.model, name="one shot")]
+    methods = [RegisterMethod(options.model, name="default")]
     for weight in options.weights:
         chosen = (("refine", options.steps), ("parts_weight", weight))
         methods.append(RegisterMethod(options.model, chosen, f"weight {weight:g}", with_parts=True))

@@ -44,7 +44,7 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--label", type=int, help="the vertebra's number; not needed where each map holds one")
     parser.add_argument("--model")
-    parser.add_argument("--refine", type=int, default=0)
+    parser.add_argument("--refine", type=int)
     parser.add_argument("--no-fit-affine", dest="fit_affine", action="store_false", help="the network's own affine")
     options = parser.parse_args()
     network = load_engine(options.model)

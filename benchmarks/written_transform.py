@@ -43,7 +43,7 @@ def main() -> None:
     """Measure each pair and write a row as soon as it is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", required=True, help="CSV as test.py reads it")
-    parser.add_argument("--refine", type=int, default=0, help="steps of refinement (default: 0)")
+    parser.add_argument("--refine", type=int, help="steps of refinement (default: as register.py)")
     parser.add_argument("--out", required=True, help="CSV to write")
     options = parser.parse_args()
     rows, model = [], load_engine(None)

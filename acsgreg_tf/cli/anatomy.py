@@ -38,7 +38,10 @@ def add_weight(group: Any) -> None:
 
 
 def parts_to_refine(options: Namespace) -> tuple[str | None, str | None]:
-    """The maps of parts that a refinement uses, fixed and moving; None for both where it uses none."""
+    """The maps of parts that a refinement uses, fixed and moving; None for both where none was asked for.
+
+    What pulls says little as a measure, so parts pull where the user names --refine only.
+    """
     if not options.refine or options.moving_parts is None:
         return None, None
     return options.fixed_parts, options.moving_parts
@@ -48,6 +51,8 @@ def check(options: Namespace) -> None:
     """Raise InputError unless each kind of file is there on both sides or on none, and a weight goes with parts."""
     if getattr(options, "parts_weight", None) is not None and options.moving_parts is None:
         raise InputError(f"--parts-weight {options.parts_weight:g}: needs --fixed-parts and --moving-parts")
+    if getattr(options, "parts_weight", None) is not None and not options.refine:
+        raise InputError(f"--parts-weight {options.parts_weight:g}: goes with --refine")
     # Of a whole spine the fixed parts say where volumes are compared.
     for what in ("points",) if getattr(options, "spine", False) else ("parts", "points"):
         sides = [getattr(options, f"{side}_{what}") for side in ("fixed", "moving")]

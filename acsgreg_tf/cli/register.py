@@ -64,7 +64,7 @@ def register_files(options: Namespace) -> int:
     merged = MergedLabels(of_level(options.moved_seg, "all") if len(scans) > 1 else None)
     common.check_outputs({"--moved-seg": merged.path}, _inputs(options))
     summaries = {}
-    with _Progress(levels=len(scans), refined=options.refine > 0 or options.model == NO_MODEL) as progress:
+    with _Progress(levels=len(scans), refined=_chosen(options).refines) as progress:
         progress.step("starting")
         model = NO_MODEL if options.model == NO_MODEL else _engine(options, keep=len(scans) > 1)
         for level, (fixed, moving) in scans.items():
@@ -138,6 +138,10 @@ class _Progress:
         self.bar.set_description_str(f"{self.level}: {text}" if self.level else text)
 
 
+def _chosen(options: Namespace) -> Options:
+    return Options(options.fit_affine, options.refine, options.smoothness, options.transform, options.parts_weight)
+
+
 def _selection(options: Namespace, level: str | None) -> Selection:
     return Selection(options.label, level, options.table, options.moving_label, options.moving_table)
 
@@ -172,8 +176,7 @@ def _check(options: Namespace) -> None:
         raise InputError("--no-fit-affine: goes with a network")
     selection = _selection(options, options.level or options.levels)
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
-    chosen = Options(options.fit_affine, options.refine, options.smoothness, options.transform, options.parts_weight)
-    chosen.check_model(options.model)
+    _chosen(options).check_model(options.model)
     for path in _inputs(options):
         if path is not None and not Path(path).exists():
             raise InputError(f"{path}: no such file")

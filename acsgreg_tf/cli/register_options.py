@@ -5,7 +5,7 @@ from acsgreg_tf.cli.register_pairs import add_options as add_pairs
 from acsgreg_tf.cli.register_report import add_option as add_report
 from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.registration import AUTO, DEFORMABLE, ENGINES, TRANSFORMS
-from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS
+from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS, FULL_STEPS
 
 _DESCRIPTION = """Register the moving vertebra to the fixed one.
 
@@ -48,8 +48,8 @@ def parser() -> common.Parser:
     parser.add_argument(
         "--model",
         metavar="H5",
-        help="network to use (default: the one that comes with the package; where a side has no CT none, and --refine, "
-        "which fits shapes better); none goes without one, with --refine",
+        help="network to use (default: the one that comes with the package; where a side has no CT none, since "
+        "refinement alone fits shapes better); none goes without one",
     )
     parser.add_argument(
         "--transform",
@@ -92,17 +92,17 @@ def _add_refinement(parser: common.Parser) -> None:
         "--refine",
         type=int,
         nargs="?",
-        const=DEFAULT_STEPS,
-        default=0,
+        const=FULL_STEPS,
         metavar="N",
-        help="optimise affine and deformation of this pair in N steps more (without a number: %(const)s; default: none)"
-        ". Ctrl-C ends it and writes the best so far",
+        help="optimise affine and deformation of this pair in N steps more: without a number %(const)s, 0 for the "
+        f"network alone (default: {DEFAULT_STEPS}, or {FULL_STEPS} without a network). Ctrl-C ends it and writes the "
+        "best so far",
     )
     parser.add_argument(
         "--smoothness",
         type=float,
         metavar="W",
-        help="with --refine: weight of the displacement's mean squared gradient "
+        help="of the refinement: weight of the displacement's mean squared gradient "
         f"(default: {DEFAULT_SMOOTHNESS:g}); larger is smoother and folds less readily, smaller follows the surfaces "
         "more closely",
     )

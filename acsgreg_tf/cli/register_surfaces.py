@@ -5,8 +5,7 @@ from argparse import Namespace
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Transform
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.registration import DEFORMABLE, NO_MODEL, default_model, is_surface
-from acsgreg_tf.registration.refine import DEFAULT_STEPS
+from acsgreg_tf.registration import NO_MODEL, default_model, is_surface
 
 __all__ = ["check", "choose_model", "takes_surface", "write_moved_surface"]
 
@@ -17,7 +16,7 @@ def takes_surface(options: Namespace) -> bool:
 
 
 def choose_model(options: Namespace) -> None:
-    """Fill in the network where none was named; without a CT on both sides there is none, and --refine takes its place.
+    """Fill in the network where none was named; without a CT on both sides there is none, and refinement alone.
 
     Raises:
         InputError: There is no network that comes with the package.
@@ -29,8 +28,6 @@ def choose_model(options: Namespace) -> None:
         options.model = default_model()
         return
     options.model = NO_MODEL
-    if options.transform == DEFORMABLE:
-        options.refine = options.refine or DEFAULT_STEPS
 
 
 def check(options: Namespace) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from acsgreg_tf.cli import common, terminal, voxelmorph_flags
 from acsgreg_tf.errors import InputError
 
-_EXAMPLES = """the package's network on a list of pairs, in one shot and refined
+_EXAMPLES = """the package's network on a list of pairs, alone and refined
   acsgreg test --pairs pairs.csv --refine 0 50 --out results.csv --json results.json
 your own network and ANTs on the test part of a split
   acsgreg test --split cohort/split-person.json --model run/best.h5 --method network ants-syn-cc --out results.csv \\
@@ -49,9 +49,9 @@ def parser() -> common.Parser:
         "--refine",
         type=int,
         nargs="+",
-        default=[0],
         metavar="N",
-        help="steps of refinement after each network; several are measured one after the other (default: 0, one shot)",
+        help="steps of refinement after each network, 0 for the network alone; several are measured one after the "
+        "other (default: as register.py)",
     )
     parser.add_argument(
         "--refine-parts",
@@ -164,9 +164,9 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
     common.check_workers(options.processes, options.dask)
     common.make_absolute(options, ["pairs", "split", "manifest"])
-    if min(options.refine) < 0:
+    if min(options.refine or [0]) < 0:
         raise InputError(f"--refine {min(options.refine)}: must not be negative")
-    if options.refine_parts and ("network" not in options.method or not max(options.refine)):
+    if options.refine_parts and ("network" not in options.method or not max(options.refine or [0])):
         raise InputError("--refine-parts: goes with a network and --refine")
     if options.costs and (options.processes > 1 or options.dask):
         raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")
@@ -193,15 +193,15 @@ def _methods(options: argparse.Namespace) -> list[Any]:
     networks = [
         RegisterMethod(model, _options(model, steps, options.fit_affine), with_parts=with_parts)
         for model in options.model or [""]
-        for steps in options.refine
+        for steps in options.refine or [None]
         for with_parts in ((False, True) if options.refine_parts and steps else (False,))
     ]
     return [method for name in options.method for method in (networks if name == "network" else [peer(name)])]
 
 
-def _options(model: str, steps: int, fit_affine: bool) -> tuple[tuple[str, Any], ...]:
+def _options(model: str, steps: int | None, fit_affine: bool) -> tuple[tuple[str, Any], ...]:
     """The arguments of `register` that differ from its defaults, as tables name them."""
-    chosen = (("refine", steps),) if steps or model == "none" else ()
+    chosen = () if steps is None else (("refine", steps),)
     return chosen if fit_affine or model == "none" else (*chosen, ("fit_affine", False))
 
 

@@ -16,7 +16,17 @@ from acsgreg_tf.evaluation.pairs import Pair, pair_labels
 from acsgreg_tf.evaluation.written import DOMAIN_MM
 from acsgreg_tf.geometry import Transform, affine_from_network, resample_label
 from acsgreg_tf.io.images import Image
-from acsgreg_tf.registration import NO_MODEL, Deformation, Result, default_model, load_engine, register, run_network
+from acsgreg_tf.registration import (
+    DEFORMABLE,
+    NO_MODEL,
+    Deformation,
+    Options,
+    Result,
+    default_model,
+    load_engine,
+    register,
+    run_network,
+)
 
 # Steps of a registration that make its transform and the inverse; other tools' seconds hold theirs too.
 WORK = ("registering", "refining", "inverting")
@@ -71,11 +81,14 @@ class RegisterMethod:
             object.__setattr__(self, "name", f"{Path(self.model).stem}{more}{' with parts' * self.with_parts}")
 
     def made_by(self) -> str:
-        """The digest of the model's file, and the options."""
+        """The digest of the model's file, and the options, with the number of steps where it is the default."""
         network = "no network" if self.model == NO_MODEL else f"network {_digest(self.model)}"
-        fitted = [] if dict(self.options).get("fit_affine") is False else ["affine fitted to the surfaces"]
+        options = dict(self.options)
+        fitted = [] if options.get("fit_affine") is False else ["affine fitted to the surfaces"]
+        if "refine" not in options:
+            options["refine"] = Options(transform=options.get("transform", DEFORMABLE)).steps(self.model != NO_MODEL)
         parts = ["with parts"] if self.with_parts else []
-        return ", ".join([network, *fitted, *(f"{name}={value}" for name, value in self.options), *parts])
+        return ", ".join([network, *fitted, *(f"{name}={value}" for name, value in options.items()), *parts])
 
     def check(self) -> None:
         """Raise InputError if the model cannot be used."""

@@ -56,7 +56,7 @@ class Recipe:
         model: Path of the network; "" is the package's own, "none" goes without.
         engine: What computes it.
         fit_affine: Fit the affine to the surfaces.
-        refine: Steps of refinement.
+        refine: Steps of refinement; None takes the default.
         smoothness: Of the refined deformation.
         transform: What is estimated.
         table: Numbers of the levels.
@@ -66,7 +66,7 @@ class Recipe:
     model: str = ""
     engine: str = AUTO
     fit_affine: bool = True
-    refine: int = 0
+    refine: int | None = None
     smoothness: float | None = None
     transform: str = DEFORMABLE
     table: str = "verse"

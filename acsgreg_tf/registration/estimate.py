@@ -1,6 +1,6 @@
 """The estimated deformation between two vertebrae: by a network, its affine fitted to their surfaces, and refined."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,12 +26,14 @@ class Estimate:
         deformation: Affine and velocity in network space.
         network_affine: (3, 4), the network's own affine, before it was fitted; None without a network.
         affine_fit_mm: By how much the fit to the surfaces moved the fixed vertebra's voxels on average, mm, or None.
+        network_deformation: The network's own, before it was refined; None without a network.
         refined: The refinement that ended in this deformation, or None.
     """
 
     deformation: Deformation
     network_affine: np.ndarray | None = None
     affine_fit_mm: float | None = None
+    network_deformation: Deformation | None = None
     refined: Refined | None = None
 
 
@@ -54,8 +56,10 @@ def estimate(engine: Engine, pair: VertebraPair, options: Options) -> Estimate:
         affine = fit_to_surfaces(fixed, moving, first, kind=options.kind, trust=pair.trust).astype(np.float32)
         fit_mm = _mean_change(affine - first, fixed < 0)
     if options.deforms:
-        return Estimate(_where_both_are_seen(engine, affine, pair), first, fit_mm)
-    return Estimate(_undeformed(nearest_of_kind(affine, options.kind), pair), first, fit_mm)
+        deformation = _where_both_are_seen(engine, affine, pair)
+    else:
+        deformation = _undeformed(nearest_of_kind(affine, options.kind), pair)
+    return Estimate(deformation, first, fit_mm, deformation)
 
 
 def surfaces_alone(pair: VertebraPair, options: Options) -> Estimate:
@@ -121,14 +125,15 @@ def refined(
         moving,
         affine=None if before is None else before.affine,
         velocity=None if before is None else before.velocity,
-        steps=options.refine,
+        steps=options.steps(start is not None),
         smoothness=options.weight,
         parts_weight=options.weight_of_parts,
         int_steps=INT_STEPS if before is None else before.int_steps,
         progress=progress,
     )
-    own, fit_mm = (None, None) if start is None else (start.network_affine, start.affine_fit_mm)
-    return Estimate(outcome.deformation, own, fit_mm, refined=outcome)
+    if start is None:
+        return Estimate(outcome.deformation, refined=outcome)
+    return replace(start, deformation=outcome.deformation, refined=outcome)
 
 
 def run_network(network: RegistrationNetwork | Engine, fixed: np.ndarray, moving: np.ndarray) -> Deformation:

@@ -1,6 +1,6 @@
 """What can be chosen of a registration, and the rules that the choices follow."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from acsgreg_tf.errors import InputError
@@ -10,6 +10,7 @@ from acsgreg_tf.registration.refine import (
     DEFAULT_PARTS_WEIGHT,
     DEFAULT_SMOOTHNESS,
     DEFAULT_STEPS,
+    FULL_STEPS,
     check_parts_weight,
     check_smoothness,
     check_steps,
@@ -25,7 +26,7 @@ class Options:
 
     Attributes:
         fit_affine: Fit the network's affine to the two surfaces.
-        refine: Steps of refinement, 0 for none.
+        refine: Steps of refinement, 0 for none; None takes the default (`steps`).
         smoothness: Of the refined deformation; None takes the default.
         parts_weight: Of the parts, where both sides have them, in a refinement; None takes the default.
         transform: One of `TRANSFORMS`: an affine of that kind alone, or "deformable", an affine and a deformation.
@@ -36,7 +37,7 @@ class Options:
     """
 
     fit_affine: bool = True
-    refine: int = 0
+    refine: int | None = None
     smoothness: float | None = None
     transform: str = DEFORMABLE
     parts_weight: float | None = None
@@ -44,16 +45,17 @@ class Options:
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:
             raise InputError(f"transform {self.transform}: must be one of {', '.join(TRANSFORMS)}")
-        check_steps(self.refine)
+        if self.refine is not None:
+            check_steps(self.refine)
         if self.refine and not self.deforms:
             raise InputError(f"refine {self.refine}: goes with transform deformable, not {self.transform}")
         if self.smoothness is not None:
             check_smoothness(self.smoothness)
-            if not self.refine:
+            if not self.refines:
                 raise InputError(f"smoothness {self.smoothness:g}: goes with refine")
         if self.parts_weight is not None:
             check_parts_weight(self.parts_weight)
-            if not self.refine:
+            if not self.refines:
                 raise InputError(f"parts_weight {self.parts_weight:g}: goes with refine")
 
     @property
@@ -66,12 +68,18 @@ class Options:
         """What the affine may be, a key of `geometry.linear_kinds.KINDS`."""
         return "affine" if self.deforms else self.transform
 
-    def without_network(self) -> "Options":
-        """The same without a network: a deformation is refined from the affine that is fitted to the surfaces.
+    def steps(self, network: bool = True) -> int:
+        """Steps of refinement: those asked for, else few after a network and a whole refinement without one."""
+        if not self.deforms:
+            return 0
+        if self.refine is not None:
+            return self.refine
+        return DEFAULT_STEPS if network else FULL_STEPS
 
-        On labels alone this measures better than the network on painted bone (docs/lab/spine.md).
-        """
-        return replace(self, refine=self.refine or DEFAULT_STEPS) if self.deforms else self
+    @property
+    def refines(self) -> bool:
+        """Whether there is any refinement."""
+        return self.steps() > 0
 
     @property
     def weight(self) -> float:
@@ -96,7 +104,7 @@ class Options:
                 raise InputError(f"parts_weight {self.parts_weight:g}: needs the parts of both sides")
         elif fixed is None or moving is None:
             raise InputError(f"{given}: the parts of one side alone; give those of both")
-        elif not self.refine:
+        elif not self.refines:
             raise InputError(f"{given}: parts go with refine")
 
     def check_model(self, model: Any) -> None:

@@ -42,7 +42,7 @@ def register(
     fixed_parts: Source | None = None,
     moving_parts: Source | None = None,
     fit_affine: bool = True,
-    refine: int = 0,
+    refine: int | None = None,
     smoothness: float | None = None,
     parts_weight: float | None = None,
     transform: str = DEFORMABLE,
@@ -78,7 +78,8 @@ def register(
         fit_affine: Fit the network's affine to the two surfaces before its deformable part goes on
             (`geometry.surface_affine`): the affine is more accurate, and the result depends less on where the voxels of
             a scan happen to lie. False takes the affine as the network estimates it.
-        refine: Steps of refinement after the network (`registration.refine`), 0 for none.
+        refine: Steps of refinement after the network (`registration.refine`), 0 for the network alone. None takes 8,
+            or 50 without a network.
         smoothness: How smooth a refined deformation is; None takes the default, larger is smoother.
         parts_weight: How much the parts count in refinement; None takes the default.
         transform: "rigid", "similarity" (one scale), "affine" or "deformable" (an affine and a deformation). The first
@@ -95,8 +96,8 @@ def register(
         vertebra's 1 mm grid. transform is the kind asked for, affine its pose (`geometry.pose`: rotation_deg,
         angle_deg, translation_mm of the fixed vertebra's centroid, stretches). affine_fit_mm is how far on average the
         fit moved the fixed vertebra's voxels (large for a network with a poor affine), or None. folds (count, percent)
-        are those of phi by forward differences, none; without refinement its network counts those of the network's own
-        field, before its velocity was smoothed where it folds; inverse_error_mm is the mean distance by which the
+        are those of phi by forward differences, none; its network counts those of the network's own field, before it
+        was refined and its velocity smoothed where it folds; inverse_error_mm is the mean distance by which the
         inverse misses within 5 mm of the fixed vertebra, inverse_error_p99_mm its 99th percentile and
         inverse_error_max_mm the largest; seconds goes by step. With refinement: refinement (steps, smoothness, stopped,
         objective before and after, and its terms).
@@ -122,7 +123,7 @@ def register(
         options.check_parts(*(None if side.parts is None else side.parts.name for side in sides))
         scans = select(*sides, selection)
         if model is None and fit_affine and any(scan.drawn for scan in scans):
-            model, options = NO_MODEL, options.without_network()
+            model = NO_MODEL  # on painted bone refinement alone measures better (docs/lab/spine.md)
     with clock("loading the network"):
         network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine, keep=False)
     with clock("finding the vertebrae"):
@@ -131,9 +132,8 @@ def register(
         warnings.warn(note, stacklevel=2)
     result = _estimate(network, pair, options, clock, refine_progress)
     with clock("inverting"):
-        network_folds = (
-            None if network is None or options.refine else metrics.folds(result.deformation.integrated).count
-        )
+        own = result.network_deformation
+        network_folds = None if own is None else metrics.folds(own.integrated).count
         bone = pair.fixed.share > 0.5
         deformation = result.deformation
         if options.deforms:
@@ -155,7 +155,7 @@ def register(
         measures["flags"] = [flag._asdict() for flag in flags]
     for flag in flags:
         warnings.warn(flag.text, stacklevel=2)
-    own = result.network_affine
+    first = result.network_affine
     name = NO_MODEL if network is None else network.name
     if isinstance(model, (str, os.PathLike)):
         name = os.fspath(model)
@@ -180,7 +180,7 @@ def register(
             level=level,
             seconds=clock.summary(),
         ),
-        network_affine=None if own is None else affine_from_network(own, pair.fixed.grid, pair.moving.grid),
+        network_affine=None if first is None else affine_from_network(first, pair.fixed.grid, pair.moving.grid),
     )
 
 
@@ -198,7 +198,7 @@ def _estimate(
             start = estimate(network, pair, options)
         elif not options.deforms:
             start = surfaces_alone(pair, options)
-    if start is not None and not options.refine:
+    if start is not None and not options.steps():
         return start
     with clock("refining"):
         return refined(pair, start, options, progress)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from acsgreg_tf.registration import DEFORMABLE, STAGES
+from acsgreg_tf.registration.refine import DEFAULT_STEPS
 from acsgreg_tf.report.usual import is_worse, usual_text
 
 __all__ = ["Line", "extra_lines", "lines_of", "stage_of"]
@@ -27,10 +28,13 @@ class Line(NamedTuple):
 
 
 def stage_of(summary: Mapping[str, Any]) -> str:
-    """The test set's stage with which the end of this registration compares: one shot, refined or affine."""
+    """The test set's stage with which this registration compares: affine, network alone, default or refined."""
     if summary.get("transform", DEFORMABLE) != DEFORMABLE:
         return "affine"
-    return "refined" if summary.get("refinement", {}).get("steps") else "one shot"
+    steps = summary.get("refinement", {}).get("steps", 0)
+    if not steps:
+        return "network alone"
+    return "refined" if steps > DEFAULT_STEPS else "default"
 
 
 def lines_of(summary: Mapping[str, Any]) -> list[Line]:

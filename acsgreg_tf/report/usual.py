@@ -16,8 +16,8 @@ HIGH_IS_GOOD = ("dice",)
 def usual() -> dict[str, Any]:
     """The file: {"pairs", "kind", "measured", "stages": {stage: {measure: {"mean", "std", "worst"}}}}.
 
-    Stages are before, affine, one shot and refined. "worst" is the mean over the worst tenth of the pairs; it may be
-    missing.
+    Stages are before, affine, network alone, default and refined. "worst" is the mean over the worst tenth of the
+    pairs; it may be missing.
     """
     return json.loads((files("acsgreg_tf.report") / "usual.json").read_text(encoding="utf-8"))
 

@@ -1,6 +1,6 @@
 """One level of a spine: its own registration, by the network where it was trained, else by refinement."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.margin import with_margin
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import VertebraPair, prepare
-from acsgreg_tf.registration.refine import DEFAULT_STEPS
 from acsgreg_tf.registration.scan import Scan
 from acsgreg_tf.spine.bones import Bone
 
@@ -66,7 +65,7 @@ def register_level(
     """Register one vertebra, without its inverse and without moving any image.
 
     The network was trained on L1 to L5; another level starts from the affine that is fitted to the two surfaces and is
-    refined from there, in `options.refine` steps or, without, the default number.
+    refined from there.
 
     Args:
         level: Its name, "L3".
@@ -101,10 +100,9 @@ def _estimate(
         # A pose is fitted to the surfaces; where there are any, the network's own affine changes nothing but the start.
         return (surfaces_alone(pair, options), SURFACES) if network is None else _network(pair, network, options)
     if network is None:
-        steps = replace(options, refine=options.refine or DEFAULT_STEPS)
-        return refined(pair, None, steps, progress), REFINEMENT
+        return refined(pair, None, options, progress), REFINEMENT
     start, method = _network(pair, network, options)
-    if not options.refine:
+    if not options.refines:
         return start, method
     return refined(pair, start, options, progress), f"{method} and {REFINEMENT}"
 

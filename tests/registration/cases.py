@@ -83,10 +83,10 @@ def smooth_velocity(shape, size, seed=0):
 class KnownNetwork:
     """Answers with the affine (3, 4) and velocity (x, y, z, 3) that it was given, in voxels."""
 
-    def __init__(self, affine=None, velocity=None, inshape=BOX):
+    def __init__(self, affine=None, velocity=None, inshape=BOX, int_steps=7):
         self.inshape = inshape
         self.name = "known"
-        self.arguments = {"int_steps": 7}
+        self.arguments = {"int_steps": int_steps}
         half = tuple(side // 2 for side in inshape)
         self.affine = np.eye(3, 4) if affine is None else np.asarray(affine)
         self.velocity = np.zeros((*half, 3), np.float32) if velocity is None else velocity

@@ -57,10 +57,10 @@ def test_parts_of_another_vertebra_or_of_one_side_are_refused(sides):
     for options, words in (
         ({"refine": 5, "fixed_parts": both["fixed_parts"]}, "parts: the parts of one side alone"),
         ({"refine": 5, "moving_parts": both["moving_parts"]}, "parts: the parts of one side alone"),
-        (both, "parts: parts go with refine"),
+        ({"refine": 0, **both}, "parts: parts go with refine"),
         ({"refine": 5, "parts_weight": 1.0}, "parts_weight 1: needs the parts of both sides"),
         ({"refine": 5, "parts_weight": -1.0, **both}, "parts_weight -1: must be a number"),
-        ({"parts_weight": 1.0}, "parts_weight 1: goes with refine"),
+        ({"refine": 0, "parts_weight": 1.0}, "parts_weight 1: goes with refine"),
         ({"refine": 5, **both, "moving_parts": empty}, "no parts: holds no part"),
     ):
         with pytest.raises(InputError, match=words):

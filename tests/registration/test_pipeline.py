@@ -19,7 +19,7 @@ from acsgreg_tf.registration import STEPS, default_model, load_model, register, 
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.inverse_error import inverse_error
 from acsgreg_tf.registration.margin import with_margin
-from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS
+from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, DEFAULT_STEPS, FULL_STEPS
 from tests.explore import examples
 from tests.registration.cases import (
     BOX,
@@ -59,8 +59,8 @@ def bending():
 
 
 def run(network, fixed, moving, **options):
-    """Register with the network's affine as it is, which a known answer needs."""
-    options = {"fit_affine": network == "none"} | options
+    """Register with the network's affine and velocity as they are, which a known answer needs."""
+    options = {"fit_affine": network == "none", "refine": 0} | options
     return register(
         fixed[0], moving[0], fixed_seg=fixed[1], moving_seg=moving[1], label=NUMBER, model=network, **options
     )
@@ -482,6 +482,25 @@ def test_refinement_improves_the_networks_estimate(monkeypatch):
 
 
 @pytest.mark.trains
+@pytest.mark.parametrize(("model", "steps"), [("network", DEFAULT_STEPS), ("none", FULL_STEPS)])
+def test_by_default_few_steps_follow_a_network_and_a_whole_refinement_stands_alone(monkeypatch, model, steps):
+    model = KnownNetwork(inshape=SMALL_BOX) if model == "network" else model
+    result, without = (refined(monkeypatch, model, refine=refine) for refine in (None, 0))
+    assert result.summary["refinement"]["steps"] == steps
+    assert result.summary["dice"]["deformable"] > without.summary["dice"]["deformable"] + 0.01
+    assert result.summary["folds"].get("network") == without.summary["folds"].get("network")
+
+
+@pytest.mark.trains
+def test_a_network_whose_displacement_is_not_integrated_is_refined_as_a_displacement(monkeypatch):
+    network = KnownNetwork(velocity=smooth_velocity((12, 12, 8), 0.3), inshape=SMALL_BOX, int_steps=0)
+    result = refined(monkeypatch, network, refine=DEFAULT_STEPS)
+    found = result.summary["refinement"]
+    assert result.deformation.int_steps == 0 and found["objective"]["end"] < found["objective"]["start"] - 0.1
+    assert result.summary["dice"]["deformable"] > result.summary["dice"]["affine"]
+
+
+@pytest.mark.trains
 def test_without_a_network(monkeypatch):
     alone = refined(monkeypatch, "none", refine=16, smoothness=1.0)
     assert alone.summary["model"] == "none" and alone.summary["refinement"]["smoothness"] == 1
@@ -511,7 +530,7 @@ def test_bad_numbers_of_refinement_are_refused():
     both = {"fixed_seg": label, "moving_seg": label, "label": NUMBER, "model": KnownNetwork()}
     assert "refine -3: must be a whole number" in refused(ct, ct, **both, refine=-3)
     assert "refine 2.5: must be a whole number" in refused(ct, ct, **both, refine=2.5)
-    assert "smoothness 2: goes with refine" in refused(ct, ct, **both, smoothness=2.0)
+    assert "smoothness 2: goes with refine" in refused(ct, ct, **both, refine=0, smoothness=2.0)
     assert "smoothness -1: must be a number" in refused(ct, ct, **both, refine=3, smoothness=-1)
 
 

@@ -54,7 +54,7 @@ def test_the_numbers_that_a_selection_asks_for(selection, numbers):
         ({"refine": -1}, "refine -1: must be a whole number"),
         ({"refine": 2.5}, "refine 2.5: must be a whole number"),
         ({"refine": 3, "smoothness": -1}, "smoothness -1: must be a number"),
-        ({"smoothness": 1.0}, "smoothness 1: goes with refine"),
+        ({"refine": 0, "smoothness": 1.0}, "smoothness 1: goes with refine"),
     ],
 )
 def test_options_out_of_range(options, words):

@@ -53,8 +53,12 @@ def saved_anew(image, spline, orientation, spacing, shift):
 
 
 @pytest.mark.slow
-def test_shipped_network_estimates_one_transform_however_a_scan_was_saved():
-    """Within 0.2 mm on average, in other orientations, with other spacings and between the voxels."""
+@pytest.mark.parametrize(("refine", "limit"), [(0, 0.2), (None, 0.4)])
+def test_shipped_network_estimates_one_transform_however_a_scan_was_saved(refine, limit):
+    """Within `limit` mm on average, in other orientations, with other spacings and between the voxels.
+
+    Refinement follows the surfaces, on which points may slide.
+    """
     network, points, expected = load_model(), None, None
     ct, label = read_image(NAMES["moving"]), read_label(NAMES["moving_seg"])
     splines = continuous(ct), continuous(label)
@@ -67,11 +71,11 @@ def test_shipped_network_estimates_one_transform_however_a_scan_was_saved():
         (values, grid), (inside, _) = (saved_anew(ct, spline, orientation, spacing, shift) for spline in splines)
         images = Image(values.astype("float32"), grid, "ct"), Image((inside > 0.5).astype("uint8"), grid, "seg")
         given = {"fixed": NAMES["fixed"], "fixed_seg": NAMES["fixed_seg"], "moving": images[0], "moving_seg": images[1]}
-        result = register(**given, model=network)
+        result = register(**given, model=network, refine=refine)
         if points is None:
             points = result.fixed.grid.points()[result.fixed.label][::20]
             expected = result.transform.apply(points)
-        assert np.linalg.norm(result.transform.apply(points) - expected, axis=1).mean() < 0.2
+        assert np.linalg.norm(result.transform.apply(points) - expected, axis=1).mean() < limit
 
 
 def test_shipped_network_is_small():

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from acsgreg_tf.registration.refine import DEFAULT_STEPS
 from acsgreg_tf.report.measures import extra_lines, lines_of, stage_of
 from acsgreg_tf.report.usual import is_worse, usual
 
@@ -25,7 +26,8 @@ def test_the_page_of_results_says_what_is_usual():
     headings = {
         "before": "centres laid on each other",
         "affine": "affine fitted to the surfaces",
-        "one shot": "one shot",
+        "network alone": "network alone",
+        "default": "default",
         "refined": "refined",
     }
     section = page.split("### Pairs of two real CTs")[1].split("### ")[0]
@@ -37,7 +39,7 @@ def test_the_page_of_results_says_what_is_usual():
         assert every == " / ".join(f"{m['mean']:.3f} ± {m['std']:.3f}" for m in (dice, assd))
         assert worst == f"{dice['worst']:.3f} / {assd['worst']:.3f}"
     table = [line.strip("| ").split(" | ") for line in section.split("\n\n")[2].strip().splitlines()]
-    for stage in ("one shot", "refined"):
+    for stage in ("network alone", "default", "refined"):
         (cells,) = [cells for cells in table if cells[0].startswith(f"{stage} (")]
         row = dict(zip(table[0], cells, strict=True))
         for heading, name in (("std log J", "std_log_jacobian"), ("inverse error mm", "inverse_error_mm")):
@@ -46,9 +48,10 @@ def test_the_page_of_results_says_what_is_usual():
 
 
 def test_a_result_is_compared_with_its_own_kind():
-    assert stage_of(SUMMARY) == "one shot"
+    assert stage_of(SUMMARY) == "network alone"
+    assert stage_of(SUMMARY | {"refinement": {"steps": DEFAULT_STEPS}}) == "default"
     assert stage_of(SUMMARY | {"refinement": {"steps": 50}}) == "refined"
-    assert stage_of(SUMMARY | {"refinement": {"steps": 0}}) == "one shot"
+    assert stage_of(SUMMARY | {"refinement": {"steps": 0}}) == "network alone"
     assert stage_of(SUMMARY | {"transform": "rigid", "refinement": {"steps": 50}}) == "affine"
 
 
@@ -68,7 +71,7 @@ def test_without_labels_there_is_no_overlap():
     assert dict(extra_lines(SUMMARY))["time"] == "12.3 s"
 
 
-@pytest.mark.parametrize("stage", ["one shot", "refined", "affine"])
+@pytest.mark.parametrize("stage", ["network alone", "default", "refined", "affine"])
 def test_means_are_usual_and_the_far_side_of_the_worst_is_not(stage):
     for measure, sign in (("dice", -1), ("assd_mm", 1)):
         number = usual()["stages"][stage][measure]

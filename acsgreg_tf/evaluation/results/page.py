@@ -7,10 +7,11 @@ from acsgreg_tf.anatomy.levels import LUMBAR
 from acsgreg_tf.cohort.same_person import SAME_PERSON_MM
 from acsgreg_tf.evaluation.paired import compare, comparison_markdown
 from acsgreg_tf.evaluation.paper_tables import TESTS_NOTE
-from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, Measured
+from acsgreg_tf.evaluation.results.run import DEFAULT, NETWORK_ALONE, REFINED, Measured
 from acsgreg_tf.evaluation.results.stages import good_rows, regularity_table, same_pairs, stage_table
 from acsgreg_tf.evaluation.runner import Row
 from acsgreg_tf.evaluation.tables import anatomy_table, comparison, markdown, summarise
+from acsgreg_tf.registration.refine import DEFAULT_STEPS
 
 KINDS = {"real": "two real CTs", "simulated": "one or both sides a label with simulated intensities"}
 
@@ -36,7 +37,7 @@ def results_page(measured: Measured, command: str, picture: str) -> str:
         f"over the tenth of the pairs that is worst by that measure. {_refined_note(measured)}{_so_far(measured)}\n",
     ]
     for kind, what in KINDS.items():
-        if good_rows(rows, ONE_SHOT, kind):
+        if good_rows(rows, DEFAULT, kind):
             parts += [f"### Pairs of {what}\n", stage_table(rows, kind) + "\n", regularity_table(rows, kind) + "\n"]
     parts += [f"![Dice and surface distance by level]({picture})\n"]
     parts += [_parts_section(measured), _others_section(measured), _differences(measured)]
@@ -45,7 +46,7 @@ def results_page(measured: Measured, command: str, picture: str) -> str:
 
 
 def short_section(measured: Measured, page: str) -> str:
-    """The README's table: one shot and refined on real and on simulated pairs.
+    """The README's table: the network alone, the default and refined, on real and on simulated pairs.
 
     Args:
         measured: From `measure_all`.
@@ -53,7 +54,7 @@ def short_section(measured: Measured, page: str) -> str:
     """
     lines = []
     for kind in KINDS:
-        for method in (ONE_SHOT, REFINED):
+        for method in (NETWORK_ALONE, DEFAULT, REFINED):
             chosen = good_rows(measured.rows, method, kind)
             if not chosen:
                 continue
@@ -99,8 +100,8 @@ def _so_far(measured: Measured) -> str:
     """How many pairs are measured, where some are missing."""
     whole = [v for v in measured.vertebrae if v["image"]]
     planned = sum(a["level"] == b["level"] and a["person"] != b["person"] for a in whole for b in whole)
-    done = len(good_rows(measured.rows, ONE_SHOT))
-    return "" if done == planned else f" **So far {done} of {planned} pairs are measured in one shot.**"
+    done = len(good_rows(measured.rows, DEFAULT))
+    return "" if done == planned else f" **So far {done} of {planned} pairs are measured.**"
 
 
 def _who(measured: Measured) -> str:
@@ -133,7 +134,7 @@ def _people(measured: Measured) -> str:
         cells = [(own[level]["kind"] or "not whole") if level in own else "–" for level in LUMBAR]
         parts = ", ".join(level for level in LUMBAR if level in own and own[level]["parts"])
         lines.append([person, *cells, parts or "–"])
-    counts = [str(sum(row["level"] == level for row in good_rows(measured.rows, ONE_SHOT))) for level in LUMBAR]
+    counts = [str(sum(row["level"] == level for row in good_rows(measured.rows, DEFAULT))) for level in LUMBAR]
     lines.append(["ordered pairs", *counts, ""])
     remarks = {v["person"]: v["notes"] for v in measured.vertebrae if v["kind"] == "real" and v["notes"]}
     notes = "".join(f"\n{person}'s CT: {remark}.\n" for person, remark in remarks.items())
@@ -155,14 +156,15 @@ def _comparison_of_people(measured: Measured) -> str:
 
 def _refined_note(measured: Measured) -> str:
     plan = measured.plan
+    text = f"Network alone: `--refine 0`. Default: {DEFAULT_STEPS} steps of refinement after it."
     if not plan.steps:
-        return ""
+        return text
     share = (
         "no simulated pair" if not plan.part else f"{100 * plan.part:g} % of the simulated pairs, drawn at each level"
     )
     if plan.part in (0, 1):
         share = "every simulated pair" if plan.part else "no simulated pair"
-    return f"Refined by {plan.steps} steps: all real pairs and {share}."
+    return f"{text} Refined by {plan.steps} steps: all real pairs and {share}."
 
 
 def _parts_section(measured: Measured) -> str:
@@ -186,7 +188,7 @@ def _parts_section(measured: Measured) -> str:
 
 
 def _affine_parts(rows: Sequence[Row]) -> str:
-    numbers = summarise([row for row in rows if row["method"] == ONE_SHOT] or rows)
+    numbers = summarise([row for row in rows if row["method"] == DEFAULT] or rows)
     (levels,) = list(numbers.values())[:1]
     every = levels["all"]
     return f"Dice {every['dice_parts_affine']['mean']:.3f}, centres {every['centre_mm_parts_affine']['mean']:.2f} mm"
@@ -205,9 +207,9 @@ def _others_section(measured: Measured) -> str:
 
 
 def _differences(measured: Measured) -> str:
-    """Each other method against one shot, on the pairs of two real CTs that both have."""
-    first = good_rows(measured.rows, ONE_SHOT, "real")
-    names = [method.name for method in (*measured.plan.networks(), *measured.plan.others) if method.name != ONE_SHOT]
+    """Each other method against the default, on the pairs of two real CTs that both have."""
+    first = good_rows(measured.rows, DEFAULT, "real")
+    names = [method.name for method in (*measured.plan.networks(), *measured.plan.others) if method.name != DEFAULT]
     tests = [test for name in names for test in compare(good_rows(measured.rows, name, "real"), first)]
     if not tests:
         return ""
@@ -215,7 +217,7 @@ def _differences(measured: Measured) -> str:
 
 
 def _worst(rows: Sequence[Row]) -> str:
-    worst = sorted(good_rows(rows, ONE_SHOT), key=lambda row: row["dice_deformable"])[:8]
+    worst = sorted(good_rows(rows, DEFAULT), key=lambda row: row["dice_deformable"])[:8]
     lines = [
         [
             row["level"],
@@ -225,7 +227,7 @@ def _worst(rows: Sequence[Row]) -> str:
         ]
         for row in worst
     ]
-    return markdown(["level", "fixed", "moving", "kind", "Dice affine", "Dice one shot", "ASSD mm"], lines) + "\n"
+    return markdown(["level", "fixed", "moving", "kind", "Dice affine", "Dice default", "ASSD mm"], lines) + "\n"
 
 
 def _faults(rows: Sequence[Row]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR
-from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED
+from acsgreg_tf.evaluation.results.run import DEFAULT, REFINED
 from acsgreg_tf.evaluation.results.stages import good_rows
 from acsgreg_tf.evaluation.runner import Row
 from acsgreg_tf.io.files import atomic_path
@@ -14,9 +14,9 @@ from acsgreg_tf.io.files import atomic_path
 __all__ = ["save_results_picture"]
 
 _LINES = (
-    ("affine fitted", ONE_SHOT, "affine", "#999999"),
-    ("one shot", ONE_SHOT, "deformable", "#1f77b4"),
-    ("refined", REFINED, "deformable", "#d95f02"),
+    ("affine fitted", DEFAULT, "affine", "#999999"),
+    (DEFAULT, DEFAULT, "deformable", "#1f77b4"),
+    (REFINED, REFINED, "deformable", "#d95f02"),
 )
 
 

@@ -19,9 +19,9 @@ from acsgreg_tf.io.files import write_json
 from acsgreg_tf.io.tables import read_table
 from acsgreg_tf.io.work_folder import make_folder
 
-__all__ = ["ONE_SHOT", "REFINED", "Measured", "Plan", "drawn", "measure_all", "read_measured"]
+__all__ = ["DEFAULT", "NETWORK_ALONE", "REFINED", "Measured", "Plan", "drawn", "measure_all", "read_measured"]
 
-ONE_SHOT, REFINED = "one shot", "refined"
+NETWORK_ALONE, DEFAULT, REFINED = "network alone", "default", "refined"
 ROWS, PART_ROWS, SESSIONS = "rows.csv", "part_rows.csv", "sessions.json"
 
 
@@ -34,7 +34,7 @@ class Plan:
         out: Work folder.
         people: The table of people; None is `people.csv` in `data`.
         model: Path of the network; "" is the one that comes with the package.
-        steps: Of refinement; 0 leaves it out.
+        steps: Of a whole refinement; 0 leaves it out.
         part: Of the simulated pairs that are refined and given to other tools, 0 to 1; real pairs all are.
         others: Other tools, measured on those pairs.
         processes: That work side by side; seconds are comparable with 1.
@@ -63,9 +63,16 @@ class Plan:
             raise InputError("costs: goes with one process, or the methods would wait for each other")
 
     def networks(self) -> tuple[RegisterMethod, ...]:
-        """The network in one shot, and refined if it shall be."""
-        refined = RegisterMethod(self.model, (("refine", self.steps),), REFINED)
-        return (RegisterMethod(self.model, name=ONE_SHOT), *([refined] if self.steps else []))
+        """What `register` does by default, the network alone, and a whole refinement if it shall be."""
+        default, alone, refined = (
+            RegisterMethod(self.model, options, name)
+            for name, options in (
+                (DEFAULT, ()),
+                (NETWORK_ALONE, (("refine", 0),)),
+                (REFINED, (("refine", self.steps),)),
+            )
+        )
+        return (default, alone, *([refined] if self.steps else []))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +123,13 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
         methods = isolated(methods) if plan.costs else methods
         return evaluate(methods, pairs, out / name, plan.processes, done) if pairs else []
 
-    one_shot, *refined = plan.networks()
+    default, alone, *refined = plan.networks()
     fewer = drawn(pairs, plan.part)
     real = [pair for pair in pairs if pair.get("kind") == "real"]
     # Real pairs first, by every method: a run that is stopped early has what matters most.
-    measured([one_shot, *refined, *plan.others], real, ROWS)
-    part_rows = measured([one_shot, *refined, *plan.others], _pairs_with_parts(plan, out), PART_ROWS)
-    rows = measured([one_shot], pairs, ROWS) + measured([*refined, *plan.others], fewer, ROWS)
+    measured([default, alone, *refined, *plan.others], real, ROWS)
+    part_rows = measured([default, alone, *refined, *plan.others], _pairs_with_parts(plan, out), PART_ROWS)
+    rows = measured([default, alone], pairs, ROWS) + measured([*refined, *plan.others], fewer, ROWS)
     return Measured(plan, rows, part_rows, _vertebrae(out), check, sessions)
 
 

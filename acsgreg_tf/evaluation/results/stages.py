@@ -1,4 +1,4 @@
-"""Tables that tell apart what did what: the network's own affine, the fitted one, one shot, refined."""
+"""Tables that tell apart what did what: affines, the network alone, the default, a whole refinement."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import LUMBAR
-from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED
+from acsgreg_tf.evaluation.results.run import DEFAULT, NETWORK_ALONE, REFINED
 from acsgreg_tf.evaluation.runner import Row
 from acsgreg_tf.evaluation.tables import LevelSummary, cell, markdown, summarise
 
@@ -14,11 +14,12 @@ __all__ = ["STAGE_ROWS", "good_rows", "same_pairs", "stage_table", "regularity_t
 
 # What a line shows: heading, the method whose rows it is taken from, and the stage in them.
 STAGE_ROWS = (
-    ("centres laid on each other", ONE_SHOT, "before"),
-    ("AffineNet's own affine", ONE_SHOT, "network_affine"),
-    ("affine fitted to the surfaces", ONE_SHOT, "affine"),
-    ("one shot", ONE_SHOT, "deformable"),
-    ("refined", REFINED, "deformable"),
+    ("centres laid on each other", DEFAULT, "before"),
+    ("AffineNet's own affine", DEFAULT, "network_affine"),
+    ("affine fitted to the surfaces", DEFAULT, "affine"),
+    (NETWORK_ALONE, NETWORK_ALONE, "deformable"),
+    (DEFAULT, DEFAULT, "deformable"),
+    (REFINED, REFINED, "deformable"),
 )
 
 
@@ -37,16 +38,16 @@ def stage_table(rows: Sequence[Row], kind: str) -> str:
     """Dice / ASSD mm of each stage by level, over all, and of the worst tenth; Markdown.
 
     Args:
-        rows: Of the test set, by the network in one shot and refined.
+        rows: Of the test set, by the methods of `Plan.networks`.
         kind: Whose pairs: "real" or "simulated".
     """
-    lines, one_shot = [], good_rows(rows, ONE_SHOT, kind)
+    lines, default = [], good_rows(rows, DEFAULT, kind)
     for heading, method, stage in STAGE_ROWS:
         chosen = good_rows(rows, method, kind)
         if not chosen:
             continue
-        if method == REFINED and len(chosen) < len(one_shot):
-            lines.append(_stage_line("one shot, on the pairs that are refined", same_pairs(one_shot, chosen), stage))
+        if method == REFINED and len(chosen) < len(default):
+            lines.append(_stage_line(f"{DEFAULT}, on the pairs that are refined", same_pairs(default, chosen), stage))
         lines.append(_stage_line(heading, chosen, stage))
     return markdown(["Dice / ASSD mm (pairs)", *LUMBAR, "all", "worst tenth"], lines)
 
@@ -70,7 +71,7 @@ def _number(value: float, digits: int) -> str:
 
 
 def regularity_table(rows: Sequence[Row], kind: str) -> str:
-    """Folds, smoothness, the inverse's error and seconds of one shot and refined; Markdown."""
+    """Folds, smoothness, the inverse's error and seconds of the three methods; Markdown."""
     columns = {
         "network_folds_percent": ("network's own folds %", 4),
         "folds_percent": ("folds %", 4),
@@ -82,7 +83,7 @@ def regularity_table(rows: Sequence[Row], kind: str) -> str:
         "seconds": ("seconds", 1),
     }
     lines = []
-    for method in (ONE_SHOT, REFINED):
+    for method in (NETWORK_ALONE, DEFAULT, REFINED):
         chosen = good_rows(rows, method, kind)
         if chosen:
             every: dict[str, Any] = summarise(chosen)[method]["all"]

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, Measured
+from acsgreg_tf.evaluation.results.run import DEFAULT, NETWORK_ALONE, REFINED, Measured
 from acsgreg_tf.evaluation.results.stages import good_rows
 from acsgreg_tf.evaluation.tables import LevelSummary, summarise
 
@@ -11,9 +11,10 @@ __all__ = ["usual_values"]
 
 # Stage: the method whose rows it is taken from, and how its columns end.
 _STAGES = {
-    "before": (ONE_SHOT, "before"),
-    "affine": (ONE_SHOT, "affine"),
-    ONE_SHOT: (ONE_SHOT, "deformable"),
+    "before": (DEFAULT, "before"),
+    "affine": (DEFAULT, "affine"),
+    NETWORK_ALONE: (NETWORK_ALONE, "deformable"),
+    DEFAULT: (DEFAULT, "deformable"),
     REFINED: (REFINED, "deformable"),
 }
 _OVERLAP = ("dice", "assd_mm")
@@ -26,7 +27,7 @@ def usual_values(measured: Measured) -> dict[str, Any] | None:
     Returns:
         {"pairs", "kind", "measured", "stages": {stage: {measure: {"mean", "std", "worst"}}}}; None without such pairs.
     """
-    real = good_rows(measured.rows, ONE_SHOT, "real")
+    real = good_rows(measured.rows, DEFAULT, "real")
     if not real:
         return None
     people = {v["person"] for v in measured.vertebrae if v["kind"] == "real"}

@@ -10,9 +10,10 @@ from typing import Any
 
 from acsgreg_tf.errors import InputError
 
-# Steps of `--refine` without a number, and the weight of the displacement's mean squared gradient
-# (docs/lab/refinement_experiments.md).
-DEFAULT_STEPS = 50
+# Steps after a network where no number is asked for, and those of a whole refinement: `--refine` without a number, or
+# without a network; the weight of the displacement's mean squared gradient (docs/lab/refinement_experiments.md).
+DEFAULT_STEPS = 8
+FULL_STEPS = 50
 DEFAULT_SMOOTHNESS = 3.0
 # Weight of the parts that both sides have, beside LNCC's 1 (docs/lab/parts.md).
 DEFAULT_PARTS_WEIGHT = 0.5
@@ -21,6 +22,7 @@ __all__ = [
     "DEFAULT_PARTS_WEIGHT",
     "DEFAULT_SMOOTHNESS",
     "DEFAULT_STEPS",
+    "FULL_STEPS",
     "Refined",
     "Subject",
     "check_parts_weight",

@@ -1,9 +1,8 @@
 """Refinement of one pair: from a start, or from nothing, to the affine and velocity that lower the objective.
 
-Coarse to fine: the first steps compare blurred images on the velocity's own grid, the others the full images. From a
-network's velocity a sixth of them, from nothing a little more than half, and 27 at most. Adam, on a gradient smoothed
-in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with a rate that falls along
-each stage.
+Coarse to fine: the first steps compare blurred images on the velocity's own grid, the others the full images. Adam,
+on a gradient smoothed in space (a Sobolev gradient: Neuberger 1997; in registration Zhang and Fletcher 2019), with a
+rate that falls along each stage.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.refine import (
     DEFAULT_PARTS_WEIGHT,
     DEFAULT_SMOOTHNESS,
-    DEFAULT_STEPS,
+    FULL_STEPS,
     check_parts_weight,
     check_smoothness,
     check_steps,
@@ -30,22 +29,45 @@ from acsgreg_tf.registration.refine.parts import PartsTerm
 from acsgreg_tf.registration.refine.result import Refined
 from acsgreg_tf.registration.trust import pulled
 
-# Squarings while optimising; a step of v / 32 is short enough, and the result is integrated with the network's own
-# number.
+# Squarings while optimising, at most; a step of v / 32 is short enough, and the result is integrated with the network's
+# own number.
 SQUARINGS = 5
-# Share of the steps that are coarse (they cost less than half as much), from nothing and from a velocity, and how many
-# at most: more of them, which compare blurred images, leave a rougher field than the fine ones can smooth again.
-COARSE_SHARE, COARSE_SHARE_ONWARD, COARSE_MOST = 0.55, 0.17, 27
 # Adam's rates: of the velocity in voxels of its grid; of an affine's entries (a translation counts in half sides).
 VELOCITY_RATE, AFFINE_RATE = 0.2, 0.001
 # In its last quarter, where the rate is low, a stage ends when so many steps together lower its objective by less than
 # this.
 PATIENCE, TOLERANCE = 10, 1e-3
-# How far distances reach, in full voxels, coarse and fine: far ones pull from far, near ones leave alone the voxels
-# round a surface, whose distances change with any stretch.
-COARSE_REACH, FINE_REACH = 4.0, 2.0
 # Smoothing of the gradient, in voxels of the velocity's grid, coarse and fine.
-COARSE_SIGMA, FINE_SIGMA = 1.0, 0.6
+COARSE_SIGMA, FINE_SIGMA = 0.6, 0.4
+# How far distances reach in the fine steps, in full voxels: near ones leave alone the voxels round a surface, whose
+# distances change with any stretch.
+FINE_REACH = 2.0
+# Coarse steps at most: more of them, which compare blurred images, leave a rougher field than the fine ones can smooth
+# again.
+MOST_COARSE = 27
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """The coarse steps, which cost less than half as much as the fine ones.
+
+    Attributes:
+        share: Of all steps.
+        least: How many at least, up to half of all.
+        reach: How far distances reach, in full voxels.
+    """
+
+    share: float
+    least: int
+    reach: float
+
+    def steps(self, steps: int) -> int:
+        """How many of all steps are coarse."""
+        return min(max(int(self.share * steps), min(self.least, steps // 2)), MOST_COARSE)
+
+
+# Far distances pull from afar; after a network there is little left to pull.
+FROM_NOTHING, ONWARD = Coarse(share=0.55, least=0, reach=4.0), Coarse(share=0.17, least=3, reach=2.0)
 
 
 def refine(
@@ -54,7 +76,7 @@ def refine(
     *,
     affine: np.ndarray | None = None,
     velocity: np.ndarray | None = None,
-    steps: int = DEFAULT_STEPS,
+    steps: int = FULL_STEPS,
     smoothness: float = DEFAULT_SMOOTHNESS,
     parts_weight: float = DEFAULT_PARTS_WEIGHT,
     int_steps: int = 7,
@@ -94,7 +116,9 @@ def refine(
     elif np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3:
         raise InputError(f"refine: a velocity must be (x, y, z, 3), got {np.shape(velocity)}")
     velocity = np.array(velocity, "float32")
-    descent = _Descent(fixed, moving, velocity, int(steps), smoothness, parts_weight, progress)
+    descent = _Descent(
+        fixed, moving, velocity, int(steps), min(int_steps, SQUARINGS), smoothness, parts_weight, progress
+    )
     try:
         descent.run(affine)
     except KeyboardInterrupt:
@@ -121,6 +145,7 @@ class _Descent:
         moving: Subject,
         velocity: np.ndarray,
         steps: int,
+        squarings: int,
         smoothness: float,
         parts_weight: float,
         progress: StepProgress | None,
@@ -128,7 +153,7 @@ class _Descent:
         self.fixed, self.moving, self.velocity = fixed, moving, velocity
         self.box = Box(fixed.mask, velocity.shape[:3])
         self.steps, self.smoothness, self.progress = steps, smoothness, progress
-        self.parts_weight = parts_weight
+        self.parts_weight, self.squarings = parts_weight, squarings
         self.taken, self.stopped = 0, False
         self.affine = np.eye(3, 4)
         self.start: float | None = None
@@ -145,11 +170,11 @@ class _Descent:
         if not self.steps:
             return
         self.start = self._evaluate()
-        share = COARSE_SHARE_ONWARD if self.velocity.any() else COARSE_SHARE
-        coarse_steps = min(int(share * self.steps), COARSE_MOST) if self.box.lattice != self.box.full else 0
+        coarse = ONWARD if self.velocity.any() else FROM_NOTHING
+        coarse_steps = coarse.steps(self.steps) if self.box.lattice != self.box.full else 0
         if coarse_steps:
-            coarse = self._objective(self.box.coarse(), 1.0, COARSE_REACH)
-            self._descend(coarse, coarse_steps, COARSE_SIGMA, record=False)
+            objective = self._objective(self.box.coarse(), 1.0, coarse.reach)
+            self._descend(objective, coarse_steps, COARSE_SIGMA, record=False)
         self._descend(self._fine_objective(), self.steps - coarse_steps, FINE_SIGMA, record=True)
         self._evaluate()
 
@@ -162,14 +187,14 @@ class _Descent:
     def _objective(self, window: Window, blur: float, reach: float) -> Objective:
         counts = self._counts()
         parts = PartsTerm.of(self.fixed.parts, self.moving.parts, self.box.coarse(), self.parts_weight, counts)
-        return Objective(self.fixed, self.moving, window, self.smoothness, SQUARINGS, blur, reach, counts, parts)
+        return Objective(self.fixed, self.moving, window, self.smoothness, self.squarings, blur, reach, counts, parts)
 
     def _counts(self) -> np.ndarray | None:
         """How much each voxel counts as the two lie now, (X, Y, Z): not where a side shows nothing. None: all."""
         fixed, moving = self.fixed.weight(), self.moving.weight()
         if moving is None:
             return fixed
-        moving = pulled(moving, Deformation(self.affine, self.velocity, self.box.full, SQUARINGS))
+        moving = pulled(moving, Deformation(self.affine, self.velocity, self.box.full, self.squarings))
         return moving if fixed is None else fixed * moving
 
     def _fine_objective(self) -> Objective:

@@ -11,7 +11,7 @@ from acsgreg_tf.cohort.test_set import build_set
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.results import Plan, measure_all, provenance, results_page, short_section
 from acsgreg_tf.evaluation.results.people_check import check_people
-from acsgreg_tf.evaluation.results.run import ONE_SHOT, REFINED, drawn
+from acsgreg_tf.evaluation.results.run import DEFAULT, NETWORK_ALONE, REFINED, drawn
 from acsgreg_tf.evaluation.results.stages import stage_table
 from tests.cohort.test_test_set import add_scan
 from tests.evaluation.cases import CubeMethod, cube, cube_outcome
@@ -61,11 +61,11 @@ def work(prepared, tmp_path):
 
 @pytest.fixture
 def methods(monkeypatch):
-    """The network in one shot and refined, replaced; and everybody counted as another person."""
-    pair = (StageMethod(ONE_SHOT, left=1), StageMethod(REFINED))
-    monkeypatch.setattr(Plan, "networks", lambda plan: pair)
+    """What a plan measures, replaced; and everybody counted as another person."""
+    three = (StageMethod(DEFAULT, left=1), StageMethod(NETWORK_ALONE, left=2), StageMethod(REFINED))
+    monkeypatch.setattr(Plan, "networks", lambda plan: three)
     monkeypatch.setattr("acsgreg_tf.evaluation.results.people_check.SAME_PERSON_MM", 0.0)
-    return pair
+    return three
 
 
 def test_real_pairs_are_all_drawn_and_a_part_of_the_others():
@@ -82,20 +82,20 @@ def test_real_pairs_are_all_drawn_and_a_part_of_the_others():
 
 
 def test_a_run_that_was_stopped_goes_on(data, work, methods):
-    one_shot, refined = methods
+    default, alone, refined = methods
     plan = Plan(str(data), str(work), steps=5)
 
     def stop(step, row):
-        if row is not None and len(one_shot.runs) == 2:
+        if row is not None and len(default.runs) == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         measure_all(plan, stop)
     measured = measure_all(plan)
-    # Six ordered pairs and two with parts in one shot; two real ones and the two with parts refined.
-    assert len(one_shot.runs) == 6 + 2 and len(refined.runs) == 2 + 2
+    # Six ordered pairs and two with parts, two real ones and the two with parts refined.
+    assert len(default.runs) == len(alone.runs) == 6 + 2 and len(refined.runs) == 2 + 2
     again = measure_all(plan)
-    assert len(one_shot.runs) == 8 and len(again.rows) == len(measured.rows) == 6 + 2 and len(again.part_rows) == 4
+    assert len(default.runs) == 8 and len(again.rows) == len(measured.rows) == 2 * 6 + 2 and len(again.part_rows) == 6
     assert {row["kind"] for row in again.rows} == {"real", "simulated"}
 
 
@@ -106,7 +106,7 @@ def test_costs_are_measured_where_they_are_asked_for(data, prepared, tmp_path, m
     measure_all(Plan(str(data), str(plain), steps=0))
     assert not alone
     measure_all(Plan(str(data), str(costs), steps=0, costs=True))
-    assert set(method.name for method in alone) == {ONE_SHOT, REFINED}
+    assert set(method.name for method in alone) == {DEFAULT, NETWORK_ALONE, REFINED}
 
 
 def test_the_page_tells_what_did_what(data, work, methods):
@@ -116,13 +116,14 @@ def test_the_page_tells_what_did_what(data, work, methods):
         "centres laid on each other (2)",
         "AffineNet's own affine (2)",
         "affine fitted to the surfaces (2)",
-        "one shot (2)",
+        "network alone (2)",
+        "default (2)",
         "refined (2)",
     ]
     dice = [line.split(" | ")[3].split(" / ")[0] for line in lines[2:]]  # of L3
-    assert dice == ["0.600", "0.700", "0.800", "0.900", "1.000"]
+    assert dice == ["0.600", "0.700", "0.800", "0.800", "0.900", "1.000"]
     half = [line.split(" | ")[0].strip("| ") for line in stage_table(measured.rows, "simulated").splitlines()[-2:]]
-    assert half == ["one shot, on the pairs that are refined (2)", "refined (2)"]
+    assert half == ["default, on the pairs that are refined (2)", "refined (2)"]
     page = results_page(measured, "make results", "picture.png")
     assert "So far" not in page and "ann's CT: 1 mm." in page and "cat's CT" not in page
     assert "**So far 5 of 6 pairs" in results_page(replace(measured, rows=measured.rows[1:]), "make", "picture.png")
@@ -131,7 +132,7 @@ def test_the_page_tells_what_did_what(data, work, methods):
         "50 % of the simulated",
         "| ann | – | – | real |",
         "| cat | – | – | simulated |",
-        "| refined − one shot | Dice Final | 2 | 2 | +0.100 | +0.100 to +0.100 |",
+        "| refined − default | Dice Final | 2 | 2 | +0.100 | +0.100 to +0.100 |",
     ):
         assert words in page, words
     assert "Only ann is a test person" in page and provenance()["commit"] in page
@@ -141,7 +142,7 @@ def test_the_page_tells_what_did_what(data, work, methods):
     assert "2 pairs were registered at a time" in short_section(together, "page.md")
     section = short_section(measured, "page.md")
     assert "at a time" not in section
-    assert "ann, ben, cat" in section and "| real, one shot | 2 | 0.900 / " in section and "(L3)" in section
+    assert "ann, ben, cat" in section and "| real, default | 2 | 0.900 / " in section and "(L3)" in section
 
 
 def test_one_person_on_both_sides_is_refused(data, work, monkeypatch):
@@ -164,8 +165,8 @@ def test_the_command_writes_page_picture_and_the_readmes_section(data, work, tmp
     assert "1999" not in readme and (docs / "docs/images/results.png").stat().st_size > 10_000
     assert (docs / "docs/results.md").read_text(encoding="utf-8") == (work / "results.md").read_text(encoding="utf-8")
     usual = json.loads((docs / "acsgreg_tf/report/usual.json").read_text(encoding="utf-8"))
-    assert usual["pairs"] == 2 and set(usual["stages"]) == {"before", "affine", "one shot", "refined"}
-    assert usual["stages"]["one shot"]["dice"]["mean"] == 0.9
+    assert usual["pairs"] == 2 and set(usual["stages"]) == {"before", "affine", NETWORK_ALONE, DEFAULT, REFINED}
+    assert usual["stages"]["default"]["dice"]["mean"] == 0.9
     assert f"{usual['stages']['affine']['assd_mm']['mean']:.3f}" in (docs / "docs/results.md").read_text("utf-8")
     (docs / "docs/results.md").unlink()
     runs = len(methods[0].runs)

@@ -14,7 +14,7 @@ from acsgreg_tf.registration.folds import without_folds
 from acsgreg_tf.registration.refine import DEFAULT_SMOOTHNESS, Subject, refine
 from acsgreg_tf.registration.refine.box import Box
 from acsgreg_tf.registration.refine.objective import Objective
-from acsgreg_tf.registration.refine.optimise import FINE_REACH, SQUARINGS
+from acsgreg_tf.registration.refine.optimise import FINE_REACH, FROM_NOTHING, ONWARD, SQUARINGS
 from tests.explore import examples
 from tests.helpers import noise, smooth_field
 from tests.registration.refine.cases import (
@@ -300,3 +300,9 @@ def test_bad_arguments_are_refused(pair, fault, words):
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(InputError, match="a mask must have the image's shape"):
         Subject.of(np.ones(SHAPE, "float32"), np.ones((4, 4, 4), bool))
+
+
+def test_how_many_steps_are_coarse():
+    """From nothing more than half; after a network three at least, up to half of all; never more than 27."""
+    assert [FROM_NOTHING.steps(steps) for steps in (0, 1, 2, 20, 50, 200)] == [0, 0, 1, 11, 27, 27]
+    assert [ONWARD.steps(steps) for steps in (0, 1, 2, 5, 8, 50, 200)] == [0, 0, 1, 2, 3, 8, 27]
