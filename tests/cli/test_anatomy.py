@@ -67,7 +67,7 @@ def test_a_refinement_sees_the_parts_unless_they_weigh_nothing(cases, tmp_path):
         (["--refine", "2", "--parts-weight", "1"], "--parts-weight 1: needs --fixed-parts and --moving-parts"),
         (
             ["--fixed-parts", "{fixed_parts}", "--moving-parts", "{moving_parts}", "--parts-weight", "1"],
-            "--parts-weight 1: goes with refine",
+            "--parts-weight 1: goes with --refine",
         ),
         (
             ["--refine", "2", "--fixed-parts", "{fixed_parts}", "--moving-parts", "{moving_parts}"]

@@ -192,7 +192,7 @@ def test_options_of_refinement_that_cannot_be(cases, tmp_path, capsys):
     for options, words in (
         (("--refine", -1), "refine -1: must be a whole number"),
         (("--refine", "some"), "argument --refine: invalid int value: 'some'"),
-        (("--smoothness", 2), "--smoothness 2: goes with refine"),
+        (("--refine", 0, "--smoothness", 2), "--smoothness 2: goes with refine"),
         (("--refine", 5, "--smoothness", -2), "smoothness -2: must be a number"),
         (("--refine", 5, "--smoothness", "nan"), "smoothness nan: must be a number"),
     ):

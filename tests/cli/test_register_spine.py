@@ -57,7 +57,7 @@ def test_the_two_transforms_undo_each_other(cases, spine):
 def test_metrics_and_table_agree(spine):
     summary = json.loads((spine / "metrics.json").read_text())
     own = summary["levels"]["L3"]
-    assert own["method"] == "network" and own["label"] == {"fixed": 22, "moving": 22}
+    assert own["method"] == "network and refinement" and own["label"] == {"fixed": 22, "moving": 22}
     assert own["difference_mm"] < 0.05
     # One of the small vertebra's 900 voxels is 0.001 of Dice.
     assert abs(own["dice"]["own"] - own["dice"]["spine"]) < 0.005
@@ -116,7 +116,7 @@ def test_labels_alone_are_refined_without_the_network(cases, tmp_path, capsys, m
     assert "without the network" in capsys.readouterr().out
     # A network that is named is used.
     assert main([*arguments, "--model", cases["model"], "--metrics", str(metrics)]) == 0
-    assert json.loads(metrics.read_text())["method"] == "network"
+    assert json.loads(metrics.read_text())["method"] == "network and refinement"
 
 
 def test_neither_image_nor_labels(cases, tmp_path, capsys):
