@@ -30,6 +30,9 @@ class Engine(Protocol):
     @property
     def title(self) -> str: ...
 
+    def read_ahead(self) -> None:
+        """Begin to read what `velocity` needs, beside what else goes on; nothing where that is read already."""
+
     def affine(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """The affine [3, 4], voxels about the grid's centre, of two images (X, Y, Z)."""
 
@@ -54,6 +57,9 @@ class KerasEngine:
         import keras
 
         return f"keras {keras.__version__} on {keras.backend.backend()}"
+
+    def read_ahead(self) -> None:
+        """As `Engine.read_ahead`: Keras has read it all."""
 
     def affine(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """As `Engine.affine`."""

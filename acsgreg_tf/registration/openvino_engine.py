@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from acsgreg_tf.io.cache import cached_folder
 # A conversion takes some seconds; one that takes so long is stuck.
 _PATIENCE_SECONDS = 300
 _FAULT = 2
-_FILES = ("affine.blob", "deformable.blob", "network.json")
+_AFFINE, _DEFORMABLE = "affine", "deformable"
+_FILES = (f"{_AFFINE}.blob", f"{_DEFORMABLE}.blob", "network.json")
 _START = "import sys; sys.path[:] = sys.argv[3:]; from acsgreg_tf.networks.openvino import main; main(*sys.argv[1:3])"
 
 
@@ -52,24 +54,33 @@ class OpenVinoEngine:
             raise ConversionError(f"{self._folder} is damaged; remove it") from error
         self._keep = keep
         self._stages: dict[str, Any] = {}
+        self._ahead: dict[str, Future[Any]] = {}
 
     @property
     def title(self) -> str:
         return f"openvino {importlib.metadata.version('openvino')}"
 
+    def read_ahead(self) -> None:
+        """As `Engine.read_ahead`; OpenVINO leaves Python free meanwhile."""
+        if _DEFORMABLE not in self._stages and _DEFORMABLE not in self._ahead:
+            pool = ThreadPoolExecutor(1)
+            self._ahead[_DEFORMABLE] = pool.submit(_read_stage, self._folder / f"{_DEFORMABLE}.blob")
+            pool.shutdown(wait=False)
+
     def affine(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """As `Engine.affine`."""
-        return _infer(self._stage("affine"), fixed=fixed, moving=moving)
+        return _infer(self._stage(_AFFINE), fixed=fixed, moving=moving)
 
     def velocity(self, fixed: np.ndarray, moved: np.ndarray) -> np.ndarray:
         """As `Engine.velocity`."""
-        return _infer(self._stage("deformable"), fixed=fixed, m_a=moved)
+        return _infer(self._stage(_DEFORMABLE), fixed=fixed, m_a=moved)
 
     def _stage(self, name: str) -> Any:
         """The affine or the deformable part, ready to infer."""
         if name in self._stages:
             return self._stages[name]
-        stage = _read_stage(self._folder / f"{name}.blob")
+        ahead = self._ahead.pop(name, None)
+        stage = _read_stage(self._folder / f"{name}.blob") if ahead is None else ahead.result()
         if self._keep:
             self._stages[name] = stage
         return stage

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from acsgreg_tf.errors import InputError
@@ -46,8 +47,23 @@ def write_result(result: Result, paths: Mapping[str, str | os.PathLike | None], 
     Raises:
         InputError: A folder does not exist or cannot be written.
     """
-    grid = result.moved.grid
     wanted = {name: path for name, path in paths.items() if path is not None}
+    # What is packed leaves Python free, so that the figure is drawn meanwhile.
+    with ThreadPoolExecutor(1) as pool:
+        volumes = pool.submit(_write_volumes, result, wanted, moving_grid)
+        if "figure" in wanted:
+            from acsgreg_tf.registration.figure import save_figure
+
+            summary = result.summary
+            save_figure(result.figure(title(summary["fixed"], summary["moving"], summary["level"])), wanted["figure"])
+        volumes.result()
+    if "metrics" in wanted:
+        write_json(wanted["metrics"], plain(result.summary))
+
+
+def _write_volumes(result: Result, wanted: Mapping[str, str | os.PathLike], moving_grid: Grid) -> None:
+    """Write the images and the transforms, one after the other: ITK's HDF5 bears no second thread."""
+    grid = result.moved.grid
     if "moved" in wanted:
         write_image(wanted["moved"], result.moved.data, grid)
     if "moved_seg" in wanted and result.moved_seg is not None:
@@ -58,13 +74,6 @@ def write_result(result: Result, paths: Mapping[str, str | os.PathLike | None], 
         write_transform(wanted["inverse_warp"], result.inverse, moving_grid)
     if "affine" in wanted:
         write_transform(wanted["affine"], result.affine)
-    if "figure" in wanted:
-        from acsgreg_tf.registration.figure import save_figure
-
-        summary = result.summary
-        save_figure(result.figure(title(summary["fixed"], summary["moving"], summary["level"])), wanted["figure"])
-    if "metrics" in wanted:
-        write_json(wanted["metrics"], plain(result.summary))
 
 
 def title(fixed: str, moving: str, level: str | None) -> str:

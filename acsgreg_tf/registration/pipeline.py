@@ -126,6 +126,8 @@ def register(
             model = NO_MODEL  # on painted bone refinement alone measures better (docs/lab/spine.md)
     with clock("loading the network"):
         network = None if isinstance(model, str) and model == NO_MODEL else load_engine(model, engine, keep=False)
+        if network is not None and options.deforms:
+            network.read_ahead()
     with clock("finding the vertebrae"):
         pair = prepare(*scans, NETWORK_SHAPE if network is None else network.inshape)
     for note in pair.notes:

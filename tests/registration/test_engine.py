@@ -63,6 +63,18 @@ def test_what_is_read_is_held_or_not(path, monkeypatch, keep, times):
         np.testing.assert_array_equal(one, other)
 
 
+def test_what_is_read_ahead_is_read_once(path, monkeypatch):
+    read, read_stage = [], openvino_engine._read_stage
+    monkeypatch.setattr(openvino_engine, "_read_stage", lambda file: read.append(file.stem) or read_stage(file))
+    ready, image = load_engine(path, "openvino", keep=False), np.abs(noise(BOX))
+    for _ in range(2):
+        ready.read_ahead()
+    ahead = ready.velocity(image, image)
+    assert read == ["deformable"]
+    np.testing.assert_array_equal(ahead, ready.velocity(image, image))
+    assert read == ["deformable"] * 2
+
+
 def test_auto_takes_openvino_for_files_and_keras_for_networks(path):
     assert isinstance(load_engine(path), OpenVinoEngine)
     assert isinstance(load_engine(KnownNetwork()), KerasEngine)
