@@ -38,7 +38,8 @@ def answer(tmp_path_factory):
     (folder / "pairs.csv").write_text(f"{head},level\n{','.join(cells)},L3\n")
     (pair,) = read_pairs(folder / "pairs.csv")
     model = save_network(folder / "small.h5", (48, 48, 48))
-    result = register(**options, label=NUMBER, model=model)
+    # Not refined: so small a vertebra gets a field too steep to be sampled at 1.4 mm without loss.
+    result = register(**options, label=NUMBER, model=model, refine=0)
     row = measure(outcome_of(result, pair_labels(pair)[1]), pair)
     write_transform(folder / "warp.h5", result.transform)
     write_transform(folder / "inverse.h5", result.inverse)

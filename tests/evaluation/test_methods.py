@@ -30,7 +30,7 @@ def case(tmp_path_factory):
 def test_registration_is_measured_as_its_result_is(case):
     """One vertebra twice: it overlaps before, is two voxels off by the network's affine, and fits by the fitted one."""
     pair, model = case
-    own = measure(RegisterMethod(model, options=(("fit_affine", False),)).run(pair))
+    own = measure(RegisterMethod(model, options=(("refine", 0), ("fit_affine", False))).run(pair))
     assert own["dice_before"] > 0.97 and own["dice_affine"] == own["dice_deformable"] < 0.85
     assert own["hd95_mm_affine"] == pytest.approx(2, abs=0.3) and own["folds_count"] == own["inverse_error_mm"] == 0
     fitted = RegisterMethod(model).run(pair)
@@ -63,6 +63,7 @@ def test_the_name_and_the_origin_tell_models_and_options_apart(case, tmp_path):
     other = save_shifting_network(tmp_path / "shift.h5", CROP, (3, 0, 0))
     assert len(origins | {RegisterMethod(other).made_by()}) == 4
     assert RegisterMethod("none", (("refine", 1),)).made_by().startswith("no network")
+    assert [RegisterMethod(name).made_by().split(", ")[-1] for name in (model, "none")] == ["refine=8", "refine=50"]
     with pytest.raises(InputError, match="gone.h5"):
         RegisterMethod("gone.h5").made_by()
 
