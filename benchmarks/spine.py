@@ -3,8 +3,9 @@
     python benchmarks/spine.py --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --levels L1,L2,L3,L4,L5
     python benchmarks/spine.py --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --whole-ct 512,512,300
 
-Registers one level alone twice (the first time compiles), then all levels as one spine, one shot, and prints the
-seconds of each, their ratio, how far the spine is from each level's own transform, and the peak of resident memory.
+Registers one level alone twice (the first time compiles), then each level alone, then all as one spine, as register.py
+does by default, and prints the seconds of each, their ratios to one level, how far the spine is from each level's own
+transform, and the peak of resident memory.
 Without --fixed and --moving the label maps stand for the scans; --whole-ct makes both scans as large as a CT.
 """
 
@@ -68,6 +69,12 @@ def main() -> None:
         register(*select(*sides, chosen), model=network)
         one, one_cpu = time.perf_counter() - begun, time.process_time() - worked
         print(f"{level} alone, {what}: {one:.1f} s, {one_cpu:.1f} s of CPU, peak {peak_mb():.0f} MB", flush=True)
+    begun = time.perf_counter()
+    for name in levels:
+        chosen = Selection(level=name, table=options.table, moving_table=options.moving_table)
+        register(*select(*sides, chosen), model=network)
+    each = time.perf_counter() - begun
+    print(f"{len(levels)} levels, each alone: {each:.1f} s, {each / one:.1f} times one level", flush=True)
     begun, worked = time.perf_counter(), time.process_time()
     result = register_spine(*sides, levels, selection, network=network, options=Options())
     spine, spine_cpu = time.perf_counter() - begun, time.process_time() - worked
