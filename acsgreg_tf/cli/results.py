@@ -50,7 +50,7 @@ def parser() -> common.Parser:
         type=float,
         default=0.0,
         metavar="P",
-        help="of the simulated pairs, that are refined and given to other tools; all real ones are (default: 0)",
+        help="of the simulated pairs, that are given to all but the default; all real ones are (default: 0)",
     )
     parser.add_argument(
         "--methods", nargs="+", default=["network"], metavar="NAME", help="network, and other tools as in test.py"

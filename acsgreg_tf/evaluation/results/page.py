@@ -156,15 +156,14 @@ def _comparison_of_people(measured: Measured) -> str:
 
 def _refined_note(measured: Measured) -> str:
     plan = measured.plan
-    text = f"Network alone: `--refine 0`. Default: {DEFAULT_STEPS} steps of refinement after it."
-    if not plan.steps:
-        return text
+    text = f"Default: {DEFAULT_STEPS} steps of refinement after the network."
     share = (
         "no simulated pair" if not plan.part else f"{100 * plan.part:g} % of the simulated pairs, drawn at each level"
     )
     if plan.part in (0, 1):
         share = "every simulated pair" if plan.part else "no simulated pair"
-    return f"{text} Refined by {plan.steps} steps: all real pairs and {share}."
+    refined = f" and refined (by {plan.steps})" if plan.steps else ""
+    return f"{text} Network alone (`--refine 0`){refined}: all real pairs and {share}."
 
 
 def _parts_section(measured: Measured) -> str:

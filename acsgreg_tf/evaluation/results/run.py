@@ -35,7 +35,7 @@ class Plan:
         people: The table of people; None is `people.csv` in `data`.
         model: Path of the network; "" is the one that comes with the package.
         steps: Of a whole refinement; 0 leaves it out.
-        part: Of the simulated pairs that are refined and given to other tools, 0 to 1; real pairs all are.
+        part: Of the simulated pairs that all but the default are given, 0 to 1; of real pairs all.
         others: Other tools, measured on those pairs.
         processes: That work side by side; seconds are comparable with 1.
         costs: Run each method in a process of its own, for its seconds cold and warm and its memory.
@@ -123,13 +123,13 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
         methods = isolated(methods) if plan.costs else methods
         return evaluate(methods, pairs, out / name, plan.processes, done) if pairs else []
 
-    default, alone, *refined = plan.networks()
+    default, *others = (*plan.networks(), *plan.others)
     fewer = drawn(pairs, plan.part)
     real = [pair for pair in pairs if pair.get("kind") == "real"]
     # Real pairs first, by every method: a run that is stopped early has what matters most.
-    measured([default, alone, *refined, *plan.others], real, ROWS)
-    part_rows = measured([default, alone, *refined, *plan.others], _pairs_with_parts(plan, out), PART_ROWS)
-    rows = measured([default, alone], pairs, ROWS) + measured([*refined, *plan.others], fewer, ROWS)
+    measured([default, *others], real, ROWS)
+    part_rows = measured([default, *others], _pairs_with_parts(plan, out), PART_ROWS)
+    rows = measured([default], pairs, ROWS) + measured(others, fewer, ROWS)
     return Measured(plan, rows, part_rows, _vertebrae(out), check, sessions)
 
 

@@ -92,10 +92,12 @@ def test_a_run_that_was_stopped_goes_on(data, work, methods):
     with pytest.raises(KeyboardInterrupt):
         measure_all(plan, stop)
     measured = measure_all(plan)
-    # Six ordered pairs and two with parts, two real ones and the two with parts refined.
-    assert len(default.runs) == len(alone.runs) == 6 + 2 and len(refined.runs) == 2 + 2
+    # Six ordered pairs and two with parts by default; two real ones and the two with parts otherwise.
+    assert len(default.runs) == 6 + 2 and len(alone.runs) == len(refined.runs) == 2 + 2
     again = measure_all(plan)
-    assert len(default.runs) == 8 and len(again.rows) == len(measured.rows) == 2 * 6 + 2 and len(again.part_rows) == 6
+    assert (
+        len(default.runs) == 8 and len(again.rows) == len(measured.rows) == 6 + 2 * 2 and len(again.part_rows) == 3 * 2
+    )
     assert {row["kind"] for row in again.rows} == {"real", "simulated"}
 
 
