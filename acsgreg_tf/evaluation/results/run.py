@@ -123,7 +123,8 @@ def measure_all(plan: Plan, progress: Callable[[str, Row | None], Any] = lambda 
         methods = isolated(methods) if plan.costs else methods
         return evaluate(methods, pairs, out / name, plan.processes, done) if pairs else []
 
-    default, *others = (*plan.networks(), *plan.others)
+    methods: list[Method] = [*plan.networks(), *plan.others]
+    default, others = methods[0], methods[1:]
     fewer = drawn(pairs, plan.part)
     real = [pair for pair in pairs if pair.get("kind") == "real"]
     # Real pairs first, by every method: a run that is stopped early has what matters most.
