@@ -164,9 +164,10 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
     common.check_workers(options.processes, options.dask)
     common.make_absolute(options, ["pairs", "split", "manifest"])
-    if min(options.refine or [0]) < 0:
-        raise InputError(f"--refine {min(options.refine)}: must not be negative")
-    if options.refine_parts and ("network" not in options.method or not max(options.refine or [0])):
+    steps = options.refine or [0]
+    if min(steps) < 0:
+        raise InputError(f"--refine {min(steps)}: must not be negative")
+    if options.refine_parts and ("network" not in options.method or not max(steps)):
         raise InputError("--refine-parts: goes with a network and --refine")
     if options.costs and (options.processes > 1 or options.dask):
         raise InputError("--costs: goes with --processes 1, or the methods would wait for each other")

@@ -56,7 +56,7 @@ class Recipe:
         model: Path of the network; "" is the package's own, "none" goes without.
         engine: What computes it.
         fit_affine: Fit the affine to the surfaces.
-        refine: Steps of refinement; None takes the default.
+        refine: Steps of refinement; None takes the default, and is that number afterwards.
         smoothness: Of the refined deformation.
         transform: What is estimated.
         table: Numbers of the levels.
@@ -73,8 +73,10 @@ class Recipe:
     moving_table: str | None = None
 
     def __post_init__(self) -> None:
-        Options(self.fit_affine, self.refine, self.smoothness, self.transform).check_model(self.model)
+        options = Options(self.fit_affine, self.refine, self.smoothness, self.transform)
+        options.check_model(self.model)
         object.__setattr__(self, "model", str(self.model or default_model()))
+        object.__setattr__(self, "refine", options.steps(self.model != NO_MODEL))
 
     def made_by(self) -> str:
         """What results follow from: the options, and a digest of the network."""

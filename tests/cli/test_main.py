@@ -126,7 +126,9 @@ def test_colours_on_a_terminal_alone(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_a_terminal_sees_colours_and_a_bar_and_a_file_neither(tmp_path):
     """Through a pseudo-terminal, as `script` makes one."""
-    fcntl, pty, termios = (pytest.importorskip(name) for name in ("fcntl", "pty", "termios"))
+    fcntl, pty, termios = (
+        pytest.importorskip(name, reason="no pseudo-terminals on this system") for name in ("fcntl", "pty", "termios")
+    )
     words = ["warp", "--label", "data/sample/g3-00001-L3_seg.nii.gz", "--out", str(tmp_path / "l.nii.gz")]
     (tmp_path / "bad.tfm").write_text("nothing")
     words += ["--warp", str(tmp_path / "bad.tfm"), "--reference", "data/sample/g3-00000-L3_ct.nii.gz"]

@@ -126,7 +126,7 @@ def test_neither_image_nor_labels(cases, tmp_path, capsys):
 
 def surfaces(folder):
     """Two closed surfaces of the made-up vertebra, the moving one larger and elsewhere, as STL files."""
-    vtk_core = pytest.importorskip("vtkmodules.vtkCommonDataModel")
+    vtk_core = pytest.importorskip("vtkmodules.vtkCommonDataModel", reason="surfaces need the vtk package")
     from skimage.measure import marching_cubes
     from vtkmodules.util.numpy_support import numpy_to_vtk
     from vtkmodules.vtkCommonCore import vtkPoints
