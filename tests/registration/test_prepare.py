@@ -6,6 +6,7 @@ import pytest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration import Options, Scan, Selection, read_scan, select, shared_levels
+from acsgreg_tf.registration.batch import Recipe
 from acsgreg_tf.registration.prepare import prepare
 from tests.registration.cases import BOX, NUMBER, grid_about, scan
 
@@ -92,3 +93,8 @@ def test_distances_of_a_pair_are_computed_once(whole):
     fixed, moving = pair.distances
     assert pair.distances[0] is fixed and fixed.shape == moving.shape == BOX
     assert (fixed[pair.fixed.label] < 0.5).all() and fixed[0, 0, 0] > 5
+
+
+def test_a_batch_names_the_steps_that_the_default_stands_for():
+    steps = [Recipe(**options).refine for options in ({}, {"model": "none"}, {"transform": "rigid"}, {"refine": 3})]
+    assert steps == [8, 50, 0, 3]
