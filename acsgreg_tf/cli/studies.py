@@ -34,8 +34,7 @@ def parser() -> common.Parser:
         "--scale",
         required=True,
         choices=("smoke", "cpu", "paper"),
-        help="smoke: a minute, to see that it runs; cpu: an hour or two on a few cores, 2 mm voxels; paper: 1 mm, a "
-        "GPU",
+        help="smoke: a minute, to see that it runs; cpu: hours on a few cores, 2 mm voxels; paper: 1 mm, a GPU",
     )
     parser.add_argument(
         "--studies", nargs="+", default=["I", "II", "III"], metavar="N", help="some of I, II, III (default: all three)"
@@ -44,7 +43,8 @@ def parser() -> common.Parser:
         "--ablations",
         nargs="*",
         metavar="NAME",
-        help="study III without sam, cam, gate or labels; without a name all four",
+        help="study III without sam, cam, gate or labels, or with the normalisation batch or instance; without a name "
+        "all that change something",
     )
     data = parser.add_argument_group("cohort (default: a generated one)")
     data.add_argument("--manifest", metavar="CSV", help="of a prepared cohort (prepare.py)")
@@ -68,6 +68,13 @@ def parser() -> common.Parser:
         help="what AVoxelMorph's U-Net returns, which the paper does not say (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train the networks of II and III with N seeds, from --seed on (default: 1)",
+    )
     parser.add_argument("--processes", type=int, default=1, help="that generate and test side by side (default: 1)")
     common.add_gpu(parser)
     common.add_xla(parser)
@@ -80,11 +87,11 @@ def _studies(options: argparse.Namespace) -> None:
     from acsgreg_tf.cohort.split import read_split
     from acsgreg_tf.evaluation import studies
     from acsgreg_tf.evaluation.studies.cohort import generated_split
-    from acsgreg_tf.evaluation.studies.plan import check_names
+    from acsgreg_tf.evaluation.studies.plan import ablations_of, check_names
 
-    ablations = () if options.ablations is None else options.ablations or tuple(studies.ABLATIONS)
-    check_names(options.studies, ablations)
     scale = _scale(studies.SCALES[options.scale], options)
+    ablations = () if options.ablations is None else options.ablations or ablations_of(scale.networks["ACSGRegNet"])
+    check_names(options.studies, ablations)
     out = Path(options.out)
     if options.split:
         split = read_split(options.split, options.manifest)
@@ -97,6 +104,7 @@ def _studies(options: argparse.Namespace) -> None:
             scale,
             options.studies,
             ablations,
+            options.seeds,
             options.processes,
             log=lambda line: print(line, flush=True),
             verbose=1 if sys.stdout.isatty() else 0,
@@ -111,6 +119,8 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"--processes {options.processes}: must be at least 1")
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")
+    if options.seeds < 1:
+        raise InputError(f"--seeds {options.seeds}: must be at least 1")
     if options.manifest and not options.split:
         raise InputError("--manifest: needs the --split that goes with it")
     if options.split and (options.people or options.test_people):

@@ -57,6 +57,7 @@ def test_batch_and_precision_are_those_of_every_training(scale_of):
         (["--batch-size", "0"], "--batch-size"),
         (["--processes", "0"], "--processes 0"),
         (["--seed", "-1"], "--seed -1"),
+        (["--seeds", "0"], "--seeds 0"),
     ],
 )
 def test_faults_are_one_line_and_code_2(tmp_path, capsys, more, words):

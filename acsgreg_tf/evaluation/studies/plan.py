@@ -1,19 +1,25 @@
 """What the studies train and test: a run for each network, level and ablation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acsgreg_tf.errors import InputError
 
 STUDIES = {"I": "AVoxelMorph, a model a level", "II": "AVoxelMorph, mixed levels", "III": "ACSGRegNet, mixed levels"}
 
-# Study III with one thing taken away: (what the table calls it, arguments of ACSGRegNet, with labels).
+# Study III with one thing changed: (what the table calls it, arguments of ACSGRegNet, with labels).
 ABLATIONS: dict[str, tuple[str, dict[str, Any], bool]] = {
     "sam": ("without self-attention (SAM)", {"attention": ("cross",)}, True),
     "cam": ("without cross-attention (CAM)", {"attention": ("self",)}, True),
     "gate": ("without the gate (plain sum)", {"fusion": "sum"}, True),
     "labels": ("without labels", {}, False),
+    "batch": ("with batch normalisation", {"normalization": "batch", "affine_normalization": "batch"}, True),
+    "instance": (
+        "with instance normalisation",
+        {"normalization": "instance", "affine_normalization": "instance"},
+        True,
+    ),
 }
 
 
@@ -29,6 +35,7 @@ class Run:
         changed: Arguments of the network that differ from the scale's.
         level: The only level that it is trained and tested on, or None for all.
         labels: Whether the loss has the two label terms.
+        repeat: Number of the training among those that differ in their seed alone; it is added to the scale's seed.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Run:
     changed: dict[str, Any] = field(default_factory=dict)
     level: str | None = None
     labels: bool = True
+    repeat: int = 0
 
 
 def check_names(studies: Sequence[str], ablations: Sequence[str]) -> None:
@@ -56,26 +64,45 @@ def check_names(studies: Sequence[str], ablations: Sequence[str]) -> None:
         raise InputError("ablations: are compared with study III, so it has to be run too")
 
 
-def plan(levels: Sequence[str], studies: Sequence[str] = tuple(STUDIES), ablations: Sequence[str] = ()) -> list[Run]:
+def plan(
+    levels: Sequence[str],
+    studies: Sequence[str] = tuple(STUDIES),
+    ablations: Sequence[str] = (),
+    seeds: int = 1,
+) -> list[Run]:
     """The runs of the studies asked for, in order.
 
     Args:
         levels: Those that are tested.
         studies: Of STUDIES.
         ablations: Of ABLATIONS.
+        seeds: Trainings of each network of studies II and III.
 
     Raises:
-        InputError: As `check_names`.
+        InputError: As `check_names`, or seeds below 1.
     """
     check_names(studies, ablations)
+    if seeds < 1:
+        raise InputError(f"seeds {seeds}: must be at least 1")
     runs = []
     if "I" in studies:
         runs += [Run(f"study-I-{level}", f"AVoxelMorph {level}", "I", "AVoxelMorph", level=level) for level in levels]
-    if "II" in studies:
-        runs.append(Run("study-II", "AVoxelMorph", "II", "AVoxelMorph"))
-    if "III" in studies:
-        runs.append(Run("study-III", "ACSGRegNet", "III", "ACSGRegNet"))
+    for study, network in (("II", "AVoxelMorph"), ("III", "ACSGRegNet")):
+        if study in studies:
+            run = Run(f"study-{study}", network, study, network)
+            runs += [run, *(replace(run, name=f"{run.name}-repeat{n}", repeat=n) for n in range(1, seeds))]
     for name in ablations:
         title, changed, labels = ABLATIONS[name]
         runs.append(Run(f"ablation-{name}", title, "ablation", "ACSGRegNet", changed, labels=labels))
     return runs
+
+
+def ablations_of(network: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ablations that change something in ACSGRegNet with these arguments: not the normalisation that it has.
+
+    >>> ablations_of({}), ablations_of({"normalization": "instance"})
+    (('sam', 'cam', 'gate', 'labels', 'instance'), ('sam', 'cam', 'gate', 'labels', 'batch'))
+    """
+    usual = network.get("normalization", "batch")
+    has = {"normalization": usual, "affine_normalization": network.get("affine_normalization") or usual}
+    return tuple(name for name, (_, changed, _) in ABLATIONS.items() if changed != has)

@@ -1,6 +1,7 @@
 """The report of the studies: the paper's Tables 1 to 4 and Figures 5 and 6, and a table of the ablations."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,13 @@ from acsgreg_tf.evaluation.boxes import box_figure
 from acsgreg_tf.evaluation.latex import from_markdown, latex_table
 from acsgreg_tf.evaluation.paired import COMPARISON_HEADS, Comparison, compare, comparison_cells, comparison_markdown
 from acsgreg_tf.evaluation.paper_tables import TESTS_NOTE
+from acsgreg_tf.evaluation.runner import Row
 from acsgreg_tf.evaluation.studies.figures import comparison_figure, loss_figure
 from acsgreg_tf.evaluation.studies.paper import PAPER
 from acsgreg_tf.evaluation.studies.plan import STUDIES, Run
 from acsgreg_tf.evaluation.studies.report_tables import ablation_table, by_level, fold_table, stage_table
 from acsgreg_tf.evaluation.studies.run import StudyResults
+from acsgreg_tf.evaluation.studies.seeds import averaged, seed_table
 from acsgreg_tf.io.files import write_text
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.io.tables import write_table
@@ -25,18 +28,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_SEEDS_NOTE = (
+    "Each training's mean over all pairs: mean over the trainings ± their standard deviation, and differences with a "
+    "95 % interval by Student's t over the trainings."
+)
+
+
 def write_report(results: StudyResults) -> Path:
     """Write the report into the studies' folder; what needs a study that was not run is left out.
 
-    It is `table1.csv` to `table4.csv`, `ablations.csv`, `figure5.png`, `figure6.png`, `tests.csv` (ACSGRegNet of study
-    III against the other studies and each ablation), `boxes.png`, and `studies.md`, which shows all of them with the
-    paper's numbers in brackets; `studies.tex` has the tables in LaTeX.
+    It is `table1.csv` to `table4.csv`, `ablations.csv`, `seeds.csv` (if there are several), `figure5.png`,
+    `figure6.png`, `tests.csv` (ACSGRegNet of study III against the other studies and each ablation), `boxes.png`, and
+    `studies.md`, which shows all of them with the paper's numbers in brackets; `studies.tex` has the tables in LaTeX.
+    Tables 1 to 4, the box plots and the tests of the studies have a pair's mean over the seeds; the figures show the
+    first training, with which the ablations are compared.
 
     Returns:
         The path of `studies.md`.
     """
     out = results.out
-    runs = {study: [run for run in results.runs if run.study == study] for study in (*STUDIES, "ablation")}
+    first = [run for run in results.runs if not run.repeat]
+    runs = {study: [run for run in first if run.study == study] for study in (*STUDIES, "ablation")}
+    repeats = {run.name: _repeats(results, run) for run in first}
+    rows = {name: averaged(parts) for name, parts in repeats.items()}
     summaries, parts = {}, [_preface(results)]
     latex: list[str] = []
 
@@ -46,7 +60,7 @@ def write_report(results: StudyResults) -> Path:
 
     for number, study in enumerate(STUDIES, start=1):
         if runs[study]:
-            summaries[study] = by_level([row for run in runs[study] for row in results.rows[run.name]])
+            summaries[study] = by_level([row for run in runs[study] for row in rows[run.name]])
             table = stage_table(out / f"table{number}.csv", summaries[study], PAPER[study])
             show(f"Table {number}: study {study}, {STUDIES[study]}", table, f"tab:study{study}")
     if {"II", "III"} <= set(summaries):
@@ -64,34 +78,64 @@ def write_report(results: StudyResults) -> Path:
             for run in (*runs["III"], *runs["ablation"], *runs["II"])
         ]
         show("Ablations (not in the paper)", ablation_table(out / "ablations.csv", shown), "tab:ablations")
-    _differences(results, runs, parts, latex)
+    if _repeated(results):
+        compared = {f"study {run.study}": repeats[run.name] for run in (*runs["III"], *runs["II"])}
+        heading = "Trainings with other seeds"
+        show(heading, f"{seed_table(out / 'seeds.csv', compared)}\n\n{_SEEDS_NOTE}", "tab:seeds")
+    _differences(results, rows, runs, parts, latex)
     write_text(out / "studies.tex", "\n".join(latex))
     path = out / "studies.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 
 
-def _differences(results: StudyResults, runs: dict[str, list[Run]], parts: list[str], latex: list[str]) -> None:
-    """Box plots of the studies, and what differs between study III and the others, tested."""
+def _repeats(results: StudyResults, run: Run) -> list[list[Row]]:
+    """The rows of a run and of its repeats."""
+    same = [replace(other, name=run.name, repeat=0) == run for other in results.runs]
+    return [results.rows[other.name] for other, is_one in zip(results.runs, same, strict=True) if is_one]
+
+
+def _repeated(results: StudyResults) -> int:
+    """How many trainings of studies II and III there are beyond the first."""
+    return max(run.repeat for run in results.runs)
+
+
+def _differences(
+    results: StudyResults,
+    measured: dict[str, list[Row]],
+    runs: dict[str, list[Run]],
+    parts: list[str],
+    latex: list[str],
+) -> None:
+    """Box plots of the studies, and what differs between study III and the others, tested.
+
+    `measured` has each run's rows, averaged over its repeats.
+    """
+    out = results.out
     rows = {
-        f"study {study}": [row for run in runs[study] for row in results.rows[run.name]]
-        for study in STUDIES
-        if runs[study]
+        f"study {study}": [row for run in runs[study] for row in measured[run.name]] for study in STUDIES if runs[study]
     }
-    rows |= {run.title: results.rows[run.name] for run in runs["ablation"]}
-    save_figure(box_figure(rows), results.out / "boxes.png")
+    rows |= {run.title: measured[run.name] for run in runs["ablation"]}
+    save_figure(box_figure(rows), out / "boxes.png")
     parts.append("## By level\n\n![Dice and surface distance by level](boxes.png)")
     whole = "study III"
     if whole not in rows or len(rows) < 2:
         return
-    named = {name: [row | {"method": name} for row in part] for name, part in rows.items()}
+    first = f"{whole}, seed {results.scale.recipe.seed}" if _repeated(results) else whole
+    once = {first: results.rows[runs["III"][0].name]}
+    named = {name: [row | {"method": name} for row in part] for name, part in (rows | once).items()}
+    ablations = {run.title for run in runs["ablation"]}
     tests = [
         test
         for name, part in named.items()
-        if name != whole
-        for test in compare(named[whole], part, ("dice_deformable", "assd_mm_deformable", "folds_percent"))
+        if name not in (whole, first)
+        for test in compare(
+            named[first if name in ablations else whole],
+            part,
+            ("dice_deformable", "assd_mm_deformable", "folds_percent"),
+        )
     ]
-    write_table(results.out / "tests.csv", Comparison._fields, [test._asdict() for test in tests])
+    write_table(out / "tests.csv", Comparison._fields, [test._asdict() for test in tests])
     parts.append(f"## Differences (not in the paper)\n\n{comparison_markdown(tests)}\n\n{TESTS_NOTE}")
     latex.append(latex_table(COMPARISON_HEADS, comparison_cells(tests), TESTS_NOTE, "tab:tests"))
 
@@ -109,6 +153,9 @@ def _preface(results: StudyResults) -> str:
         batch += f" x {recipe.accumulate} accumulated"
     if results.scale.precision != "float32":
         batch += f" in {results.scale.precision}"
+    seeds = f"seed {recipe.seed}"
+    if more := _repeated(results):
+        seeds += f" (studies II and III: {recipe.seed} to {recipe.seed + more}, pairs have their means)"
     lines = [
         "# The paper's studies",
         "",
@@ -116,7 +163,7 @@ def _preface(results: StudyResults) -> str:
         f"({len(split.train)} vertebrae), {people['test']} for testing ({len(split.test)} vertebrae, {pairs} ordered "
         f"pairs), split by {split.by}.",
         f"- {affine}{recipe.epochs} joint epochs, batch {batch}, Adam {recipe.lr:g} ({recipe.schedule}), "
-        f"LNCC window {recipe.window}, lambdas {lambdas}, seed {recipe.seed}. "
+        f"LNCC window {recipe.window}, lambdas {lambdas}, {seeds}. "
         f"Studies II and III: {results.mixed} pairs.",
         "- Labels are warped once, linearly, and cut at 0.5. Folds: forward differences, the paper's convention; on a "
         "coarser grid there are fewer voxels to count.",

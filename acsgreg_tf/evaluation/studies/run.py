@@ -14,7 +14,7 @@ from acsgreg_tf.evaluation.methods import CropMethod
 from acsgreg_tf.evaluation.pairs import pair_rows
 from acsgreg_tf.evaluation.runner import Row, evaluate
 from acsgreg_tf.evaluation.studies.cohort import reduced_crops
-from acsgreg_tf.evaluation.studies.plan import STUDIES, Run, plan
+from acsgreg_tf.evaluation.studies.plan import ABLATIONS, STUDIES, Run, ablations_of, plan
 from acsgreg_tf.evaluation.studies.scales import Scale
 from acsgreg_tf.evaluation.studies.train import TrainingFacts, train_run
 from acsgreg_tf.io.work_folder import claim, make_folder
@@ -51,6 +51,7 @@ def run_studies(
     scale: Scale,
     studies: Sequence[str] = tuple(STUDIES),
     ablations: Sequence[str] = (),
+    seeds: int = 1,
     processes: int = 1,
     log: Callable[[str], Any] = print,
     verbose: int = 0,
@@ -63,15 +64,20 @@ def run_studies(
         scale: Such as SCALES["cpu"]; the seed of weights, sampled pairs and order is its recipe's.
         studies: Of STUDIES.
         ablations: Of ABLATIONS.
+        seeds: Trainings of each network of studies II and III, on the same pairs; they differ in the seed of weights
+            and order. The first has the seed of study I and of the ablations.
         processes: How many test side by side.
         log: Called with a line as each part begins.
         verbose: Of training, as in `keras.Model.fit`.
 
     Raises:
-        InputError: The folder holds studies of another kind, a split without pairs, crops that do not fit; whatever
-            training and evaluation refuse.
+        InputError: The folder holds studies of another kind, a split without pairs, crops that do not fit, an ablation
+            that changes nothing; whatever training and evaluation refuse.
     """
     out = Path(out)
+    for name in ablations:
+        if name in ABLATIONS and name not in ablations_of(scale.networks["ACSGRegNet"]):
+            raise InputError(f"ablation {name}: changes nothing, the networks of this scale have it already")
     people = {part: sorted({(s.person, s.level) for s in getattr(split, part)}) for part in ("train", "test")}
     claim(out, "studies.json", {"scale": _identity(scale), "split": people})
     make_folder(out / "runs")
@@ -80,7 +86,7 @@ def run_studies(
     if not test_pairs:
         raise InputError("no pair to test: the split holds out no two people of one level")
     mixed = mixed_pairs(train, scale.per_sample, scale.recipe.seed)
-    runs = plan(sorted({sample.level for sample in test}), studies, ablations)
+    runs = plan(sorted({sample.level for sample in test}), studies, ablations, seeds)
     rows, facts = {}, {}
     for run in runs:
         folder = out / "runs" / run.name

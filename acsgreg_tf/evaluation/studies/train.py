@@ -1,7 +1,7 @@
 """Training of one run of a study."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def train_run(
 
     Args:
         run: What to train.
-        scale: The network's arguments and the recipe.
+        scale: The network's arguments and the recipe, to whose seed the run's repeat is added.
         samples: Vertebrae to train on.
         pairs: (fixed, moving) among them.
         folder: The run's own.
@@ -57,7 +57,7 @@ def train_run(
     vertebrae: VertebraDataset = Vertebrae.from_samples(samples, pairs)
     if not run.labels:
         vertebrae = vertebrae.without_labels()
-    recipe = scale.recipe
+    recipe = replace(scale.recipe, seed=scale.recipe.seed + run.repeat)
     with precision(scale.precision):
         keras.utils.set_random_seed(recipe.seed)
         try:

@@ -85,6 +85,22 @@ def test_the_text_shows_all_of_it(finished):
 
 
 @slow
+def test_more_seeds_add_trainings_and_a_table(finished, tmp_path, capsys):
+    out = tmp_path / "seeds"
+    shutil.copytree(finished, out)
+    assert main(["--scale", "smoke", "--out", str(out), "--seeds", "2", "--studies", "II"]) == 0
+    shown = capsys.readouterr().out
+    assert "study-II: trained already" in shown and "study-II-repeat1: training" in shown
+    first, second = (rows(out / "runs" / name / "test.csv") for name in ("study-II", "study-II-repeat1"))
+    dice = [np.mean([float(row["dice_deformable"]) for row in part]) for part in (first, second)]
+    assert dice[0] != dice[1]
+    assert float(rows(out / "table2.csv")[-1]["dice_deformable"]) == pytest.approx(np.mean(dice))
+    assert [float(row["dice_deformable"]) for row in rows(out / "seeds.csv")] == pytest.approx(dice)
+    text = (out / "studies.md").read_text(encoding="utf-8")
+    assert "## Trainings with other seeds" in text and "seed 0 (studies II and III: 0 to 1" in text
+
+
+@slow
 def test_networks_and_pairs_are_those_of_the_studies(finished):
     facts = (finished / "studies.md").read_text(encoding="utf-8")
     for level in LEVELS:  # two people: both ordered pairs of the level
@@ -174,6 +190,15 @@ def test_killed_and_started_again_gives_the_same_table(finished, tmp_path, capsy
     assert main([*arguments, "--epochs", "3"]) == 2
     message = capsys.readouterr().err
     assert "studies.json" in message and "another scale" in message
+
+
+def test_an_ablation_that_changes_nothing_is_refused(tmp_path):
+    ones = np.ones((32, 32, 16))
+    one = sample(tmp_path, "a", ones.astype("float32"), ones.astype("uint8"))
+    split = Split(train=(one,), val=(), test=(one,), by="person", seed=0)
+    with pytest.raises(InputError, match="ablation batch: changes nothing"):
+        run_studies(split, tmp_path / "out", Scale(), ablations=["batch"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_split_without_a_pair_is_refused(tmp_path):
