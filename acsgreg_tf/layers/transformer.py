@@ -8,7 +8,7 @@ from keras import ops
 
 from acsgreg_tf.layers.initializers import Normal, Uniform
 from acsgreg_tf.ops import PACKAGE, Tensor
-from acsgreg_tf.ops.attention import SOFTMAX_SCALES, encoder_layer
+from acsgreg_tf.ops.attention import SOFTMAX_SCALES, encoder_layers
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -102,12 +102,11 @@ class TransformerEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
-        stacks = [ops.unstack(ops.convert_to_tensor(stack), num=self.layers) for stack in self.stacks]
-        for weights in zip(*stacks, strict=True):
-            arguments = [ops.cast(weight, tokens.dtype) for weight in weights]
-            if self.drop is not None and training:
-                arguments += [self.drop(ops.ones_like(tokens), training=True) for _ in range(2)]
-            tokens = encoder_layer(tokens, *arguments, heads=self.heads, softmax_scale=self.softmax_scale)
+        stacks = [ops.cast(ops.convert_to_tensor(stack), tokens.dtype) for stack in self.stacks]
+        if self.drop is not None and training:
+            ones = ops.ones((self.layers, *ops.shape(tokens)), tokens.dtype)
+            stacks += [self.drop(ones, training=True) for _ in range(2)]
+        tokens = encoder_layers(tokens, *stacks, heads=self.heads, softmax_scale=self.softmax_scale)
         return self.norm(tokens)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:

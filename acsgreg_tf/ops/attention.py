@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from acsgreg_tf.ops import Tensor
-from acsgreg_tf.ops.backend import traced_once
+from acsgreg_tf.ops.backend import in_turn, traced_once
 
 
 def layer_norm(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float = 1e-6) -> Tensor:
@@ -77,3 +77,5 @@ def _encoder_layer(x: Tensor, *weights: Any, heads: int, softmax_scale: str = "h
 
 
 encoder_layer = traced_once(_encoder_layer)
+# The same of stacks [layers, ...], one layer after the other.
+encoder_layers = in_turn(encoder_layer)

@@ -89,6 +89,15 @@ def traced_once(function: Callable) -> Callable:
     return functools.wraps(function)(make(function))
 
 
+def in_turn(function: Callable) -> Callable:
+    """Make `function(x, *weights, **options)` -> x one that takes stacks of weights [N, ...] and applies each in turn.
+
+    On JAX it is one loop in the program, which XLA compiles once: on a GPU 36 layers one after the other take minutes.
+    """
+    make = _choose(tensorflow=_unrolled, jax=_scanned, torch=_unrolled, openvino=_unrolled)
+    return functools.wraps(function)(make(function))
+
+
 def without_gradients(function: Callable) -> Callable:
     """Return the function for inference: PyTorch would otherwise store what a backward pass needs, of every layer."""
     if keras.backend.backend() != "torch":
@@ -116,6 +125,15 @@ def _static(options: dict) -> tuple:
 def _converted(function: Callable) -> Callable:
     def call(*tensors: Tensor, **options: Any) -> Any:
         return function(*(ops.convert_to_tensor(t) for t in tensors), **options)
+
+    return call
+
+
+def _unrolled(function: Callable) -> Callable:
+    def call(x: Tensor, *stacks: Tensor, **options: Any) -> Any:
+        for weights in zip(*(ops.unstack(stack, num=stack.shape[0]) for stack in stacks), strict=True):
+            x = function(x, *weights, **options)
+        return x
 
     return call
 
@@ -206,6 +224,15 @@ def _jitted(function: Callable) -> Callable:
         return build(_static(options))(*(ops.convert_to_tensor(t) for t in tensors))
 
     return call
+
+
+def _scanned(function: Callable) -> Callable:
+    import jax
+
+    def every(x: Tensor, *stacks: Tensor, **options: Any) -> Any:
+        return jax.lax.scan(lambda x, weights: (function(x, *weights, **options), None), x, stacks)[0]
+
+    return _jitted(every)
 
 
 def _jax_gradient(function: Callable, gradient: Callable) -> Callable:

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.layers import PositionEmbedding, TransformerEncoder
-from acsgreg_tf.ops.attention import encoder_layer
+from acsgreg_tf.ops.attention import encoder_layer, encoder_layers
 from tests.helpers import gradients, noise
 from tests.keras_cases import check_layer
 
 TOKENS, WIDTH = 6, 12
+# Of one layer's weights, its perceptron twice as wide.
+LAYER_SHAPES = [(12,), (12,), (12, 36), (36,), (12, 12), (12,), (12,), (12,), (12, 24), (24,), (24, 12), (12,)]
 
 
 def tokens(batch=2):
@@ -44,6 +46,23 @@ def test_it_is_its_layers_one_after_the_other_and_a_norm():
     for depth in range(3):
         x = encoder_layer(x, *(stack[depth] for stack in stacks), heads=3)
     np.testing.assert_allclose(encoder(tokens()), encoder.norm(x), atol=1e-5)
+
+
+def test_gradients_reach_every_layer():
+    """Of the stacked weights, and of the tokens, as through one layer after the other."""
+    stacks = [noise((2, *shape), seed=i) * 0.3 for i, shape in enumerate(LAYER_SHAPES)]
+
+    def one_by_one(x, *stacks):
+        for depth in range(2):
+            x = encoder_layer(x, *(stack[depth] for stack in stacks), heads=3)
+        return x
+
+    value, result = gradients(lambda *a: encoder_layers(*a, heads=3), tokens(), *stacks)
+    plain, expected = gradients(one_by_one, tokens(), *stacks)
+    np.testing.assert_allclose(value, plain, rtol=1e-5)
+    for ours, theirs in zip(result, expected, strict=True):
+        assert np.abs(theirs).max() > 1e-3
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
 
 
 def test_layers_start_with_weights_of_their_own_and_of_glorots_size():

@@ -80,8 +80,9 @@ def write_report(results: StudyResults) -> Path:
         show("Ablations (not in the paper)", ablation_table(out / "ablations.csv", shown), "tab:ablations")
     if _repeated(results):
         compared = {f"study {run.study}": repeats[run.name] for run in (*runs["III"], *runs["II"])}
-        heading = "Trainings with other seeds"
-        show(heading, f"{seed_table(out / 'seeds.csv', compared)}\n\n{_SEEDS_NOTE}", "tab:seeds")
+        table = seed_table(out / "seeds.csv", compared)
+        parts.append(f"## Trainings with other seeds\n\n{table}\n\n{_SEEDS_NOTE}")
+        latex.append(from_markdown(table, _SEEDS_NOTE, "tab:seeds"))
     _differences(results, rows, runs, parts, latex)
     write_text(out / "studies.tex", "\n".join(latex))
     path = out / "studies.md"

@@ -98,6 +98,9 @@ def test_more_seeds_add_trainings_and_a_table(finished, tmp_path, capsys):
     assert [float(row["dice_deformable"]) for row in rows(out / "seeds.csv")] == pytest.approx(dice)
     text = (out / "studies.md").read_text(encoding="utf-8")
     assert "## Trainings with other seeds" in text and "seed 0 (studies II and III: 0 to 1" in text
+    latex = (out / "studies.tex").read_text(encoding="utf-8")
+    body = latex[latex.index(r"\label{tab:seeds}") :].split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert body.strip().startswith("study II & ") and body.count(r"\\") == 1
 
 
 @slow
