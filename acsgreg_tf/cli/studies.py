@@ -87,11 +87,12 @@ def _studies(options: argparse.Namespace) -> None:
     from acsgreg_tf.cohort.split import read_split
     from acsgreg_tf.evaluation import studies
     from acsgreg_tf.evaluation.studies.cohort import generated_split
-    from acsgreg_tf.evaluation.studies.plan import ablations_of, check_names
+    from acsgreg_tf.evaluation.studies.plan import ablations_of, check_ablations, check_names
 
     scale = _scale(studies.SCALES[options.scale], options)
     ablations = () if options.ablations is None else options.ablations or ablations_of(scale.networks["ACSGRegNet"])
     check_names(options.studies, ablations)
+    check_ablations(ablations, scale.networks["ACSGRegNet"])
     out = Path(options.out)
     if options.split:
         split = read_split(options.split, options.manifest)

@@ -58,6 +58,7 @@ def test_batch_and_precision_are_those_of_every_training(scale_of):
         (["--processes", "0"], "--processes 0"),
         (["--seed", "-1"], "--seed -1"),
         (["--seeds", "0"], "--seeds 0"),
+        (["--scale", "cpu", "--ablations", "instance"], "ablation instance: changes nothing"),
     ],
 )
 def test_faults_are_one_line_and_code_2(tmp_path, capsys, more, words):

@@ -97,6 +97,17 @@ def plan(
     return runs
 
 
+def check_ablations(ablations: Sequence[str], network: Mapping[str, Any]) -> None:
+    """Check that known ablations change something in ACSGRegNet with these arguments.
+
+    Raises:
+        InputError: One does not.
+    """
+    for name in ablations:
+        if name not in ablations_of(network):
+            raise InputError(f"ablation {name}: changes nothing, the networks of this scale have it already")
+
+
 def ablations_of(network: Mapping[str, Any]) -> tuple[str, ...]:
     """The ablations that change something in ACSGRegNet with these arguments: not the normalisation that it has.
 

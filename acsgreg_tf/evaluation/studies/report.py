@@ -92,8 +92,8 @@ def write_report(results: StudyResults) -> Path:
 
 def _repeats(results: StudyResults, run: Run) -> list[list[Row]]:
     """The rows of a run and of its repeats."""
-    same = [replace(other, name=run.name, repeat=0) == run for other in results.runs]
-    return [results.rows[other.name] for other, is_one in zip(results.runs, same, strict=True) if is_one]
+    same = (other for other in results.runs if replace(other, name=run.name, repeat=0) == run)
+    return [results.rows[other.name] for other in same]
 
 
 def _repeated(results: StudyResults) -> int:

@@ -14,7 +14,7 @@ from acsgreg_tf.evaluation.methods import CropMethod
 from acsgreg_tf.evaluation.pairs import pair_rows
 from acsgreg_tf.evaluation.runner import Row, evaluate
 from acsgreg_tf.evaluation.studies.cohort import reduced_crops
-from acsgreg_tf.evaluation.studies.plan import ABLATIONS, STUDIES, Run, ablations_of, plan
+from acsgreg_tf.evaluation.studies.plan import STUDIES, Run, check_ablations, check_names, plan
 from acsgreg_tf.evaluation.studies.scales import Scale
 from acsgreg_tf.evaluation.studies.train import TrainingFacts, train_run
 from acsgreg_tf.io.work_folder import claim, make_folder
@@ -75,9 +75,8 @@ def run_studies(
             that changes nothing; whatever training and evaluation refuse.
     """
     out = Path(out)
-    for name in ablations:
-        if name in ABLATIONS and name not in ablations_of(scale.networks["ACSGRegNet"]):
-            raise InputError(f"ablation {name}: changes nothing, the networks of this scale have it already")
+    check_names(studies, ablations)
+    check_ablations(ablations, scale.networks["ACSGRegNet"])
     people = {part: sorted({(s.person, s.level) for s in getattr(split, part)}) for part in ("train", "test")}
     claim(out, "studies.json", {"scale": _identity(scale), "split": people})
     make_folder(out / "runs")

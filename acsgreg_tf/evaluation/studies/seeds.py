@@ -59,7 +59,8 @@ def seed_table(path: str | os.PathLike, runs: Mapping[str, Sequence[Sequence[Row
     first, *others = means
     for title in others:
         difference = means[first] - means[title]
-        reach = stats.t.ppf((1 + CONFIDENCE) / 2, len(difference) - 1) * stats.sem(difference)
-        cells = zip(difference.mean(0), reach, digits, strict=True)
-        lines.append([f"{first} − {title}", *(f"{d:+.{n}f} ({d - r:+.{n}f} to {d + r:+.{n}f})" for d, r, n in cells)])
+        with np.errstate(all="ignore"):  # all are alike: no spread
+            interval = stats.ttest_1samp(difference, 0).confidence_interval(CONFIDENCE)
+        cells = zip(difference.mean(0), interval.low, interval.high, digits, strict=True)
+        lines.append([f"{first} − {title}", *(f"{d:+.{n}f} ({a:+.{n}f} to {b:+.{n}f})" for d, a, b, n in cells)])
     return evaluation.markdown(["", *(COMPARED[name][0] for name in _MEASURES)], lines)
