@@ -28,6 +28,7 @@ from acsgreg_tf.registration import (
     select,
     shared_levels,
 )
+from acsgreg_tf.registration.compile_ahead import compile_ahead
 
 # The level's name, or None where it has none: the chosen vertebra in the fixed and in the moving scan.
 Scans = dict[str | None, tuple[Scan, Scan]]
@@ -49,6 +50,7 @@ def register_files(options: Namespace) -> int:
     if options.pairs is not None:
         return run_pairs(options)
     _check(options)
+    compile_ahead()
     if options.figure is not None:
         import_meanwhile("matplotlib.figure", "matplotlib.backends.backend_agg")
     if options.spine:

@@ -239,26 +239,19 @@ def roughness(field: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 @kernel
-def _edge(field: np.ndarray, i: int, j: int, k: int, axis: int, edge: np.ndarray) -> None:
-    """The edge from a voxel to the next one along an axis, as x + u(x) takes it."""
-    u = field[i, j, k]
-    v = field[i + 1, j, k] if axis == 0 else (field[i, j + 1, k] if axis == 1 else field[i, j, k + 1])
+def _edge(near: np.ndarray, far: np.ndarray, edge: np.ndarray) -> None:
+    """By how much the displacements (3,) of two neighbours differ."""
     for n in range(3):
-        edge[n] = v[n] - u[n]
-    edge[axis] += 1
+        edge[n] = far[n] - near[n]
 
 
 @kernel
-def _add_edge(out: np.ndarray, i: int, j: int, k: int, axis: int, weight: float, slope: np.ndarray) -> None:
+def _add_edge(near: np.ndarray, far: np.ndarray, weight: float, slope: np.ndarray) -> None:
+    """Add a gradient by an edge, weight * slope, to those by its ends."""
     for n in range(3):
         value = np.float32(weight * slope[n])
-        out[i, j, k, n] -= value
-        if axis == 0:
-            out[i + 1, j, k, n] += value
-        elif axis == 1:
-            out[i, j + 1, k, n] += value
-        else:
-            out[i, j, k + 1, n] += value
+        near[n] -= value
+        far[n] += value
 
 
 @kernel
@@ -280,9 +273,12 @@ def _fold_penalty(field: np.ndarray, margin: float, out: np.ndarray) -> float:
                 for p in range(2):
                     for q in range(2):
                         for r in range(2):
-                            _edge(field, i, j + q, k + r, 0, a)
-                            _edge(field, i + p, j, k + r, 1, b)
-                            _edge(field, i + p, j + q, k, 2, c)
+                            _edge(field[i, j + q, k + r], field[i + 1, j + q, k + r], a)
+                            _edge(field[i + p, j, k + r], field[i + p, j + 1, k + r], b)
+                            _edge(field[i + p, j + q, k], field[i + p, j + q, k + 1], c)
+                            a[0] += 1
+                            b[1] += 1
+                            c[2] += 1
                             _cross(b, c, bc)
                             miss = margin - (a[0] * bc[0] + a[1] * bc[1] + a[2] * bc[2])
                             if miss <= 0:
@@ -290,9 +286,9 @@ def _fold_penalty(field: np.ndarray, margin: float, out: np.ndarray) -> float:
                             total += miss * miss
                             _cross(c, a, ca)
                             _cross(a, b, ab)
-                            _add_edge(out, i, j + q, k + r, 0, -2 * miss, bc)
-                            _add_edge(out, i + p, j, k + r, 1, -2 * miss, ca)
-                            _add_edge(out, i + p, j + q, k, 2, -2 * miss, ab)
+                            _add_edge(out[i, j + q, k + r], out[i + 1, j + q, k + r], -2 * miss, bc)
+                            _add_edge(out[i + p, j, k + r], out[i + p, j + 1, k + r], -2 * miss, ca)
+                            _add_edge(out[i + p, j + q, k], out[i + p, j + q, k + 1], -2 * miss, ab)
     return total
 
 

@@ -2,13 +2,15 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numba
 import numpy as np
 
-__all__ = ["in_slabs", "kernel", "locate", "threads"]
+__all__ = ["in_slabs", "is_stored", "kernel", "locate", "threads"]
 
 # Ranges that a kernel's work is split into, for each thread.
 SLABS = 4
@@ -24,6 +26,18 @@ def kernel(function: Callable) -> Callable:
         return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba has nowhere to store it
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def is_stored(function: Callable) -> bool:
+    """Whether a kernel's machine code is on disk, for its source as it is; True also where it cannot be stored."""
+    folder = getattr(getattr(function, "stats", None), "cache_path", None)
+    if folder is None:
+        return True
+    code = function.py_func.__code__
+    # As numba names its index of a function.
+    name = f"*.{function.py_func.__qualname__}-{code.co_firstlineno}.py{sys.version_info[0]}{sys.version_info[1]}*.nbi"
+    changed = os.stat(code.co_filename).st_mtime
+    return any(file.stat().st_mtime >= changed for file in Path(folder).glob(name))
 
 
 @functools.cache

@@ -59,7 +59,10 @@ def _search(field: np.ndarray, least: float, limit: float, out: np.ndarray, star
                             p[a, b, c, 0] = a + field[i + a, j + b, k + c, 0]
                             p[a, b, c, 1] = b + field[i + a, j + b, k + c, 1]
                             p[a, b, c, 2] = c + field[i + a, j + b, k + c, 2]
-                if _change(p, 0) + _change(p, 1) + _change(p, 2) >= limit:
+                change = 0.0
+                for axis in range(3):
+                    change += _change(p, axis)
+                if change >= limit:
                     out[i, j, k] = least_determinant(p) <= least
 
 

@@ -19,6 +19,9 @@ BENT = 1 / np.sqrt(3)
 _BESIDE = 3
 # Nodes an axis of the look at one cell.
 _NODES = 5
+# Which cells among the nodes are looked at: from which node on, how many an axis, how many nodes wide.
+_HALVES = np.array([(0, 1, 2), (0, 2, 1)])
+_WHOLE_AND_HALVES = np.array([(1, 1, 2), (0, 2, 2), (0, 4, 1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ class Cells:
         folded = np.zeros(len(self.index), bool)
         to, back = _matrices(self.lattice)
         arguments = np.ascontiguousarray(self.index), to, back, part, parts, clear, self.halves, folded
-        in_slabs(_fold_between, len(self.index), *arguments, least=64)
+        in_slabs(fold_between, len(self.index), *arguments, least=64)
         return (self.index[folded] + 0.5) @ back[:, :3].T + back[:, 3]
 
     def near(self, places: np.ndarray, reach: float = 4.0) -> "Cells":
@@ -180,7 +183,7 @@ def _look_up(
 
 
 @kernel
-def _fold_between(
+def fold_between(
     cells: np.ndarray,
     to: np.ndarray,
     back: np.ndarray,
@@ -194,20 +197,24 @@ def _fold_between(
 ) -> None:
     # Nodes half a voxel apart: those of the cell, or from half a voxel before it to half a voxel behind it.
     nodes, step, there = np.empty((_NODES, _NODES, _NODES, 3)), np.empty(3, np.float32), np.empty(3)
-    first, count = (0, 3) if halves else (1, _NODES)
+    before, side = (0, 3) if halves else (1, _NODES)
     for n in range(start, stop):
         known = 0
         if n > start and cells[n, 0] == cells[n - 1, 0] and cells[n, 1] == cells[n - 1, 1]:
             if cells[n, 2] == cells[n - 1, 2] + 1:
                 # The next one along z: all nodes but the last two layers were those of the cell before.
-                known = count - 2
-                nodes[:count, :count, :known] = nodes[:count, :count, 2:count]
-        for i in range(count):
-            for j in range(count):
-                for k in range(known, count):
-                    x = cells[n, 0] + (i - first) / 2
-                    y = cells[n, 1] + (j - first) / 2
-                    z = cells[n, 2] + (k - first) / 2
+                known = side - 2
+                for i in range(side):
+                    for j in range(side):
+                        for k in range(known):
+                            for axis in range(3):
+                                nodes[i, j, k, axis] = nodes[i, j, k + 2, axis]
+        for i in range(side):
+            for j in range(side):
+                for k in range(known, side):
+                    x = cells[n, 0] + (i - before) / 2
+                    y = cells[n, 1] + (j - before) / 2
+                    z = cells[n, 2] + (k - before) / 2
                     for axis in range(3):
                         there[axis] = back[axis, 0] * x + back[axis, 1] * y + back[axis, 2] * z + back[axis, 3]
                     for _ in range(parts):
@@ -216,11 +223,9 @@ def _fold_between(
                             there[axis] += step[axis]
                     for axis in range(3):
                         nodes[i, j, k, axis] = to[axis, 0] * there[0] + to[axis, 1] * there[1] + to[axis, 2] * there[2]
-        if halves:
-            folded[n] = _any_fold(nodes, 0, 1, clear, 2) or _any_fold(nodes, 0, 2, clear / 8, 1)
-        else:
-            whole = _any_fold(nodes, 1, 1, clear, 2) or _any_fold(nodes, 0, 2, clear, 2)
-            folded[n] = whole or _any_fold(nodes, 0, 4, clear / 8, 1)
+        for look in range(2 if halves else 3):
+            first, count, stride = (_HALVES if halves else _WHOLE_AND_HALVES)[look]
+            folded[n] = folded[n] or _any_fold(nodes, first, count, clear * (stride / 2) ** 3, stride)
 
 
 @kernel
