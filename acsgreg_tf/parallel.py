@@ -1,4 +1,4 @@
-"""Worker processes: always spawned, sharing the cores, and gone when their parent is gone."""
+"""Work side by side: in processes, always spawned, sharing the cores and gone with their parent; or in threads."""
 
 import contextlib
 import importlib
@@ -8,14 +8,15 @@ import os
 import pickle
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from acsgreg_tf.errors import InputError
 
-__all__ = ["WorkerPool", "import_meanwhile", "run_each", "silence"]
+__all__ = ["WorkerPool", "import_meanwhile", "run_each", "run_in_threads", "silence"]
 
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 
@@ -76,6 +77,53 @@ def run_each(
             yield futures[future], pool.result(future)
     finally:
         pool.close()
+
+
+def run_in_threads(
+    function: Callable[[Any], Any], items: Iterable[Any], threads: int, stop: Callable[[], object]
+) -> Iterator[tuple[Any, Any]]:
+    """Call `function(item)` for each item in threads, for work that mostly runs without Python's lock.
+
+    No more than `threads` calls are at work or wait to be taken, so that large results do not pile up.
+
+    Args:
+        function: What is called.
+        items: What it is called with.
+        threads: How many work side by side. 1 (or one item) runs in this thread.
+        stop: Called when Ctrl-C comes while a result is waited for, and in the end: makes the calls that run end soon,
+            in a result or an error.
+
+    Yields:
+        (item, result) in the items' order.
+
+    Raises:
+        Exception: Whatever `function` raises; the items that have not begun are dropped.
+    """
+    items = list(items)
+    if threads <= 1 or len(items) < 2:
+        yield from ((item, function(item)) for item in items)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="side by side")
+    futures: deque[tuple[Any, Future]] = deque()
+    try:
+        for item in items:
+            futures.append((item, pool.submit(function, item)))
+            if len(futures) > threads:
+                yield _taken(futures, stop)
+        while futures:
+            yield _taken(futures, stop)
+    finally:
+        stop()
+        pool.shutdown(cancel_futures=True)
+
+
+def _taken(futures: deque[tuple[Any, Future]], stop: Callable[[], object]) -> tuple[Any, Any]:
+    item, future = futures.popleft()
+    try:
+        return item, future.result()
+    except KeyboardInterrupt:
+        stop()
+        return item, future.result()
 
 
 class WorkerPool:

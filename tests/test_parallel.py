@@ -1,16 +1,17 @@
-"""Worker processes: their results and faults, their share of the cores, and that none outlives its parent."""
+"""Workers: results, faults, Ctrl-C, their share of the cores, and that no process outlives its parent."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.parallel import run_each
+from acsgreg_tf.parallel import run_each, run_in_threads
 from tests.processes import is_running, wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,3 +89,62 @@ def test_workers_end_with_a_parent_that_is_killed():
     parent.wait()
     wait_until(lambda: not any(map(is_running, workers)), 20)
     parent.stdout.close()
+
+
+def nothing():
+    pass
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_keep_the_order(threads):
+    def slower_first(item):
+        time.sleep(0.02 * (4 - item))
+        return item * 10
+
+    assert list(run_in_threads(slower_first, range(4), threads, nothing)) == [(n, 10 * n) for n in range(4)]
+    assert list(run_in_threads(slower_first, [], threads, nothing)) == []
+
+
+def test_threads_work_side_by_side_and_wait_for_what_is_not_taken():
+    both, begun = threading.Barrier(2), []
+
+    def work(item):
+        begun.append(item)
+        if item < 2:
+            both.wait(timeout=10)  # raises where the other one has not begun
+        return item
+
+    results = run_in_threads(work, range(6), 2, nothing)
+    assert next(results) == (0, 0)
+    time.sleep(0.1)
+    assert len(begun) <= 3
+    assert [item for item, _ in results] == [1, 2, 3, 4, 5]
+
+
+def test_an_error_in_a_thread_ends_the_others():
+    stopped, begun = threading.Event(), []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            raise InputError("item 0: is refused")
+        assert stopped.wait(timeout=10)
+
+    with pytest.raises(InputError, match="item 0"):
+        list(run_in_threads(work, range(5), 2, stopped.set))
+    assert stopped.is_set() and len(begun) <= 3
+
+
+def test_ctrl_c_in_a_wait_stops_the_threads_and_takes_what_they_have():
+    stopped = threading.Event()
+
+    def work(item):
+        if item == 0:
+            time.sleep(0.3)  # this thread is waited for by then
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stopped.wait(timeout=10)
+        return "the best so far"
+
+    results = run_in_threads(work, range(3), 2, stopped.set)
+    assert next(results) == (0, "the best so far")
+    results.close()

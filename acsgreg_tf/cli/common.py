@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -148,6 +149,20 @@ def _fail(message: str) -> int:
     return 2
 
 
+_held = threading.local()
+
+
+@contextmanager
+def holding_warnings() -> Iterator[list[str]]:
+    """Within the block this thread's warnings go to the list, for `warn` to show them in their turn."""
+    messages: list[str] = []
+    _held.messages = messages
+    try:
+        yield messages
+    finally:
+        _held.messages = None
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -156,6 +171,9 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
+    if getattr(_held, "messages", None) is not None:
+        _held.messages.append(str(message))
+        return
     tqdm.write(f"{terminal.label('warning', sys.stderr)} {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,12 +14,13 @@ from acsgreg_tf.cli.register_outputs import check_endings, of_level, output_path
 from acsgreg_tf.cli.register_pairs import run_pairs
 from acsgreg_tf.cli.register_report import Report
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.parallel import import_meanwhile
+from acsgreg_tf.parallel import import_meanwhile, run_in_threads
 from acsgreg_tf.registration import (
     NO_MODEL,
     STEPS,
     Engine,
     Options,
+    Result,
     Scan,
     Selection,
     load_engine,
@@ -27,6 +28,7 @@ from acsgreg_tf.registration import (
     register,
     select,
     shared_levels,
+    side_by_side,
 )
 from acsgreg_tf.registration.compile_ahead import compile_ahead
 
@@ -67,24 +69,10 @@ def register_files(options: Namespace) -> int:
     common.check_outputs({"--moved-seg": merged.path}, _inputs(options))
     summaries = {}
     with _Progress(levels=len(scans), refined=_chosen(options).refines) as progress:
-        progress.step("starting")
+        progress.show("starting")
         model = NO_MODEL if options.model == NO_MODEL else _engine(options, keep=len(scans) > 1)
-        for level, (fixed, moving) in scans.items():
-            progress.level = level
-            tqdm.write(title(fixed.image.name, moving.image.name, level), file=sys.stdout)
-            result = register(
-                fixed,
-                moving,
-                model=model,
-                level=level,
-                fit_affine=options.fit_affine,
-                refine=options.refine,
-                smoothness=options.smoothness,
-                parts_weight=options.parts_weight,
-                transform=options.transform,
-                progress=progress.step,
-                refine_progress=progress.refinement,
-            )
+        for level, result in _registered(options, scans, model, progress):
+            fixed, moving = scans[level]
             result.summary["model"] = str(options.model)
             transforms = {"affine": result.affine, "deformable": result.transform}
             labels = ((scan.label_map, scan.number) for scan in (fixed, moving))
@@ -92,10 +80,10 @@ def register_files(options: Namespace) -> int:
             if register_surfaces.takes_surface(options):
                 register_surfaces.write_moved_surface(options, result.inverse)
                 paths[level]["--moved"] = None
+            progress.show("drawing")
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
             bids.write_sidecars(options, paths[level])
-            progress.show("drawing")
             if options.jacobian is not None:
                 path = of_level(options.jacobian, level if options.levels else None)
                 register_spine.write_jacobian(str(path), result.transform, result.moved.grid)
@@ -114,30 +102,93 @@ def register_files(options: Namespace) -> int:
     return common.DOUBT if options.strict and any(summary["flags"] for summary in summaries.values()) else 0
 
 
+def _registered(
+    options: Namespace, scans: Scans, model: Engine | str, progress: "_Progress"
+) -> Iterator[tuple[str | None, Result]]:
+    """Register the levels, several side by side; each yields in its turn, after its title and its warnings."""
+
+    def announce(level: str | None) -> None:
+        fixed, moving = scans[level]
+        tqdm.write(title(fixed.image.name, moving.image.name, level), file=sys.stdout)
+
+    def work(level: str | None) -> tuple[Result, list[str]]:
+        with common.holding_warnings() as messages:
+            return _register(options, scans[level], model, level, progress.of(level)), messages
+
+    if len(scans) == 1:
+        for level in scans:
+            announce(level)
+            yield level, _register(options, scans[level], model, level, progress.of(level))
+        return
+    threads = side_by_side(None if isinstance(model, str) else model)
+    for level, (result, messages) in run_in_threads(work, scans, threads, progress.stop):
+        announce(level)
+        for message in messages:
+            common.warn(message)
+        yield level, result
+
+
+def _register(
+    options: Namespace, scans: tuple[Scan, Scan], model: Engine | str, level: str | None, progress: "_LevelProgress"
+) -> Result:
+    return register(
+        *scans,
+        model=model,
+        level=level,
+        fit_affine=options.fit_affine,
+        refine=options.refine,
+        smoothness=options.smoothness,
+        parts_weight=options.parts_weight,
+        transform=options.transform,
+        progress=progress.step,
+        refine_progress=progress.refinement,
+    )
+
+
 class _Progress:
     """One live line on a terminal; elsewhere nothing, since the titles say how far it is."""
 
     def __init__(self, levels: int, refined: bool) -> None:
-        steps = levels * (len(STEPS) - (not refined)) + 1
+        steps = levels * (len(STEPS) - (not refined))
         line = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
         self.bar = tqdm(total=steps, bar_format=line, leave=False, disable=terminal.hides_bars())
-        self.level: str | None = None
+        self.stopped = False
 
     def __enter__(self) -> "_Progress":
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.stop()
         self.bar.close()
 
-    def step(self, name: str) -> None:
-        self.show(name)
-        self.bar.update()
-
-    def refinement(self, done: int, total: int, objective: float) -> None:
-        self.show(f"refining {done}/{total}, objective {objective:.4f}")
+    def of(self, level: str | None) -> "_LevelProgress":
+        return _LevelProgress(self, level)
 
     def show(self, text: str) -> None:
-        self.bar.set_description_str(f"{self.level}: {text}" if self.level else text)
+        self.bar.set_description_str(text)
+
+    def stop(self) -> None:
+        """Make levels in other threads end soon: at the best so far where they are refined, else with an error."""
+        self.stopped = True
+
+
+class _LevelProgress:
+    """One level on the line."""
+
+    def __init__(self, whole: _Progress, level: str | None) -> None:
+        self.whole, self.prefix, self.ending = whole, f"{level}: " if level else "", False
+
+    def step(self, name: str) -> None:
+        if self.whole.stopped and not self.ending:
+            raise KeyboardInterrupt
+        self.whole.show(self.prefix + name)
+        self.whole.bar.update()
+
+    def refinement(self, done: int, total: int, objective: float) -> None:
+        if self.whole.stopped:
+            self.ending = True
+            raise KeyboardInterrupt
+        self.whole.show(f"{self.prefix}refining {done}/{total}, objective {objective:.4f}")
 
 
 def _chosen(options: Namespace) -> Options:

@@ -95,17 +95,13 @@ def register_files(
     line = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
     tqdm.write(f"{', '.join(levels)}: {scans[1].image.name} to {scans[0].image.name}")
     with tqdm(total=len(levels) + 4, bar_format=line, leave=False, disable=terminal.hides_bars()) as bar:
-        shown = {"level": ""}
 
         def step(name: str) -> None:
-            bar.set_description_str(f"{shown['level']}: {name}" if name == "registering" else name)
+            bar.set_description_str(name)
             bar.update()
 
-        def on_level(level: str) -> None:
-            shown["level"] = level
-
         def refinement(done: int, total: int, objective: float) -> None:
-            bar.set_description_str(f"{shown['level']}: refining {done}/{total}, objective {objective:.4f}")
+            bar.set_description_str(f"refining {done}/{total}, objective {objective:.4f}")
 
         step("starting")
         network = None if options.model == NO_MODEL else engine()
@@ -117,7 +113,6 @@ def register_files(
             options=chosen,
             progress=step,
             refine_progress=refinement,
-            on_level=on_level,
         )
     result.summary["model"] = str(options.model)
     if options.fixed_points is not None:

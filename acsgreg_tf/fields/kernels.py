@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -28,7 +29,7 @@ def kernel(function: Callable) -> Callable:
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
-def is_stored(function: Callable) -> bool:
+def is_stored(function: Any) -> bool:
     """Whether a kernel's machine code is on disk, for its source as it is; True also where it cannot be stored."""
     folder = getattr(getattr(function, "stats", None), "cache_path", None)
     if folder is None:

@@ -29,41 +29,55 @@ def least_determinant(p: np.ndarray) -> float:
 
 
 @kernel
-def _change(p: np.ndarray, axis: int) -> float:
-    """The largest square by which an edge of a cell along an axis differs from the identity's."""
-    largest = 0.0
-    for a in range(2):
-        for b in range(2):
-            square = 0.0
-            for n in range(3):
-                if axis == 0:
-                    edge = p[1, a, b, n] - p[0, a, b, n]
-                elif axis == 1:
-                    edge = p[a, 1, b, n] - p[a, 0, b, n]
-                else:
-                    edge = p[a, b, 1, n] - p[a, b, 0, n]
-                square += (edge - (1.0 if n == axis else 0.0)) ** 2
-            largest = max(largest, square)
-    return largest
+def edge_changes(field: np.ndarray, i: int, j: int, out: np.ndarray) -> None:
+    """Write the largest squares by which a displacement changes the edges along each axis of the cells of one row.
+
+    For use inside kernels.
+
+    Args:
+        field: [X, Y, Z, 3].
+        i: The row's cells are those between voxels i and i + 1 of the first axis,
+        j: and j and j + 1 of the second.
+        out: [3, Z], by axis and cell; the last voxel's is left without meaning.
+    """
+    last = field.shape[2] - 1
+    for k in range(last + 1):
+        xa, xb, ya, yb = field.dtype.type(0), field.dtype.type(0), field.dtype.type(0), field.dtype.type(0)
+        for n in range(3):
+            xa += (field[i + 1, j, k, n] - field[i, j, k, n]) ** 2
+            xb += (field[i + 1, j + 1, k, n] - field[i, j + 1, k, n]) ** 2
+            ya += (field[i, j + 1, k, n] - field[i, j, k, n]) ** 2
+            yb += (field[i + 1, j + 1, k, n] - field[i + 1, j, k, n]) ** 2
+        out[0, k], out[1, k] = max(xa, xb), max(ya, yb)
+    for k in range(last):
+        # A cell has the edges of both its voxels along this row.
+        out[0, k], out[1, k] = max(out[0, k], out[0, k + 1]), max(out[1, k], out[1, k + 1])
+        largest = field.dtype.type(0)
+        for a in range(2):
+            for b in range(2):
+                square = field.dtype.type(0)
+                for n in range(3):
+                    square += (field[i + a, j + b, k + 1, n] - field[i + a, j + b, k, n]) ** 2
+                largest = max(largest, square)
+        out[2, k] = largest
 
 
 @kernel
 def _search(field: np.ndarray, least: float, limit: float, out: np.ndarray, start: int, stop: int) -> None:
-    p = np.empty((2, 2, 2, 3))
+    p, changes = np.empty((2, 2, 2, 3)), np.empty((3, field.shape[2]), field.dtype)
     for i in range(start, stop):
         for j in range(out.shape[1]):
+            edge_changes(field, i, j, changes)
             for k in range(out.shape[2]):
+                if changes[0, k] + changes[1, k] + changes[2, k] < limit:
+                    continue
                 for a in range(2):
                     for b in range(2):
                         for c in range(2):
                             p[a, b, c, 0] = a + field[i + a, j + b, k + c, 0]
                             p[a, b, c, 1] = b + field[i + a, j + b, k + c, 1]
                             p[a, b, c, 2] = c + field[i + a, j + b, k + c, 2]
-                change = 0.0
-                for axis in range(3):
-                    change += _change(p, axis)
-                if change >= limit:
-                    out[i, j, k] = least_determinant(p) <= least
+                out[i, j, k] = least_determinant(p) <= least
 
 
 @kernel

@@ -6,7 +6,7 @@ is the engine that computes a network (`engine`), not before.
 
 from acsgreg_tf.registration.clock import STEPS
 from acsgreg_tf.registration.deformation import Deformation
-from acsgreg_tf.registration.engine import AUTO, ENGINES, KERAS, Engine, has_openvino, load_engine
+from acsgreg_tf.registration.engine import AUTO, ENGINES, KERAS, Engine, has_openvino, load_engine, side_by_side
 from acsgreg_tf.registration.estimate import run_network
 from acsgreg_tf.registration.from_surface import is_surface
 from acsgreg_tf.registration.models import NO_MODEL, default_model, load_model
@@ -44,4 +44,5 @@ __all__ = [
     "run_network",
     "select",
     "shared_levels",
+    "side_by_side",
 ]

@@ -32,9 +32,11 @@ def compile_ahead() -> None:
         return
     root = str(Path(acsgreg_tf.__file__).resolve().parents[1])
     code = f"import sys; sys.path.insert(0, {root!r}); from {__name__} import compile_all; compile_all()"
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    nothing = subprocess.DEVNULL
     # A session of its own, so that Ctrl-C reaches it through this process only.
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, **quiet)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing
+    )
     atexit.register(_end, process)
 
 
@@ -58,8 +60,8 @@ def compile_all() -> None:
     gradients.fold_penalty(deformation.part, 0.0)
     gradients.roughness(deformation.part)
     transform = deformation.world_transform(grid, grid)
-    for kind in (np.float32, np.int16, np.uint8):
+    for kind in ("float32", "int16", "uint8"):
         resample(bone.astype(kind), grid, grid, transform)
-    for kind in (np.bool_, np.int16):
+    for kind in ("bool", "int16"):
         resample_label(bone.astype(kind), grid, grid, transform)
     metrics.folds(deformation.phi)

@@ -7,10 +7,13 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields.kernels import threads
 from acsgreg_tf.registration.models import RegistrationNetwork, default_model, load_model
 
 AUTO, KERAS, OPENVINO = "auto", "keras", "openvino"
 ENGINES = (AUTO, KERAS, OPENVINO)
+# Registrations side by side; each takes some hundred MB.
+_MOST_AT_ONCE = 4
 
 
 class Engine(Protocol):
@@ -21,11 +24,13 @@ class Engine(Protocol):
         title: Of the engine and its version, for the metrics.
         inshape: Spatial shape (X, Y, Z) of the images.
         int_steps: Squarings of the velocity's integration.
+        threaded: Whether threads may call it side by side.
     """
 
     name: str
     inshape: tuple[int, ...]
     int_steps: int
+    threaded: bool
 
     @property
     def title(self) -> str: ...
@@ -46,6 +51,8 @@ class KerasEngine:
     Args:
         network: The network.
     """
+
+    threaded = False
 
     def __init__(self, network: RegistrationNetwork) -> None:
         self.network = network
@@ -119,6 +126,11 @@ def load_engine(
         if engine == OPENVINO:
             raise InputError(f"{path}: OpenVINO cannot compute this network ({error})") from error
         return KerasEngine(load_model(path))
+
+
+def side_by_side(network: Engine | None) -> int:
+    """How many registrations by a network, or by none, go on at once in threads: one leaves cores idle at times."""
+    return min(threads(), _MOST_AT_ONCE) if network is None or network.threaded else 1
 
 
 def has_openvino() -> bool:

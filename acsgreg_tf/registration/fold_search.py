@@ -8,7 +8,7 @@ from scipy.spatial import KDTree
 
 from acsgreg_tf.fields.kernels import in_slabs, kernel
 from acsgreg_tf.fields.sampling import as_volume, at, sample
-from acsgreg_tf.metrics.folded import least_determinant
+from acsgreg_tf.metrics.folded import edge_changes, least_determinant
 
 # A determinant that is no larger counts as a fold, so that other grids find none either.
 LEAST = 0.03
@@ -126,19 +126,12 @@ def _matrices(lattice: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
 @kernel
 def _changes(part: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
     """By how much a part changes the twelve edges of each cell, at most."""
+    changes = np.empty((3, part.shape[2]), part.dtype)
     for i in range(start, stop):
         for j in range(out.shape[1]):
+            edge_changes(part, i, j, changes)
             for k in range(out.shape[2]):
-                largest = np.float32(0)
-                for a in range(2):
-                    for b in range(2):
-                        x, y, z = np.float32(0), np.float32(0), np.float32(0)
-                        for n in range(3):
-                            x += (part[i + 1, j + a, k + b, n] - part[i, j + a, k + b, n]) ** 2
-                            y += (part[i + a, j + 1, k + b, n] - part[i + a, j, k + b, n]) ** 2
-                            z += (part[i + a, j + b, k + 1, n] - part[i + a, j + b, k, n]) ** 2
-                        largest = max(largest, x, y, z)
-                out[i, j, k] = np.sqrt(largest)
+                out[i, j, k] = np.sqrt(max(changes[0, k], changes[1, k], changes[2, k]))
 
 
 @kernel
@@ -195,6 +188,7 @@ def fold_between(
     start: int,
     stop: int,
 ) -> None:
+    """Whether each of some cells folds, as `Cells.folds` has it."""
     # Nodes half a voxel apart: those of the cell, or from half a voxel before it to half a voxel behind it.
     nodes, step, there = np.empty((_NODES, _NODES, _NODES, 3)), np.empty(3, np.float32), np.empty(3)
     before, side = (0, 3) if halves else (1, _NODES)

@@ -41,6 +41,8 @@ class OpenVinoEngine:
         ConversionError: OpenVINO or Keras's backend for it cannot do what the network needs.
     """
 
+    threaded = True
+
     def __init__(self, path: str | os.PathLike, keep: bool = True) -> None:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such model file")

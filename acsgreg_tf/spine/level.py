@@ -76,10 +76,13 @@ def register_level(
 
     Raises:
         InputError: As `registration.register`.
+        KeyboardInterrupt: Ctrl-C, also during a refinement.
     """
     known = network if level in LUMBAR else None
     pair = prepare(*scans, NETWORK_SHAPE if network is None else network.inshape)
     result, method = _estimate(pair, known, options, progress)
+    if result.refined is not None and result.refined.stopped:
+        raise KeyboardInterrupt
     deformation = result.deformation
     if options.deforms:
         deformation = without_folds(with_margin(deformation, pair.fixed.share > 0.5))

@@ -1,7 +1,8 @@
 """The registration of a whole spine from end to end: levels -> blend -> poses -> moved scan -> measures."""
 
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,9 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Composite
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
+from acsgreg_tf.parallel import run_in_threads
 from acsgreg_tf.registration.clock import Clock, Progress, StepProgress
-from acsgreg_tf.registration.engine import Engine
+from acsgreg_tf.registration.engine import Engine, side_by_side
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import Selection, VertebraPair, select
 from acsgreg_tf.registration.scan import Scan
@@ -28,7 +30,7 @@ __all__ = ["STEPS", "SpineResult", "register_spine"]
 
 # Vertebrae that only some people have.
 OF_SOME = ("T13", "L6")
-# In this order; "registering" once a level.
+# In this order; the first once a level, with its name.
 STEPS = ("registering", "blending", "moving the scan", "measuring")
 
 
@@ -70,7 +72,6 @@ def register_spine(
     options: Options,
     progress: Progress | None = None,
     refine_progress: StepProgress | None = None,
-    on_level: Callable[[str], object] | None = None,
 ) -> SpineResult:
     """Register all levels of two scans, as one smooth invertible transform.
 
@@ -81,28 +82,38 @@ def register_spine(
         selection: With the tables of the two label maps.
         network: What estimates L1 to L5; None refines these too, from the affine fitted to the surfaces.
         options: As for one vertebra. Of a transform that is not "deformable" each vertebra stays as it is.
-        progress: Called with the name of each step as it begins.
+        progress: Called with the name of each of `STEPS` as it begins, the first one once a level: "registering L3".
+            Levels are registered side by side, so from several threads.
         refine_progress: Called as refine_progress(done, total, objective) after each step of a refinement.
-        on_level: Called with a level's name before it is registered.
 
     Warns:
         with one line for each vertebra that is cut, for stray voxels, and for each doubt.
 
     Raises:
         InputError: A scan without a label map, a vertebra that cannot be used.
+        KeyboardInterrupt: Ctrl-C, also while a level is refined: one cut short would bend the spine.
     """
     if fixed.label_map is None or moving.label_map is None:
         raise InputError("spine: both scans need a label map")
     clock = Clock(progress)
-    results = []
+    stopped = threading.Event()
+
+    def register_one(level: str) -> LevelResult:
+        if progress is not None:
+            progress(f"{STEPS[0]} {level}")
+
+        def step(done: int, total: int, objective: float) -> None:
+            if stopped.is_set():
+                raise KeyboardInterrupt
+            if refine_progress is not None:
+                refine_progress(done, total, objective)
+
+        scans = select(fixed, moving, replace(selection, level=level))
+        return register_level(level, scans, network, options, step)
+
     with clock("registering levels"):
-        for level in levels:
-            if on_level is not None:
-                on_level(level)
-            if progress is not None:
-                progress(STEPS[0])
-            scans = select(fixed, moving, replace(selection, level=level))
-            results.append(register_level(level, scans, network, options, refine_progress))
+        registered = run_in_threads(register_one, levels, side_by_side(network), stopped.set)
+        results = [result for _, result in registered]
     with clock(STEPS[1]):
         whole = blend([result.bone for result in results])
     with clock(STEPS[2]):

@@ -1,9 +1,11 @@
 """The command line of register.py: its outputs, options, warnings, and Ctrl-C."""
 
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +15,9 @@ import SimpleITK as sitk
 
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.transforms import read_transform
-from acsgreg_tf.registration import doubts
+from acsgreg_tf.registration import doubts, engine
+from acsgreg_tf.registration.clock import Clock
+from acsgreg_tf.registration.refine.objective import Objective
 from tests.cli.cases import FIXED, MOVING, crops, fails, read_metrics, scans, write_cases
 from tests.registration.cases import NUMBER, interrupt_refinement
 
@@ -224,20 +228,78 @@ def test_refinement_without_a_network(cases, tmp_path, capsys, small_box):
 
 @pytest.mark.trains
 def test_ctrl_c_while_refining_writes_the_best_so_far(cases, tmp_path, capsys, small_box, monkeypatch):
-    """On the first of two levels: its files are whole, the second is not begun."""
     interrupt_refinement(monkeypatch, after=4)
-    options = ("--levels", "L3,L2", "--refine", 10, "--metrics", tmp_path / "m.json", "--figure", tmp_path / "f.png")
+    options = ("--level", "L3", "--refine", 10, "--metrics", tmp_path / "m.json", "--figure", tmp_path / "f.png")
     options += ("--moved-seg", tmp_path / "seg.nii.gz", "--inverse-warp", tmp_path / "inverse.nii.gz")
+    assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 130
+    assert capsys.readouterr().err.splitlines() == ["stopped: the best so far is written", "stopped"]
+    assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == ["f", "inverse", "m", "moved", "seg"]
+    measures = read_metrics(tmp_path / "m.json")
+    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 4
+    assert nib.load(tmp_path / "moved.nii.gz").get_fdata().any()
+    assert read_transform(tmp_path / "inverse.nii.gz").grid.shape == nib.load(cases["moving"]).shape
+
+
+def signal_in_refinement(monkeypatch, after):
+    """Send this process Ctrl-C's signal once, at the evaluation of the objective with that number, in any thread."""
+    evaluate, calls = Objective.__call__, itertools.count()
+
+    def signalled(self, *arguments):
+        if next(calls) == after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, *arguments)
+
+    monkeypatch.setattr(Objective, "__call__", signalled)
+
+
+@pytest.mark.trains
+def test_ctrl_c_while_levels_are_refined_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch):
+    """The first one's best so far is written; the second, which is refined beside it, is not."""
+    monkeypatch.setattr(engine, "threads", lambda: 2)
+    signal_in_refinement(monkeypatch, after=8)
+    options = ("--levels", "L3,L2", "--refine", 200, "--metrics", tmp_path / "m.json")
     assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 130
     shown = capsys.readouterr()
     assert shown.err.splitlines() == ["stopped: the best so far is written", "stopped"]
     (level,) = [line.split(":")[0] for line in shown.out.splitlines() if "moving_ct" in line]
-    endings = ("f", "inverse", "m", "moved", "seg")
-    assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == [f"{name}_{level}" for name in endings]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"m_{level}.json", f"moved_{level}.nii.gz"]
     measures = read_metrics(tmp_path / f"m_{level}.json")
-    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] == 4
-    assert nib.load(tmp_path / f"moved_{level}.nii.gz").get_fdata().any()
-    assert read_transform(tmp_path / f"inverse_{level}.nii.gz").grid.shape == nib.load(cases["moving"]).shape
+    assert measures["refinement"]["stopped"] and measures["refinement"]["steps"] < 200
+
+
+@pytest.mark.trains
+def test_ctrl_c_while_levels_are_read_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch):
+    """Nothing to write yet: both end, and none is written."""
+    monkeypatch.setattr(engine, "threads", lambda: 2)
+    begin = Clock.__call__
+
+    def signalled(self, step):
+        if step == "refining":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)  # the main thread has it by then
+        return begin(self, step)
+
+    monkeypatch.setattr(Clock, "__call__", signalled)
+    arguments = without_network(cases, "--levels", "L3,L2", "--refine", 10, moved=tmp_path / "moved.nii.gz")
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == "stopped\n" and not any(tmp_path.iterdir())
+
+
+@pytest.mark.trains
+def test_levels_side_by_side_are_those_one_after_another(cases, tmp_path, capsys, small_box, monkeypatch):
+    titles, warned = [], []
+    for threads in (1, 2):
+        monkeypatch.setattr(engine, "threads", lambda threads=threads: threads)
+        options = ("--levels", "all", "--refine", 4, "--warp", tmp_path / f"{threads}.h5")
+        assert main(without_network(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+        shown = capsys.readouterr()
+        titles.append([line for line in shown.out.splitlines() if ": moving_ct" in line])
+        warned.append(shown.err)
+    assert titles[0] == titles[1] and len(titles[0]) == 2 and warned[0] == warned[1]
+    for one in tmp_path.glob("1_*.h5"):
+        first, second = (read_transform(path) for path in (one, tmp_path / one.name.replace("1_", "2_", 1)))
+        points = np.random.default_rng(0).uniform(-10, 10, (100, 3))
+        np.testing.assert_array_equal(first.apply(points), second.apply(points))
 
 
 @pytest.mark.trains

@@ -5,9 +5,10 @@ import pytest
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Affine
-from acsgreg_tf.registration import Options, Selection, read_scan
+from acsgreg_tf.registration import Options, Selection, engine, read_scan
 from acsgreg_tf.spine import register_spine
 from acsgreg_tf.spine.poses import motions
+from tests.registration.cases import interrupt_refinement
 from tests.spine.cases import phantom_spine, rigid, turned_about
 
 LEVELS = ["L1", "L2"]
@@ -68,6 +69,15 @@ def test_moved_labels_lie_on_the_fixed_ones(sides, there):
         assert 2 * (one & other).sum() / (one.sum() + other.sum()) > 0.97
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_while_a_level_is_refined_ends_the_spine(sides, monkeypatch, threads):
+    monkeypatch.setattr(engine, "threads", lambda: threads)
+    interrupt_refinement(monkeypatch, after=1)
+    with pytest.raises(KeyboardInterrupt):
+        registered(*sides, refine=4)
+
+
 def test_a_scan_without_a_label_map_is_refused(sides):
     from dataclasses import replace
 
@@ -99,6 +109,7 @@ class Unused:
 
     inshape = (128, 128, 64)
     title = name = "unused"
+    threaded = True
 
     def affine(self, fixed, moving):
         raise AssertionError("the network was asked")
