@@ -5,13 +5,15 @@ holds the same operations for networks, on tensors with a batch axis; the tests 
 """
 
 from acsgreg_tf.fields.chain import through
-from acsgreg_tf.fields.compose import compose, integrate
+from acsgreg_tf.fields.compose import approach, compose, integrate
 from acsgreg_tf.fields.inverse import balance_inverse, correct_inverse
 from acsgreg_tf.fields.labels import look_up_label
 from acsgreg_tf.fields.resize import resize, resize_adjoint, spread_over
 from acsgreg_tf.fields.sampling import displace, look_up, sample, warp, warp_affine, warp_jointly
+from acsgreg_tf.fields.turn import turn
 
 __all__ = [
+    "approach",
     "balance_inverse",
     "compose",
     "correct_inverse",
@@ -24,6 +26,7 @@ __all__ = [
     "sample",
     "spread_over",
     "through",
+    "turn",
     "warp",
     "warp_affine",
     "warp_jointly",

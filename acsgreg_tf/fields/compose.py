@@ -29,6 +29,38 @@ def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return out
 
 
+@kernel
+def _approach(part: np.ndarray, whole: np.ndarray, parts: int, out: np.ndarray, start: int, stop: int) -> None:
+    step = np.empty(3, np.float32)
+    for i in range(start, stop):
+        for j in range(part.shape[1]):
+            for k in range(part.shape[2]):
+                x, y, z = part[i, j, k, 0], part[i, j, k, 1], part[i, j, k, 2]
+                if x != 0 or y != 0 or z != 0:
+                    for _ in range(parts - 1):
+                        at(part, i + x, j + y, k + z, step)
+                        x += step[0]
+                        y += step[1]
+                        z += step[2]
+                out[i, j, k, 0] = part[i, j, k, 0] + (whole[i, j, k, 0] - x) / parts
+                out[i, j, k, 1] = part[i, j, k, 1] + (whole[i, j, k, 1] - y) / parts
+                out[i, j, k, 2] = part[i, j, k, 2] + (whole[i, j, k, 2] - z) / parts
+
+
+def approach(part: np.ndarray, whole: np.ndarray, parts: int) -> np.ndarray:
+    """A part of a displacement, corrected by its share of what all parts, one after the other, miss of the whole.
+
+    Args:
+        part: [X, Y, Z, 3].
+        whole: [X, Y, Z, 3], what they shall make up.
+        parts: How many these are.
+    """
+    part = as_volume(part)
+    out = np.empty_like(part)
+    in_slabs(_approach, len(part), part, as_volume(whole), parts, out)
+    return out
+
+
 def integrate(velocity: np.ndarray, steps: int = 7) -> np.ndarray:
     """exp(v) by scaling and squaring (Arsigny et al. 2006).
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields import turn
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Affine, DenseField
 
@@ -72,13 +73,14 @@ def field_from_network(displacement: ArrayLike, grid: Grid, inverse: ArrayLike |
     Raises:
         InputError: A field does not fit the grid or is not finite.
     """
-    linear = grid.affine[:3, :3].T
-    return DenseField(_turn(displacement, linear), grid, None if inverse is None else _turn(inverse, linear))
+    linear = grid.affine[:3, :3]
+    inverse = None if inverse is None else turn(np.asarray(inverse), linear)
+    return DenseField(turn(np.asarray(displacement), linear), grid, inverse)
 
 
 def field_to_network(field: DenseField) -> np.ndarray:
     """A DenseField's displacement in voxels of its own grid, (X, Y, Z, 3) float32."""
-    return _turn(field.displacement, np.linalg.inv(field.grid.affine[:3, :3]).T)
+    return turn(field.displacement, np.linalg.inv(field.grid.affine[:3, :3]))
 
 
 def _centring(grid_fixed: Grid, grid_moving: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +90,3 @@ def _centring(grid_fixed: Grid, grid_moving: Grid) -> tuple[np.ndarray, np.ndarr
     from_centre[:3, 3] = (np.array(grid_fixed.shape) - 1) / 2
     to_centre[:3, 3] = -from_centre[:3, 3]
     return to_centre, from_centre
-
-
-def _turn(vectors: ArrayLike, matrix: np.ndarray) -> np.ndarray:
-    return (np.asarray(vectors, dtype=float) @ matrix).astype(np.float32)

@@ -140,10 +140,7 @@ class Deformation:
         if self.parts > 1:
             whole = self._on_grid(self._whole(lattice))
             for _ in range(MATCHES):
-                miss = self._whole(part)
-                np.subtract(whole, miss, out=miss)
-                miss /= np.float32(self.parts)
-                part += miss
+                part = fields.approach(part, whole, self.parts)
         return part
 
     def _on_grid(self, field: np.ndarray) -> np.ndarray:

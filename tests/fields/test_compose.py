@@ -55,3 +55,18 @@ def test_the_flow_back_undoes_the_flow():
     assert np.abs(forward).max() > 1
     both = np.abs(fields.compose(forward, backward))
     assert both.max() < 0.1 and both.mean() < 0.01
+
+
+def test_parts_approach_a_whole_that_they_do_not_make_up_yet():
+    """With two halves of a whole of constant vectors one correction is exact; else it brings them nearer."""
+    whole = np.broadcast_to(np.float32([1, -2, 0.5]), (*SHAPE, 3))
+    np.testing.assert_allclose(fields.approach(0.3 * whole, whole, 2), 0.5 * whole, atol=1e-6)
+    whole = fields.integrate(smooth_field(SHAPE, 2.0)[0])
+    half = 0.5 * whole
+
+    def miss(part):
+        return np.abs(fields.compose(part, part) - whole)[INNER].mean()
+
+    once = fields.approach(half, whole, 2)
+    np.testing.assert_allclose(once, half + (whole - fields.compose(half, half)) / 2, atol=1e-5)
+    assert miss(fields.approach(once, whole, 2)) < 0.2 * miss(half)
