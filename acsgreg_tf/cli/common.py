@@ -27,6 +27,9 @@ from acsgreg_tf.io.files import check_writable, one_line
 # Exit code of a command that did its work and doubts the result.
 DOUBT = 3
 
+# Where a thread's warnings go while they are held.
+_held = threading.local()
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser with the options that all commands share, whose errors are InputErrors, for `run` to print.
@@ -147,9 +150,6 @@ def _with_flag(message: str, options: argparse.Namespace) -> str:
 def _fail(message: str) -> int:
     print(f"{terminal.label('error', sys.stderr)} {' '.join(message.split())}", file=sys.stderr)
     return 2
-
-
-_held = threading.local()
 
 
 @contextmanager
