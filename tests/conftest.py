@@ -1,6 +1,7 @@
 """Fixtures of all tests, and which tests another backend than TensorFlow leaves out; imports no backend itself."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -44,3 +45,11 @@ def no_gradients(request):
 
     with torch.no_grad():
         yield
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C's signal is a KeyboardInterrupt in the main thread, also in a background job, which would ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

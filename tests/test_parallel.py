@@ -135,12 +135,12 @@ def test_an_error_in_a_thread_ends_the_others():
     assert stopped.is_set() and len(begun) <= 3
 
 
-def test_ctrl_c_in_a_wait_stops_the_threads_and_takes_what_they_have():
+def test_ctrl_c_in_a_wait_stops_the_threads_and_takes_what_they_have(ctrl_c):
     stopped = threading.Event()
 
     def work(item):
         if item == 0:
-            time.sleep(0.3)  # this thread is waited for by then
+            time.sleep(1)  # this thread is waited for by then
             os.kill(os.getpid(), signal.SIGINT)
         assert stopped.wait(timeout=10)
         return "the best so far"

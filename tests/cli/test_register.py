@@ -253,7 +253,7 @@ def signal_in_refinement(monkeypatch, after):
 
 
 @pytest.mark.trains
-def test_ctrl_c_while_levels_are_refined_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch):
+def test_ctrl_c_while_levels_are_refined_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch, ctrl_c):
     """The first one's best so far is written; the second, which is refined beside it, is not."""
     monkeypatch.setattr(engine, "threads", lambda: 2)
     signal_in_refinement(monkeypatch, after=8)
@@ -268,7 +268,7 @@ def test_ctrl_c_while_levels_are_refined_side_by_side(cases, tmp_path, capsys, s
 
 
 @pytest.mark.trains
-def test_ctrl_c_while_levels_are_read_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch):
+def test_ctrl_c_while_levels_are_read_side_by_side(cases, tmp_path, capsys, small_box, monkeypatch, ctrl_c):
     """Nothing to write yet: both end, and none is written."""
     monkeypatch.setattr(engine, "threads", lambda: 2)
     begin = Clock.__call__
