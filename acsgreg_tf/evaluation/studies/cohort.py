@@ -14,7 +14,7 @@ from acsgreg_tf.cohort.split import Split, make_split, write_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.studies.scales import Scale
 from acsgreg_tf.geometry.distance import coarser
-from acsgreg_tf.io.files import atomic_path
+from acsgreg_tf.io.files import atomic_path, remove_unfinished
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.io.work_folder import make_folder
 
@@ -46,7 +46,7 @@ def reduced_crops(samples: Iterable[Sample], spacing: int, folder: Path) -> list
     """
     if spacing == 1:
         return list(samples)
-    make_folder(folder)
+    remove_unfinished(make_folder(folder))
     reduced = []
     for sample in samples:
         image, label = (folder / f"{sample.person}-{sample.level}_{kind}.nii.gz" for kind in ("ct", "seg"))

@@ -1,5 +1,7 @@
 """Crops averaged to larger voxels."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -27,3 +29,13 @@ def test_crops_are_averaged_about_their_centre(tmp_path):
     assert reduced_crops([full], 1, tmp_path / "none") == [full] and not (tmp_path / "none").exists()
     with pytest.raises(InputError, match="cannot be divided by 3"):
         reduced_crops([full], 3, tmp_path / "crops3")
+
+
+def test_what_a_killed_run_left_is_removed_and_crops_that_are_there_are_used(tmp_path):
+    full = sample(tmp_path, "a", np.ones((4, 4, 4), "float32"), np.ones((4, 4, 4), "uint8"))
+    (small,) = reduced_crops([full], 2, tmp_path / "crops")
+    left = tmp_path / "crops" / ".0dce70a4.a-L3_seg.nii.gz"
+    left.write_bytes(b"half")
+    written = os.stat(small.image).st_mtime_ns
+    assert reduced_crops([full], 2, tmp_path / "crops") == [small]
+    assert not left.exists() and os.stat(small.image).st_mtime_ns == written
