@@ -47,7 +47,7 @@ def _end(process: subprocess.Popen) -> None:
 
 def compile_all() -> None:
     """Call on small arrays what a registration calls once the network is there, the gradients backwards."""
-    gc.disable()  # a tenth of the time: numba makes many objects that stay
+    gc.disable()  # numba makes many objects that stay, and collecting them would slow it down
     grid = Grid(_SHAPE, np.eye(4))
     bone = np.zeros(_SHAPE, bool)
     bone[8:16, 8:16, 8:16] = True
