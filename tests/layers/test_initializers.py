@@ -7,11 +7,12 @@ import pytest
 from acsgreg_tf.layers.initializers import GlorotUniform, HeNormal, Normal, Uniform
 
 SHAPE = (3, 3, 3, 16, 24)
+# Keras's own take their seed when they are made, and not from `set_random_seed`.
 PAIRS = [
-    (Normal(0.02), keras.initializers.RandomNormal(stddev=0.02)),
-    (Uniform(0.3), keras.initializers.RandomUniform(-0.3, 0.3)),
-    (HeNormal(), keras.initializers.HeNormal()),
-    (GlorotUniform(), keras.initializers.GlorotUniform()),
+    (Normal(0.02), keras.initializers.RandomNormal(stddev=0.02, seed=0)),
+    (Uniform(0.3), keras.initializers.RandomUniform(-0.3, 0.3, seed=0)),
+    (HeNormal(), keras.initializers.HeNormal(seed=0)),
+    (GlorotUniform(), keras.initializers.GlorotUniform(seed=0)),
 ]
 
 
@@ -30,7 +31,8 @@ def test_they_are_spread_as_keras_own(ours, theirs):
 
 
 def test_a_kernel_of_two_axes_has_the_same_rule():
-    result, expected = (drawn(i, (400, 50)) for i in (GlorotUniform(), keras.initializers.GlorotUniform()))
+    keras.utils.set_random_seed(0)
+    result, expected = (drawn(i, (400, 50)) for i in (GlorotUniform(), keras.initializers.GlorotUniform(seed=0)))
     assert result.std() == pytest.approx(expected.std(), rel=0.03)
 
 
