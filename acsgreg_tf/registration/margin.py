@@ -14,8 +14,6 @@ from acsgreg_tf.registration.deformation import Deformation
 
 # Voxels (mm) from the bone: the velocity is left as it is up to the first, and is zero from the second on.
 NEAR, FAR = 8.0, 22.0
-# Margins are multiples of so many lattice voxels, so that few different shapes are compiled.
-QUANTUM = 4
 
 
 def with_margin(deformation: Deformation, mask: np.ndarray) -> Deformation:
@@ -31,8 +29,7 @@ def with_margin(deformation: Deformation, mask: np.ndarray) -> Deformation:
     step = deformation.step
     index = np.argwhere(mask) if mask.any() else np.argwhere(np.ones_like(mask))
     room = np.minimum(index.min(axis=0), np.array(mask.shape) - 1 - index.max(axis=0))
-    needed = np.ceil(np.maximum(FAR - room, 0) / step) + 1
-    x, y, z = (int(side) for side in np.ceil(needed / QUANTUM) * QUANTUM)
+    x, y, z = (int(side) for side in np.ceil(np.maximum(FAR - room, 0) / step) + 1)
     margin = (x, y, z)
     velocity = np.pad(deformation.velocity, [*((side, side) for side in margin), (0, 0)], mode="edge")
     bone = np.zeros(velocity.shape[:3], bool)
