@@ -48,12 +48,14 @@ def inverse_error(deformation: Deformation, mask: np.ndarray, rough: bool = Fals
         mask: (X, Y, Z) bool, the fixed vertebra; where it is empty, the whole box is measured.
         rough: Of `Deformation.rough_inverse`, which is computed sooner.
     """
-    there = places = places_around(mask) + deformation.padding
+    return _missed(deformation, places_around(mask) + deformation.padding, rough)
+
+
+def _missed(deformation: Deformation, places: np.ndarray, rough: bool) -> InverseError:
     backward = deformation.rough_inverse if rough else deformation.part_inverse
-    for part in (deformation.part, backward):
-        for _ in range(deformation.parts):
-            there = there + fields.sample(part, there)
-    return InverseError(places, np.linalg.norm(there - places, axis=1))
+    steps = [(np.eye(3, 4), part) for part in (deformation.part, backward) for _ in range(deformation.parts)]
+    apart = fields.through(places, steps, room=np.inf) - places
+    return InverseError(places, np.sqrt(np.einsum("nk,nk->n", apart, apart)))
 
 
 def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> Deformation:
@@ -67,10 +69,11 @@ def invertible(deformation: Deformation, mask: np.ndarray, rounds: int = 20) -> 
         mask: As in `inverse_error`.
         rounds: After so many it is left as it is.
     """
+    places = places_around(mask) + deformation.padding
     for i in range(rounds):
-        places, misses = inverse_error(deformation, mask, rough=True)
+        misses = _missed(deformation, places, rough=True).misses
         if not (misses > MOST).any():
-            places, misses = inverse_error(deformation, mask)
+            misses = _missed(deformation, places, rough=False).misses
         if not (misses > MOST).any():
             break
         where = deformation.on_lattice(places[misses > 0.8 * MOST])
