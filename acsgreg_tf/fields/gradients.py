@@ -1,4 +1,4 @@
-"""Values and gradients, written out, of what refinement lowers: integration, the joint warp, roughness, folds."""
+"""Values and gradients, written out, of what refinement lowers: a warp through exp(v), distances, roughness, folds."""
 
 import numpy as np
 
@@ -6,10 +6,19 @@ from acsgreg_tf.fields.compose import compose
 from acsgreg_tf.fields.kernels import in_slabs, kernel, locate
 from acsgreg_tf.fields.sampling import about_origin, as_volume
 
-__all__ = ["fold_penalty", "integrate_gradient", "integrated", "roughness", "warp_jointly_gradient"]
+__all__ = [
+    "fold_penalty",
+    "integrate_gradient",
+    "integrated",
+    "roughness",
+    "rounded_difference",
+    "warp_jointly_gradient",
+]
 
 # Places that coincide are summed into so many copies side by side: always as many, so that sums do not depend on cores.
 _COPIES = 4
+# Blocks of cells whose folds are looked at; as many always, for the same reason.
+_BLOCKS = 8
 
 
 # === Integration ===
@@ -59,8 +68,27 @@ def _square_gradient(
 
 
 @kernel
+def _slopes(corners: tuple, place: tuple, slope: np.ndarray) -> None:
+    """The slope at a place in a cell, each 0 to 1; its corners lie as 000, 001 (the next along z), 010, ... 111."""
+    c000, c001, c010, c011, c100, c101, c110, c111 = corners
+    x, y, z = place
+    rx, ry, rz = np.float32(1) - x, np.float32(1) - y, np.float32(1) - z
+    slope[0] = ry * (rz * (c100 - c000) + z * (c101 - c001)) + y * (rz * (c110 - c010) + z * (c111 - c011))
+    slope[1] = rx * (rz * (c010 - c000) + z * (c011 - c001)) + x * (rz * (c110 - c100) + z * (c111 - c101))
+    slope[2] = rx * (ry * (c001 - c000) + y * (c011 - c010)) + x * (ry * (c101 - c100) + y * (c111 - c110))
+
+
+@kernel
+def _corner(field: np.ndarray, a: int, b: int, c: int, up: np.ndarray, weight: float, out: np.ndarray) -> float:
+    """The field times `up` at one voxel; `weight` times `up` is added to out there."""
+    for n in range(3):
+        out[a, b, c, n] += weight * up[n]
+    return field[a, b, c, 0] * up[0] + field[a, b, c, 1] * up[1] + field[a, b, c, 2] * up[2]
+
+
+@kernel
 def _add_square_gradient(field: np.ndarray, upstream: np.ndarray, out: np.ndarray, start: int, stop: int) -> None:
-    sides = field.shape
+    sides, slope = field.shape, np.empty(3, np.float32)
     for i in range(start, stop):
         for j in range(sides[1]):
             for k in range(sides[2]):
@@ -71,26 +99,23 @@ def _add_square_gradient(field: np.ndarray, upstream: np.ndarray, out: np.ndarra
                 a, da, fx = locate(x, sides[0])
                 b, db, fy = locate(y, sides[1])
                 c, dc, fz = locate(z, sides[2])
-                by_x, by_y, by_z = np.float32(0), np.float32(0), np.float32(0)
-                for p in range(2):
-                    for q in range(2):
-                        for r in range(2):
-                            wx, wy, wz = (fx if p else 1 - fx), (fy if q else 1 - fy), (fz if r else 1 - fz)
-                            place = a + p * da, b + q * db, c + r * dc
-                            along = np.float32(0)
-                            for n in range(3):
-                                along += field[place[0], place[1], place[2], n] * up[n]
-                                out[place[0], place[1], place[2], n] += wx * wy * wz * up[n]
-                            by_x += (along if p else -along) * wy * wz
-                            by_y += (along if q else -along) * wx * wz
-                            by_z += (along if r else -along) * wx * wy
+                gx, gy, gz = np.float32(1) - fx, np.float32(1) - fy, np.float32(1) - fz
+                c000 = _corner(field, a, b, c, up, gx * gy * gz, out)
+                c001 = _corner(field, a, b, c + dc, up, gx * gy * fz, out)
+                c010 = _corner(field, a, b + db, c, up, gx * fy * gz, out)
+                c011 = _corner(field, a, b + db, c + dc, up, gx * fy * fz, out)
+                c100 = _corner(field, a + da, b, c, up, fx * gy * gz, out)
+                c101 = _corner(field, a + da, b, c + dc, up, fx * gy * fz, out)
+                c110 = _corner(field, a + da, b + db, c, up, fx * fy * gz, out)
+                c111 = _corner(field, a + da, b + db, c + dc, up, fx * fy * fz, out)
+                _slopes((c000, c001, c010, c011, c100, c101, c110, c111), (fx, fy, fz), slope)
                 # A coordinate that is moved to the edge does not move its sample.
                 if 0 <= x <= sides[0] - 1:
-                    out[i, j, k, 0] += by_x
+                    out[i, j, k, 0] += slope[0]
                 if 0 <= y <= sides[1] - 1:
-                    out[i, j, k, 1] += by_y
+                    out[i, j, k, 1] += slope[1]
                 if 0 <= z <= sides[2] - 1:
-                    out[i, j, k, 2] += by_z
+                    out[i, j, k, 2] += slope[2]
 
 
 # === The joint warp ===
@@ -106,17 +131,23 @@ def pass_on(
     by_field: np.ndarray,
     total: np.ndarray,
 ) -> None:
-    """From the slope at one place to by_field [3], and added to total [3, 4]: the slope times (x, y, z, 1)."""
+    """From the slope at one place, added to by_field [3], and to total [3, 4]: the slope times (x, y, z, 1)."""
     for n in range(3):
         # A coordinate that is moved to the edge does not move its sample.
         if not 0 <= to[n] <= sides[n] - 1:
             slope[n] = 0.0
     for n in range(3):
-        by_field[n] = matrix[0, n] * slope[0] + matrix[1, n] * slope[1] + matrix[2, n] * slope[2]
+        by_field[n] += matrix[0, n] * slope[0] + matrix[1, n] * slope[1] + matrix[2, n] * slope[2]
         total[n, 0] += slope[n] * point[0]
         total[n, 1] += slope[n] * point[1]
         total[n, 2] += slope[n] * point[2]
         total[n, 3] += slope[n]
+
+
+@kernel
+def _both(volume: np.ndarray, a: int, b: int, c: int, up: np.ndarray) -> float:
+    """The two channels of a volume times `up` at one voxel."""
+    return volume[a, b, c, 0] * up[0] + volume[a, b, c, 1] * up[1]
 
 
 @kernel
@@ -130,15 +161,13 @@ def _joint_gradient(
     start: int,
     stop: int,
 ) -> None:
-    """by_field [x, y, z, 3], and each slab's sums by_matrix [x, 3, 4]: of the slope times (x, y, z, 1)."""
+    """Added to by_field [x, y, z, 3], and to each slab's sums by_matrix [x, 3, 4]: of the slope times (x, y, z, 1)."""
     sides = volume.shape
     slope = np.empty(3)
     for i in range(start, stop):
         total = by_matrix[i]
         for j in range(field.shape[1]):
             for k in range(field.shape[2]):
-                for n in range(3):
-                    by_field[i, j, k, n] = 0
                 up = upstream[i, j, k]
                 if up[0] == 0 and up[1] == 0:
                     continue
@@ -149,36 +178,34 @@ def _joint_gradient(
                 a, da, fx = locate(to_x, sides[0])
                 b, db, fy = locate(to_y, sides[1])
                 c, dc, fz = locate(to_z, sides[2])
-                slope[0], slope[1], slope[2] = 0.0, 0.0, 0.0
-                for p in range(2):
-                    for q in range(2):
-                        for r in range(2):
-                            wx, wy, wz = (fx if p else 1 - fx), (fy if q else 1 - fy), (fz if r else 1 - fz)
-                            at = volume[a + p * da, b + q * db, c + r * dc]
-                            along = at[0] * up[0] + at[1] * up[1]
-                            slope[0] += (along if p else -along) * wy * wz
-                            slope[1] += (along if q else -along) * wx * wz
-                            slope[2] += (along if r else -along) * wx * wy
+                c000, c001 = _both(volume, a, b, c, up), _both(volume, a, b, c + dc, up)
+                c010, c011 = _both(volume, a, b + db, c, up), _both(volume, a, b + db, c + dc, up)
+                c100, c101 = _both(volume, a + da, b, c, up), _both(volume, a + da, b, c + dc, up)
+                c110, c111 = _both(volume, a + da, b + db, c, up), _both(volume, a + da, b + db, c + dc, up)
+                _slopes((c000, c001, c010, c011, c100, c101, c110, c111), (fx, fy, fz), slope)
                 pass_on(slope, (to_x, to_y, to_z), (x, y, z), sides, matrix, by_field[i, j, k], total)
 
 
 def warp_jointly_gradient(
-    volume: np.ndarray, affine: np.ndarray, displacement: np.ndarray, upstream: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients of `fields.warp_jointly` of two channels by the affine [3, 4] and by the displacement [x, y, z, 3].
+    volume: np.ndarray, affine: np.ndarray, displacement: np.ndarray, upstream: np.ndarray, by_displacement: np.ndarray
+) -> np.ndarray:
+    """The gradients of `fields.warp_jointly` of two channels by the affine and by the displacement.
 
     Args:
         volume: [X, Y, Z, 2].
         affine: [3, 4], voxels about the centre of the displacement's grid.
         displacement: [x, y, z, 3].
         upstream: [x, y, z, 2], the gradient by the warped volume.
+        by_displacement: [x, y, z, 3] float32; the gradient by the displacement is added to it.
+
+    Returns:
+        The gradient by the affine, [3, 4].
     """
     shape = displacement.shape[:3]
-    matrix = about_origin(affine, shape)
-    by_field, by_matrix = np.empty((*shape, 3), np.float32), np.zeros((shape[0], 3, 4))
-    volumes = as_volume(volume), matrix, as_volume(displacement), as_volume(upstream)
-    in_slabs(_joint_gradient, shape[0], *volumes, by_field, by_matrix)
-    return about_centre(by_matrix, shape), by_field
+    by_matrix = np.zeros((shape[0], 3, 4))
+    arrays = as_volume(volume), about_origin(affine, shape), as_volume(displacement), as_volume(upstream)
+    in_slabs(_joint_gradient, shape[0], *arrays, by_displacement, by_matrix)
+    return about_centre(by_matrix, shape)
 
 
 def about_centre(by_matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -188,14 +215,54 @@ def about_centre(by_matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.column_stack([total[:, :3] - total[:, 3:] * centre, total[:, 3]])
 
 
+# === Distances ===
+
+
+@kernel
+def _rounded_difference(
+    values: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+    rows: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
+    for i in range(start, stop):
+        total = 0.0
+        for j in range(target.shape[1]):
+            for k in range(target.shape[2]):
+                miss = values[i, j, k] - target[i, j, k]
+                root = np.sqrt(np.float32(0.25) + miss * miss)
+                total += weights[i, j, k] * (root - np.float32(0.5))
+                out[i, j, k] = weights[i, j, k] * miss / root
+        rows[i] = total
+
+
+def rounded_difference(values: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """The weighted sum of `losses.rounded_difference` of values and target, and its gradient by the values.
+
+    Args:
+        values: [X, Y, Z] float32.
+        target: [X, Y, Z] float32.
+        weights: [X, Y, Z] float32.
+
+    Returns:
+        (sum, gradient [X, Y, Z] float32).
+    """
+    out, rows = np.empty_like(target), np.empty(len(target))
+    in_slabs(_rounded_difference, len(target), values, target, weights, out, rows)
+    return float(rows.sum()), out
+
+
 # === Roughness ===
 
 
 @kernel
 def _roughness(
-    field: np.ndarray, weights: np.ndarray, out: np.ndarray, rows: np.ndarray, start: int, stop: int
+    field: np.ndarray, weights: np.ndarray, share: float, out: np.ndarray, rows: np.ndarray, start: int, stop: int
 ) -> None:
-    """The rows' sums of the squared steps ahead, and out, the gradient of the whole sum; weights are those an axis."""
+    """The rows' sums of the squared steps ahead, and out, a share of the whole sum's gradient; weights by axis."""
     sides = field.shape
     for i in range(start, stop):
         total = 0.0
@@ -221,17 +288,25 @@ def _roughness(
                         slope -= weights[2] * step
                     if k > 0:
                         slope += weights[2] * (here - field[i, j, k - 1, n])
-                    out[i, j, k, n] = 2 * slope
+                    out[i, j, k, n] = 2 * share * slope
         rows[i] = total
 
 
-def roughness(field: np.ndarray) -> tuple[float, np.ndarray]:
-    """(value, gradient [X, Y, Z, 3]) of the mean squared forward differences, summed over axes (`losses.Diffusion`)."""
+def roughness(field: np.ndarray, share: float = 1.0) -> tuple[float, np.ndarray]:
+    """The mean squared forward differences, summed over axes (`losses.Diffusion`), and `share` times its gradient.
+
+    Args:
+        field: [X, Y, Z, 3].
+        share: Of the gradient.
+
+    Returns:
+        (value, gradient [X, Y, Z, 3]).
+    """
     field = as_volume(field)
     sides = np.array(field.shape[:3])
     weights = np.array([1 / max(np.prod(sides - np.eye(3, dtype=int)[a]), 1) for a in range(3)], np.float32)
     out, rows = np.empty_like(field), np.empty(len(field))
-    in_slabs(_roughness, len(field), field, weights, out, rows)
+    in_slabs(_roughness, len(field), field, weights, np.float32(share), out, rows)
     return float(rows.sum()), out
 
 
@@ -262,12 +337,28 @@ def _cross(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 
 
 @kernel
-def _fold_penalty(field: np.ndarray, margin: float, out: np.ndarray) -> float:
-    """The penalty; its gradient is added to out. One thread: neighbouring cells write to one voxel."""
+def _fold_penalty(
+    field: np.ndarray,
+    margin: float,
+    edges: np.ndarray,
+    first: int,
+    out: np.ndarray,
+    sums: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
+    """The penalty of every other block of cells, from the `first` on; its gradient is added to out."""
+    for n in range(start, stop):
+        block = first + 2 * n
+        sums[block] = _fold_penalty_of(field, margin, edges[block], edges[block + 1], out)
+
+
+@kernel
+def _fold_penalty_of(field: np.ndarray, margin: float, start: int, stop: int, out: np.ndarray) -> float:
     a, b, c = np.empty(3), np.empty(3), np.empty(3)
     bc, ca, ab = np.empty(3), np.empty(3), np.empty(3)
     total = 0.0
-    for i in range(field.shape[0] - 1):
+    for i in range(start, stop):
         for j in range(field.shape[1] - 1):
             for k in range(field.shape[2] - 1):
                 for p in range(2):
@@ -301,4 +392,10 @@ def fold_penalty(displacement: np.ndarray, margin: float) -> tuple[float, np.nda
     """
     field = as_volume(displacement)
     out = np.zeros_like(field)
-    return float(_fold_penalty(field, float(margin), out)), out
+    blocks = max(min(_BLOCKS, len(field) - 1), 1)
+    edges, sums = np.linspace(0, len(field) - 1, blocks + 1).astype(np.int64), np.zeros(blocks)
+    # Blocks side by side write to the voxels between them, so that only every other one is worked on at once.
+    for first in range(min(blocks, 2)):
+        count = len(range(first, blocks, 2))
+        in_slabs(_fold_penalty, count, field, float(margin), edges, first, out, sums, least=1)
+    return float(sums.sum()), out

@@ -7,6 +7,8 @@ from acsgreg_tf.fields.sampling import as_volume, at
 
 # A cell with a determinant below this has no sound slope to follow.
 _LEAST_DETERMINANT = 0.05
+# Voxels by which an inverse may miss at its own voxels; between them it misses by far more.
+_CLOSE = 1e-3
 # Copies of the volume that are summed into side by side; each takes memory.
 _MOST_COPIES = 4
 
@@ -68,7 +70,7 @@ def _newton(field: np.ndarray, inverse: np.ndarray, out: np.ndarray, start: int,
                 for n in range(3):
                     miss[n] = value[n] + inverse[i, j, k, n]
                     before += miss[n] ** 2
-                if before < 1e-10:  # nothing to gain
+                if before < _CLOSE**2:
                     continue
                 _jacobian(field, x, y, z, jacobian)
                 determinant = _determinant(jacobian)

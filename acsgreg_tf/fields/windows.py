@@ -63,26 +63,32 @@ def box_sum(values: np.ndarray, window: int) -> np.ndarray:
 
 @kernel
 def _score(
-    sums: tuple, counts: np.ndarray, count: float, rows: np.ndarray, scores: np.ndarray, start: int, stop: int
+    sums: tuple, counts: np.ndarray, share: float, rows: np.ndarray, scores: np.ndarray, start: int, stop: int
 ) -> None:
-    """Scores times counts, and in the place of the sums of w, w^2 and f w the derivatives of that by them."""
+    """Scores, and in the place of the sums of w, w^2 / 2 and f w the derivatives of counts times scores by them.
+
+    A voxel is `share` of its window.
+    """
     f, ff, w, ww, fw = sums
     sides = f.shape
     for i in range(start, stop):
         total = 0.0
         for j in range(sides[1]):
             for k in range(sides[2]):
-                cross = fw[i, j, k] - f[i, j, k] * w[i, j, k] / count
-                f_variance = max(ff[i, j, k] - f[i, j, k] * f[i, j, k] / count, 0.0)
-                w_variance = max(ww[i, j, k] - w[i, j, k] * w[i, j, k] / count, 0.0)
-                product = f_variance * w_variance + EPSILON
-                scores[i, j, k] = cross * cross / product
+                sum_w, sum_ww, sum_fw = w[i, j, k], ww[i, j, k], fw[i, j, k]
+                if sum_w == 0 and sum_ww == 0 and sum_fw == 0:  # the warped image is empty there
+                    scores[i, j, k] = 0
+                    continue
+                cross = sum_fw - f[i, j, k] * sum_w * share
+                f_variance = max(ff[i, j, k] - f[i, j, k] * f[i, j, k] * share, 0.0)
+                w_variance = max(sum_ww - sum_w * sum_w * share, 0.0)
+                ratio = cross / (f_variance * w_variance + EPSILON)
+                scores[i, j, k] = cross * ratio
                 total += counts[i, j, k] * scores[i, j, k]
-                by_cross = counts[i, j, k] * 2 * cross / product
-                by_variance = -by_cross * cross / (2 * product) * f_variance if w_variance > 0 else 0.0
-                mean = w[i, j, k] / count
-                w[i, j, k] = -by_cross * f[i, j, k] / count - 2 * by_variance * mean
-                ww[i, j, k] = by_variance
+                by_cross = counts[i, j, k] * 2 * ratio
+                twice = -by_cross * ratio * f_variance if w_variance > 0 else 0.0
+                w[i, j, k] = -(by_cross * f[i, j, k] + twice * sum_w) * share
+                ww[i, j, k] = twice
                 fw[i, j, k] = by_cross
         rows[i] = total
 
@@ -104,7 +110,7 @@ def correlation(fixed: np.ndarray, warped: np.ndarray, window: int = 9) -> np.nd
     """
     scores = np.empty(fixed.shape, np.float32)
     counts, rows = np.ones(fixed.shape, np.float32), np.empty(len(fixed))
-    in_slabs(_score, len(fixed), _sums(fixed, warped, window, None), counts, float(window**3), rows, scores)
+    in_slabs(_score, len(fixed), _sums(fixed, warped, window, None), counts, 1 / window**3, rows, scores)
     return scores
 
 
@@ -124,6 +130,10 @@ def correlation_gradient(
         (sum, gradient [X, Y, Z] float32).
     """
     sums, rows, scores = _sums(fixed, warped, window, fixed_sums), np.empty(len(fixed)), np.empty_like(fixed)
-    in_slabs(_score, len(fixed), sums, counts, float(window**3), rows, scores)
-    by_w, by_ww, by_fw = (box_sum(values, window) for values in sums[2:])
-    return float(rows.sum()), by_w + 2 * warped * by_ww + fixed * by_fw
+    in_slabs(_score, len(fixed), sums, counts, 1 / window**3, rows, scores)
+    gradient, by_half_ww, by_fw = (box_sum(values, window) for values in sums[2:])
+    by_half_ww *= warped
+    by_fw *= fixed
+    gradient += by_half_ww
+    gradient += by_fw
+    return float(rows.sum()), gradient

@@ -6,7 +6,7 @@ from keras import ops
 
 from acsgreg_tf import fields
 from acsgreg_tf.fields import gradients
-from acsgreg_tf.losses import Diffusion
+from acsgreg_tf.losses import Diffusion, rounded_difference
 from acsgreg_tf.ops import fields as tensor_fields
 from tests.helpers import SMALL, noise, slopes, smooth_field
 
@@ -49,8 +49,11 @@ def test_the_gradients_of_the_joint_warp():
     def total(a, u):
         return np.vdot(fields.warp_jointly(volume, a, u).astype(float), weights)
 
-    by_affine, by_displacement = gradients.warp_jointly_gradient(volume, affine, displacement, weights)
-    assert by_affine.shape == (3, 4) and by_displacement.shape == displacement.shape
+    there = noise(displacement.shape, seed=4)
+    by_displacement = there.copy()
+    by_affine = gradients.warp_jointly_gradient(volume, affine, displacement, weights, by_displacement)
+    assert by_affine.shape == (3, 4)
+    by_displacement -= there  # it is added
     for seed in range(3):
         turn, step = noise((3, 4), seed=seed) * [0.1, 0.1, 0.1, 1], noise(displacement.shape, seed=seed)
         expected = difference(lambda a: total(a, displacement), affine, turn)
@@ -68,6 +71,21 @@ def test_roughness_is_the_losss_and_its_gradient_that_of_differences(shape):
     expected = difference(lambda f: gradients.roughness(f)[0], field.astype(float), direction)
     assert np.vdot(gradient, direction) == pytest.approx(expected, rel=0.01)
     assert gradients.roughness(np.ones((*shape, 3)))[0] == 0
+    np.testing.assert_allclose(gradients.roughness(field, 0.5)[1], 0.5 * gradient, rtol=1e-6)
+
+
+def test_rounded_differences_are_the_losss_and_their_gradient_that_of_differences():
+    pair, target, weights = noise((*SMALL, 2), 2.0), noise(SMALL, 2.0, seed=1), np.abs(noise(SMALL, seed=2))
+    values = pair[..., 1]  # as a channel of a warped volume lies in memory
+    value, gradient = gradients.rounded_difference(values, target, weights)
+    expected = ops.convert_to_numpy(rounded_difference(target[None, ..., None], pair[None, ..., 1:]))[0, ..., 0]
+    assert value == pytest.approx(float(np.vdot(expected, weights)), rel=1e-5)
+    direction = noise(SMALL, seed=3)
+
+    def total(v):
+        return gradients.rounded_difference(v.astype("float32"), target, weights)[0]
+
+    assert np.vdot(gradient, direction) == pytest.approx(difference(total, values.astype(float), direction), rel=0.02)
 
 
 def test_nothing_is_penalised_where_nothing_folds():
@@ -76,10 +94,11 @@ def test_nothing_is_penalised_where_nothing_folds():
         assert value == 0 and not gradient.any()
 
 
-def test_a_mirrors_penalty_counts_every_corner_of_every_cell():
-    index = np.moveaxis(np.indices(SMALL), 0, -1)
+@pytest.mark.parametrize("shape", [SMALL, (2, 4, 3), (3, 4, 3), (30, 4, 3), (1, 4, 3)])
+def test_a_mirrors_penalty_counts_every_corner_of_every_cell(shape):
+    index = np.moveaxis(np.indices(shape), 0, -1)
     mirror = (-2 * index * [1, 0, 0]).astype("float32")  # all determinants are -1
-    cells = np.prod(np.array(SMALL) - 1)
+    cells = np.prod(np.array(shape) - 1)
     assert gradients.fold_penalty(mirror, margin=0.25)[0] == pytest.approx(8 * cells * 1.25**2, rel=1e-4)
 
 

@@ -157,24 +157,22 @@ class Objective:
         stages = gradients.integrated(velocity, self._squarings)
         coarse = stages[-1]
         scale = window.scale.astype("float32")
-        phi = fields.resize(coarse, window.places) * scale
+        phi = fields.resize(coarse * scale, window.places)
         warped = fields.warp_jointly(self._moving, here, phi)
 
-        lncc, by_image = self._correlation(warped[..., 0])
-        distance, by_distance = self._miss(warped[..., 1])
-        rough, by_phi = gradients.roughness(phi)
-        folded, by_coarse = gradients.fold_penalty(coarse, FOLD_MARGIN)
-        terms = np.array([lncc, distance, rough, folded])
-
         upstream = np.empty_like(warped)
+        lncc, by_image = correlation_gradient(
+            self._image, np.ascontiguousarray(warped[..., 0]), self._windows, WINDOW, self._sums
+        )
+        distance, by_distance = gradients.rounded_difference(warped[..., 1], self._distance, self._near)
         np.multiply(by_image, self._weights[0], out=upstream[..., 0], casting="same_kind")
         np.multiply(by_distance, self._weights[1], out=upstream[..., 1], casting="same_kind")
-        by_affine, by_warped = gradients.warp_jointly_gradient(self._moving, here, phi, upstream)
-        by_phi *= np.float32(self._weights[2])
-        by_phi += by_warped
-        by_phi *= scale
-        by_phi = fields.resize_adjoint(by_phi, window.places, coarse.shape[:3])
+        rough, by_phi = gradients.roughness(phi, self._weights[2])
+        by_affine = gradients.warp_jointly_gradient(self._moving, here, phi, upstream, by_phi)
+        by_phi = fields.resize_adjoint(by_phi, window.places, coarse.shape[:3]) * scale
+        folded, by_coarse = gradients.fold_penalty(coarse, FOLD_MARGIN)
         by_phi += np.float32(self._weights[3]) * by_coarse
+        terms = np.array([lncc, distance, rough, folded])
         value, by_affine = float(self._weights @ terms), window.affine_gradient(by_affine)
         if self._parts is not None:
             missed, by_part_affine, by_part_phi = self._parts(affine, coarse)
@@ -183,13 +181,3 @@ class Objective:
             by_affine = by_affine + self._parts.weight * by_part_affine
             by_phi += np.float32(self._parts.weight) * by_part_phi
         return value, terms, by_affine, gradients.integrate_gradient(stages, by_phi)
-
-    def _correlation(self, warped: np.ndarray) -> tuple[float, np.ndarray]:
-        """LNCC and its gradient by the warped image."""
-        return correlation_gradient(self._image, np.ascontiguousarray(warped), self._windows, WINDOW, self._sums)
-
-    def _miss(self, warped: np.ndarray) -> tuple[float, np.ndarray]:
-        """The distance term and its gradient by the warped distances (`losses.rounded_difference`)."""
-        miss = warped - self._distance
-        root = np.sqrt(0.25 + miss**2)
-        return float((self._near * (root - 0.5)).sum(dtype=float)), self._near * miss / root
