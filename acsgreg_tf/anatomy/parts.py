@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acsgreg_tf import metrics
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import resample
+from acsgreg_tf.geometry.boxes import bounding_box, ends
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
 
@@ -48,11 +48,10 @@ def parts_of_vertebra(parts: Image, label: Image | None = None, number: int | No
         if not label.grid.isclose(parts.grid):
             mask = resample(mask.astype(np.uint8), label.grid, parts.grid, order=0) > 0
         data = np.where(mask, data, 0)
-    box = find_objects((data > 0).astype(np.uint8))
-    if not box:
+    if not (data > 0).any():
         raise InputError(f"{parts.name}: holds no part of the vertebra (41 to 50, as VerSe's subregions)")
-    start, stop = ([getattr(side, end) for side in box[0]] for end in ("start", "stop"))
-    return Image(data[box[0]].astype(np.uint8), parts.grid.crop(start, stop), parts.name)
+    box = bounding_box(data > 0)
+    return Image(data[box].astype(np.uint8), parts.grid.crop(*ends(box)), parts.name)
 
 
 def compare_parts(fixed: Image, moving: Image, transform: Transform | None = None) -> dict[str, dict[str, float]]:

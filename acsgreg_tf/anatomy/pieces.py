@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf.geometry.boxes import bounding_box
+
 # Pieces smaller than this share of the largest one are stray; a broken or split arch is larger.
 STRAY_SHARE = 0.02
 
@@ -30,7 +32,7 @@ def without_stray_pieces(mask: np.ndarray) -> Cleaned:
     Args:
         mask: (X, Y, Z) bool, with voxels inside.
     """
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     pieces, count = ndimage.label(mask[box], ndimage.generate_binary_structure(3, 3))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0

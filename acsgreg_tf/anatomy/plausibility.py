@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf.geometry.boxes import bounding_box, grown
+
 # Volumes in ml that a lumbar vertebra may have.
 PLAUSIBLE_ML = (15, 150)
 # Extents in mm along x, y and z; docs/lab/doubts.md has those of training people.
@@ -41,7 +43,7 @@ def shape_flags(mask: np.ndarray, side: str, name: str) -> list[Flag]:
     unlikely = unlikely_volume(np.count_nonzero(mask) / 1000)
     if unlikely:
         flags.append(Flag(f"{side}_volume", f"{name}: {unlikely}"))
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     extent = [part.stop - part.start for part in box]
     if any(not low <= size <= high for low, size, high in zip(PLAUSIBLE_MM[0], extent, PLAUSIBLE_MM[1], strict=True)):
         size = " x ".join(map(str, extent))
@@ -63,8 +65,10 @@ def hu_flags(image: np.ndarray, mask: np.ndarray, side: str, name: str) -> list[
     inside = float(image[mask].mean())
     if not PLAUSIBLE_HU[0] <= inside <= PLAUSIBLE_HU[1]:
         return [Flag(f"{side}_hu", f"{name}: a mean of {inside:.0f} HU is not that of a vertebra in CT")]
-    beside = ndimage.binary_dilation(mask, iterations=AROUND_MM) & ~ndimage.binary_dilation(mask)
-    around = float(image[beside].mean()) if beside.any() else -np.inf
+    box = grown(bounding_box(mask), mask.shape, AROUND_MM)
+    near = mask[box]
+    beside = ndimage.binary_dilation(near, iterations=AROUND_MM) & ~ndimage.binary_dilation(near)
+    around = float(image[box][beside].mean()) if beside.any() else -np.inf
     if inside < around + BRIGHTER_BY:
         text = (
             f"{name}: the label is no brighter ({inside:.0f} HU) than what is around it ({around:.0f} HU); does it fit?"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.intensity import HU_RANGE, normalise
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.geometry.grid import Grid, box_corners
 from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 from acsgreg_tf.geometry.resample import resample
@@ -152,7 +152,7 @@ def _check_alone(mask: np.ndarray, grid: Grid, name: str, flag: str) -> None:
             f"{name}: shows {millilitres:.0f} ml that are not empty, more than a vertebra has; a whole scan needs a "
             f"label map ({flag})"
         )
-    box = find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     if box == tuple(slice(0, side) for side in mask.shape) and mask.mean() > _MOST_FILLED:
         raise InputError(
             f"{name}: is not empty from edge to edge ({100 * mask.mean():.0f} %), so it shows more than a vertebra; an "
@@ -162,7 +162,7 @@ def _check_alone(mask: np.ndarray, grid: Grid, name: str, flag: str) -> None:
 
 def _trimmed(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     """The mask's bounding box with one voxel round it, which may lie outside of the grid, and where that lies."""
-    box = find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     start = [side.start - 1 for side in box]
     stop = [side.stop + 1 for side in box]
     return np.pad(mask[box], 1), grid.crop(start, stop)

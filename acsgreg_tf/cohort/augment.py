@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from acsgreg_tf.geometry.boxes import Box, bounding_box
 from acsgreg_tf.geometry.lattice import coarse_shape, on_lattice, smooth_noise
 from acsgreg_tf.synthesis.draws import cut_normal
 
@@ -14,9 +15,6 @@ __all__ = ["Augment"]
 _STEP = 8  # voxels between the points of the lattice that holds a deformation
 _ROOM = 12  # voxels by which the lattice reaches beyond the vertebra, whatever becomes of its pose
 _MOST = 1.5  # voxels; a larger deformation could fold
-
-# A volume's part as three slices.
-_Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,10 @@ class Augment:
             (image float32, label bool or None, parts uint8, 0 outside of the vertebra, or None).
         """
         mask = label if label is not None else image != 0
-        boxes = ndimage.find_objects(mask.astype(np.uint8))
-        if not boxes:
+        if not mask.any():
             return np.asarray(image, np.float32), label, parts
-        values, inside, region, source = self._moved(image, mask, boxes[0], rng)
+        box = bounding_box(mask)
+        values, inside, region, source = self._moved(image, mask, box, rng)
         changed = np.zeros(mask.shape, np.float32)
         changed[region] = self._toned(values, inside, rng)
         moved, moved_parts = None, None
@@ -95,13 +93,13 @@ class Augment:
             moved[region] = inside
         if parts is not None:
             moved_parts = np.zeros(mask.shape, np.uint8)
-            own = ndimage.map_coordinates(np.pad(parts[boxes[0]], 1), source, order=0, mode="constant")
+            own = ndimage.map_coordinates(np.pad(parts[box], 1), source, order=0, mode="constant")
             moved_parts[region] = np.where(inside, own, 0)
         return changed, moved, moved_parts
 
     def _moved(
-        self, image: np.ndarray, mask: np.ndarray, box: _Box, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, _Box, np.ndarray]:
+        self, image: np.ndarray, mask: np.ndarray, box: Box, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, Box, np.ndarray]:
         """(values, inside, region, source): the vertebra in its new pose and shape, in a region of the volume.
 
         `source` (3, ...) is where the region's voxels come from, in voxels of the box with a voxel around.
@@ -159,7 +157,7 @@ class Augment:
         return out
 
 
-def _sampled(image: np.ndarray, mask: np.ndarray, box: _Box, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sampled(image: np.ndarray, mask: np.ndarray, box: Box, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Image and mask at points `at` (3, ...), in voxels of the box with a voxel of background around."""
     value, share = (
         ndimage.map_coordinates(np.pad(np.asarray(a[box], np.float32), 1), at, np.float32, order=1, mode="constant")

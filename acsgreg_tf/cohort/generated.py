@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.cohort.pairs import ordered_indices
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.parallel import WorkerPool
 from acsgreg_tf.synthesis.generator import VertebraGenerator
 
@@ -133,7 +133,7 @@ def _make(index: int, generator: VertebraGenerator) -> _Packed:
 def _pack(image: np.ndarray, label: np.ndarray) -> _Packed:
     """(shape, box, values): the bounding box in 8 bits, 0 outside the mask, 1 to 255 for intensities 0 to 1 in it."""
     inside = label > 0
-    box = (ndimage.find_objects(inside.astype(np.uint8)) or [(slice(0, 0),) * 3])[0]
+    box = bounding_box(inside)
     values = np.where(inside[box], np.rint(image[box] * 254) + 1, 0).astype(np.uint8)
     return image.shape, box, values
 

@@ -21,6 +21,7 @@ from acsgreg_tf.cohort.manifest import COLUMNS, read_manifest, usable
 from acsgreg_tf.cohort.people import Person, PersonScan, find_person_meshes, find_person_scans, read_people
 from acsgreg_tf.cohort.scans import find_scans
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.geometry.distance import from_mask, surface_points
 from acsgreg_tf.io.images import read_label
 from acsgreg_tf.parallel import run_each
@@ -200,7 +201,7 @@ def _surface(bone: Bone) -> "Surface":
     pieces, count = ndimage.label(mask)
     if count > 1:
         mask = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    box = bounding_box(mask)
     if np.count_nonzero(mask) < LEAST_VOXELS:
         raise InputError(f"{bone.label}: level {bone.level} is too small for a vertebra")
     return Surface.of(mask[box], label.grid.spacing)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.levels import LUMBAR, TABLES
 from acsgreg_tf.anatomy.parts import parts_of_vertebra
@@ -18,6 +17,7 @@ from acsgreg_tf.cohort.crops import simulate
 from acsgreg_tf.cohort.manifest import relative_name
 from acsgreg_tf.cohort.people import Person, PersonScan, find_person_scans, read_people
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.io.files import remove_unfinished, write_json
 from acsgreg_tf.io.images import Image, read_image, read_label, write_image
 from acsgreg_tf.io.tables import write_table
@@ -250,7 +250,7 @@ def _write_vertebra(
 
 def _around(image: Image, label: Image, number: int) -> Image:
     """The part of an image round one vertebra of a label map, on the image's own lattice."""
-    box = find_objects((label.data == number).astype(np.uint8))[0]
+    box = bounding_box(label.data == number)
     corners = np.array(np.meshgrid(*[(side.start, side.stop - 1) for side in box])).reshape(3, -1).T
     index = image.grid.points_to_index(label.grid.index_to_points(corners))
     margin = np.ceil(_MARGIN_MM / image.grid.spacing) + 1

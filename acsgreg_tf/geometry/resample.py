@@ -1,10 +1,11 @@
 """Images and labels from one grid onto another, sampled once however many transforms lie between."""
 
 import numpy as np
-from scipy.ndimage import find_objects, map_coordinates
+from scipy.ndimage import map_coordinates
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.fields import look_up, look_up_label
+from acsgreg_tf.geometry.boxes import bounding_box, ends, grown
 from acsgreg_tf.geometry.grid import FACE, Grid, box_corners
 from acsgreg_tf.geometry.transforms import Transform
 
@@ -103,14 +104,12 @@ def resample_label(
         raise InputError(f"label of shape {label.shape} on a grid of shape {label_grid.shape}")
     if label.max() > _LARGEST_LABEL:
         raise InputError(f"label {label.max()}: a label map's values may be at most {_LARGEST_LABEL}")
-    boxes = [box for box in find_objects(label) if box is not None]
     result = np.zeros(reference_grid.shape, label.dtype)
-    if not boxes:
+    if label.max() <= 0:
         return result
     # One voxel of background around, so that the box does not end where the labels do.
-    start = [max(0, min(box[axis].start for box in boxes) - 1) for axis in range(3)]
-    stop = [min(n, max(box[axis].stop for box in boxes) + 1) for axis, n in enumerate(label.shape)]
-    label, label_grid = label[tuple(map(slice, start, stop))], label_grid.crop(start, stop)
+    box = grown(bounding_box(label > 0), label.shape, 1)
+    label, label_grid = label[box], label_grid.crop(*ends(box))
     first, last = _reached(label_grid, reference_grid, transform)
     if np.any(last <= first):
         return result

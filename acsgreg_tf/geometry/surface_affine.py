@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.geometry.linear_kinds import KINDS, nearest_of_kind
 
 __all__ = ["Trust", "first_guess", "fit_affine", "misfit", "trusted_distance"]
@@ -138,7 +139,7 @@ class _Comparison:
 
     def __init__(self, fixed: np.ndarray, moving: np.ndarray, reach: float, trust: Trust) -> None:
         centre = (np.array(fixed.shape) - 1) / 2
-        near = ndimage.find_objects((fixed < reach).astype(np.uint8))[0]
+        near = bounding_box(fixed < reach)
         axes = [np.arange(side.start, side.stop, STEP) for side in near]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3) - centre
         # Entries of an affine count in voxels at the grid's borders.

@@ -22,7 +22,7 @@ def _check_label(name: str, label: ArrayLike) -> np.ndarray:
         raise InputError(f"{name} label: shape {label.shape} is not (X, Y, Z)")
     if label.dtype.kind == "f" and (label != np.rint(label)).any():
         raise InputError(f"{name} label: holds fractional values; threshold it first (linear interpolation: at 0.5)")
-    return label != 0
+    return label if label.dtype == bool else label != 0
 
 
 def check_mask(mask: ArrayLike, shape: Sequence[int]) -> np.ndarray:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from acsgreg_tf.geometry.boxes import bounding_box, ends
 from acsgreg_tf.metrics.checks import check_labels, check_spacing
 
 
@@ -110,8 +111,6 @@ def hd95(fixed: ArrayLike, moved: ArrayLike, *, spacing: ArrayLike) -> float:
 
 def _border(label: np.ndarray) -> np.ndarray:
     """Indices (N, 3) of the border voxels of a boolean volume."""
-    boxes = ndimage.find_objects(label.astype(np.uint8))
-    if not boxes:
-        return np.empty((0, 3))
-    label = label[boxes[0]]
-    return np.argwhere(label & ~ndimage.binary_erosion(label)) + [axis.start for axis in boxes[0]]
+    box = bounding_box(label)
+    label = label[box]
+    return np.argwhere(label & ~ndimage.binary_erosion(label)) + ends(box)[0]

@@ -1,10 +1,10 @@
 """The signed distance to each part of a vertebra, on the network's grid, from a map of parts on a grid of its own."""
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.parts import PARTS
 from acsgreg_tf.geometry import Grid, resample
+from acsgreg_tf.geometry.boxes import bounding_box, ends
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.grid import box_corners
 from acsgreg_tf.io.images import Image
@@ -29,9 +29,8 @@ def part_distances(parts: Image, grid: Grid) -> dict[str, np.ndarray]:
         mask = np.isin(parts.data, numbers)
         if not mask.any():
             continue
-        box = find_objects(mask.astype(np.uint8))[0]
-        ends = [[getattr(side, end) for side in box] for end in ("start", "stop")]
-        start, stop = (np.add(end, by) for end, by in zip(ends, (-1, 1), strict=True))
+        box = bounding_box(mask)
+        start, stop = (np.add(end, by) for end, by in zip(ends(box), (-1, 1), strict=True))
         at = grid.points_to_index(parts.grid.index_to_points(box_corners(start, stop)))
         room = int(REACH) + 2
         first = np.clip(np.floor(at.min(axis=0)).astype(int) - room, 0, grid.shape)

@@ -7,19 +7,19 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acsgreg_tf.anatomy.levels import TABLES, label_of, parse_table
 from acsgreg_tf.anatomy.parts import parts_of_vertebra
 from acsgreg_tf.anatomy.pieces import without_stray_pieces
 from acsgreg_tf.anatomy.vertebra import Vertebra, extract, pick_label
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import Box, bounding_box
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.geometry.surface_affine import Trust, trusted_distance
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.painted import painted
 from acsgreg_tf.registration.part_distances import part_distances
-from acsgreg_tf.registration.scan import Box, Scan, about
+from acsgreg_tf.registration.scan import Scan, about
 from acsgreg_tf.registration.trust import seen_region
 
 
@@ -116,7 +116,7 @@ def _without_stray_pieces(label_map: Image, number: int, box: Box) -> tuple[Imag
         plural = "" if cleaned.voxels == 1 else "s"
         notes.append(f"{label_map.name}: label {number}: {cleaned.voxels} stray voxel{plural} left out")
         label_map = Image(data, label_map.grid, label_map.name)
-        inner = find_objects(cleaned.mask.astype(np.uint8))[0]
+        inner = bounding_box(cleaned.mask)
         box = tuple(slice(o.start + i.start, o.start + i.stop) for o, i in zip(box, inner, strict=True))
     if cleaned.others:
         notes.append(f"{label_map.name}: label {number}: is in {cleaned.others + 1} large pieces")

@@ -1,7 +1,7 @@
 """One side of a pair as it was read: an image with its label map, and the parts of them that one vertebra needs."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,15 +10,15 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry.boxes import Box, ends, grown
 from acsgreg_tf.geometry.grid import box_corners
 from acsgreg_tf.io.images import Image, as_image, as_label
 from acsgreg_tf.registration.from_surface import is_surface, label_of_surface
 
-__all__ = ["Box", "Scan", "Source", "about", "read_scan"]
+__all__ = ["Scan", "Source", "about", "read_scan"]
 
 # A path, a nibabel or SimpleITK image, or an Image.
 Source = str | os.PathLike | Any
-Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,10 @@ class Scan:
     @cached_property
     def boxes(self) -> list[Box | None]:
         """Where each number of the label map lies, from 1 on. Computed lazily; cached."""
-        return [] if self.label_map is None else find_objects(self.label_map.data)
+        if self.label_map is None:
+            return []
+        # The last axis first, as files hold it: scipy takes twice as long the other way round.
+        return [None if box is None else box[::-1] for box in find_objects(self.label_map.data.T)]
 
     def levels(self, table: Mapping[str, int]) -> list[str]:
         """The levels of a table that the label map holds, in the table's order."""
@@ -69,14 +72,8 @@ class Scan:
             return None
         box = grown(self.place, self.label_map.grid.shape, 1)
         data = self.label_map.data[box]
-        start, stop = zip(*((side.start, side.stop) for side in box), strict=True)
-        grid = self.label_map.grid.crop(start, stop)
+        grid = self.label_map.grid.crop(*ends(box))
         return Image(np.where(data == self.number, data, 0), grid, self.label_map.name)
-
-
-def grown(box: Box, shape: Sequence[int], by: int) -> Box:
-    """A box grown by some voxels on every side, as far as the shape goes."""
-    return tuple(slice(max(side.start - by, 0), min(side.stop + by, n)) for side, n in zip(box, shape, strict=True))
 
 
 def read_scan(

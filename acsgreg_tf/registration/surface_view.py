@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf.geometry.boxes import bounding_box, grown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
@@ -37,8 +39,7 @@ def surface_distance_map(fixed: np.ndarray, moved: np.ndarray, spacing: np.ndarr
         return np.full(fixed.shape, np.inf)
     result = np.zeros(fixed.shape)
     # Both labels, and room for what the filter reaches.
-    (box,) = ndimage.find_objects((fixed | moved).astype(np.uint8))
-    box = tuple(slice(max(axis.start - 7, 0), axis.stop + 7) for axis in box)
+    box = grown(bounding_box(fixed | moved), fixed.shape, 7)
     near = ndimage.binary_dilation(fixed[box], iterations=2)
     signed = [
         ndimage.distance_transform_edt(~mask, sampling=spacing) - ndimage.distance_transform_edt(mask, sampling=spacing)
