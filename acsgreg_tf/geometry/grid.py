@@ -72,7 +72,10 @@ class Grid:
         """RAS mm of the voxel centres (n, Y, Z, 3) of the slab `volume[start:stop]`; by default of all."""
         columns = self.affine[:3, :3].T
         x, y, z = (np.arange(n)[:, None] * column for n, column in zip(self.shape, columns))
-        return x[start:stop, None, None] + y[None, :, None] + (z + self.affine[:3, 3])[None, None]
+        rows = x[start:stop, None] + y
+        # Whole rows are added at once: numpy is slow where the last axis is short.
+        points = np.tile(rows, self.shape[2]) + (z + self.affine[:3, 3]).ravel()
+        return points.reshape(*rows.shape[:2], self.shape[2], 3)
 
     def slabs(self, voxels: int = 500_000) -> Iterator[tuple[int, int]]:
         """Cut the grid along its first axis; yield (start, stop) of slabs of about so many voxels."""

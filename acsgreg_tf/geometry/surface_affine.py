@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from acsgreg_tf import fields
 from acsgreg_tf.geometry.boxes import bounding_box
 from acsgreg_tf.geometry.linear_kinds import KINDS, nearest_of_kind
 
@@ -147,24 +148,24 @@ class _Comparison:
         self._local = np.concatenate([points / centre, np.ones((len(points), 1))], axis=1).astype(np.float32)
         self._centre = centre.astype(np.float32)
         self._target = np.clip(fixed[np.ix_(*axes)], -reach, reach).astype(np.float32).ravel()
-        self._moving = np.clip(moving, -reach, reach).astype(np.float32)
-        self._slopes = np.gradient(self._moving)
+        moving = np.clip(moving, -reach, reach).astype(np.float32)
+        self._moving, self._slopes = moving[..., None], np.stack(np.gradient(moving), axis=-1)
         # Beyond the surface itself distances say how large a body is as much as where it lies.
         self._near = 1 - (self._target / reach) ** 2
         if trust.fixed is not None:
             self._near = self._near * trust.fixed[np.ix_(*axes)].ravel()
         self._weights = self._near
-        self._trust = None if trust.moving is None else trust.moving.astype(np.float32)
+        self._trust = None if trust.moving is None else trust.moving[..., None]
         self._kink = ROBUST * reach
 
     def _sampled(self, volume: np.ndarray, affine: np.ndarray) -> np.ndarray:
-        at = self._local @ (affine / self.scale).T.astype(np.float32) + self._centre
-        return ndimage.map_coordinates(volume, at.T, np.float32, order=1, mode="nearest")
+        """A volume [X, Y, Z, C] where the affine takes the points: (N, C)."""
+        return fields.sample(volume, self._local @ (affine / self.scale).T.astype(np.float32) + self._centre)
 
     def weigh(self, affine: np.ndarray) -> None:
         """Let points count as the moving distance can be relied on where an affine takes them."""
         if self._trust is not None:
-            self._weights = self._near * self._sampled(self._trust, affine)
+            self._weights = self._near * self._sampled(self._trust, affine)[:, 0]
 
     def cost(self, affine: np.ndarray) -> float:
         """Robust mean square of the misses."""
@@ -173,14 +174,14 @@ class _Comparison:
 
     def misses(self, affine: np.ndarray) -> tuple[float, np.ndarray]:
         """(robust mean square, misses by point)."""
-        misses = self._sampled(self._moving, affine) - self._target
+        misses = self._sampled(self._moving, affine)[:, 0] - self._target
         size = np.abs(misses)
         squares = np.where(size < self._kink, size**2, self._kink * (2 * size - self._kink))
         return float((self._weights * squares).sum() / max(self._weights.sum(), 1e-6)), misses
 
     def normal_equations(self, affine: np.ndarray, misses: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """Of the misses' squares, those beyond the kink weighted down, in the kind's n directions: (n, n) and (n,)."""
-        slopes = np.stack([self._sampled(slope, affine) for slope in self._slopes], axis=-1)
+        slopes = self._sampled(self._slopes, affine)
         columns = (slopes[:, :, None] * self._local[:, None, :]).reshape(-1, 12)
         columns = columns @ self.directions(affine, kind).astype(np.float32)
         weighted = columns * (self._weights * self._kink / np.maximum(np.abs(misses), self._kink))[:, None]
