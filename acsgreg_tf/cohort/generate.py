@@ -14,8 +14,9 @@ from acsgreg_tf.cohort.dataset import NO_PARTS
 from acsgreg_tf.cohort.manifest import Sample, read_manifest, write_manifest
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.network import network_grid
-from acsgreg_tf.io.files import atomic_path, remove_unfinished, write_text
+from acsgreg_tf.io.files import remove_unfinished, write_text
 from acsgreg_tf.io.images import read_label
+from acsgreg_tf.io.nifti import write_nifti
 from acsgreg_tf.io.work_folder import claim
 from acsgreg_tf.parallel import run_each
 from acsgreg_tf.synthesis.generator import CohortGenerator, Record, Unvaried, VertebraGenerator
@@ -175,8 +176,7 @@ def _write_volume(path: Path, data: np.ndarray, slope: float, spacing: int) -> N
     image = nib.Nifti1Image(data.astype(np.uint8), network_grid((0, 0, 0), data.shape, spacing).affine)
     image.header.set_slope_inter(slope, 0)
     image.header.set_xyzt_units("mm")
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
+    write_nifti(path, image)
 
 
 def _measure(label: np.ndarray, spacing: int) -> _Measure:

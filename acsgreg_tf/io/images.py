@@ -20,6 +20,7 @@ from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.limits import check_metaimage, check_packed, check_voxels
+from acsgreg_tf.io.nifti import write_nifti
 from acsgreg_tf.io.npz_volumes import read_npz
 from acsgreg_tf.io.quiet import without_chatter
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
@@ -123,18 +124,18 @@ def write_image(
         raise InputError(f"{path}: images are written as {', '.join(WRITABLE_ENDINGS)}, not as {ending or 'this'}")
     data = _stored(np.asarray(data), dtype)
     Image(data, grid, str(path))
+    if ending in _NIFTI:
+        image = nib.Nifti1Image(data, grid.affine)
+        image.set_sform(grid.affine, code=1)
+        image.set_qform(grid.affine, code=1)
+        image.header.set_xyzt_units("mm")
+        write_nifti(path, image)
+        return
     with atomic_path(path) as temporary:
-        if ending in _NIFTI:
-            image = nib.Nifti1Image(data, grid.affine)
-            image.set_sform(grid.affine, code=1)
-            image.set_qform(grid.affine, code=1)
-            image.header.set_xyzt_units("mm")
-            nib.save(image, temporary)
-        else:
-            try:
-                sitk.WriteImage(to_sitk(data, grid), str(temporary), useCompression=True)
-            except RuntimeError as error:
-                raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
+        try:
+            sitk.WriteImage(to_sitk(data, grid), str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
 
 
 def _stored(data: np.ndarray, dtype: np.typing.DTypeLike | None) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import acsgreg_tf
-from acsgreg_tf import metrics
+from acsgreg_tf import fields, metrics
 from acsgreg_tf.fields import gradients
 from acsgreg_tf.fields.kernels import is_stored, threads
 from acsgreg_tf.geometry import Grid, resample, resample_label
@@ -54,6 +54,7 @@ def compile_all() -> None:
     velocity = np.zeros((*_SHAPE, 3), np.float32)
     velocity[bone] = 0.5
     deformation = written_safely(Deformation(np.eye(3, 4), velocity, _SHAPE), bone)
+    fields.sample(deformation.part, np.zeros((1, 3)))
     gradients.integrate_gradient([deformation.part] * 2, deformation.part)
     two = np.zeros((*deformation.part.shape[:3], 2), np.float32)
     gradients.warp_jointly_gradient(two, deformation.affine, deformation.part, two, np.zeros_like(deformation.part))

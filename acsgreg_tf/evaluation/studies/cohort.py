@@ -14,8 +14,9 @@ from acsgreg_tf.cohort.split import Split, make_split, write_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.studies.scales import Scale
 from acsgreg_tf.geometry.distance import coarser
-from acsgreg_tf.io.files import atomic_path, remove_unfinished
+from acsgreg_tf.io.files import remove_unfinished
 from acsgreg_tf.io.images import read_image, read_label
+from acsgreg_tf.io.nifti import write_nifti
 from acsgreg_tf.io.work_folder import make_folder
 
 
@@ -67,5 +68,4 @@ def _write_reduced(sample: Sample, spacing: int, image_path: Path, label_path: P
     affine[:3, :3] *= spacing
     affine[:3, 3] = image.grid.index_to_points(np.full(3, (spacing - 1) / 2))
     for path, data in ((image_path, coarser(image.data, spacing) * inside), (label_path, inside.astype(np.uint8))):
-        with atomic_path(path) as partial:
-            nib.save(nib.Nifti1Image(data, affine), partial)
+        write_nifti(path, nib.Nifti1Image(data, affine))

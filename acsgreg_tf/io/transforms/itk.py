@@ -21,6 +21,7 @@ from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.hdf5 import check_hdf5
 from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.io.limits import check_packed, check_voxels
+from acsgreg_tf.io.nifti import write_nifti
 from acsgreg_tf.io.quiet import without_chatter
 
 # The flip of x and y, from RAS to LPS and back.
@@ -176,8 +177,7 @@ def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid
     image.set_qform(grid.affine, code=1)
     image.header.set_intent("vector")
     image.header.set_xyzt_units("mm")
-    with atomic_path(path) as temporary:
-        nib.save(image, temporary)
+    write_nifti(path, image)
 
 
 def read_displacement(path: str | os.PathLike) -> DenseField:
