@@ -18,8 +18,8 @@ from acsgreg_tf.io.transforms.itk import (
     to_sitk,
     to_sitk_transform,
     write_displacement,
-    write_itk,
 )
+from acsgreg_tf.io.transforms.itk_write import write_itk
 from acsgreg_tf.io.transforms.npy import read_npy, write_npy
 from acsgreg_tf.io.transforms.vxm import read_npz, write_npz
 

@@ -11,7 +11,8 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Affine, Composite, Transform
 from acsgreg_tf.io.files import ending_of
-from acsgreg_tf.io.transforms.itk import read_displacement, read_itk, write_displacement, write_itk
+from acsgreg_tf.io.transforms.itk import read_displacement, read_itk, write_displacement
+from acsgreg_tf.io.transforms.itk_write import write_itk
 from acsgreg_tf.io.transforms.mat import read_mat
 from acsgreg_tf.io.transforms.npy import read_npy, write_npy
 from acsgreg_tf.io.transforms.vxm import read_npz, write_npz

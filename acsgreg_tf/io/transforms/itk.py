@@ -6,10 +6,8 @@ a displacement or an affine changes over by the same flip of x and y.
 
 import math
 import os
-from pathlib import Path
 from typing import Any
 
-import h5py
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
@@ -17,7 +15,7 @@ import SimpleITK as sitk
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Affine, Composite, DenseField, Transform
-from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
+from acsgreg_tf.io.files import READ_FAULTS, ending_of, one_line
 from acsgreg_tf.io.hdf5 import check_hdf5
 from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.io.limits import check_packed, check_voxels
@@ -107,28 +105,6 @@ def from_sitk_transform(transform: sitk.Transform) -> Transform:
     raise InputError(f"transforms of type {transform.GetName()} are not supported, only affine and displacement field")
 
 
-def write_itk(path: str | os.PathLike, transform: Transform) -> None:
-    """Write an ITK transform file: .h5 or .hdf5 for any transform, .tfm or .txt for an Affine.
-
-    ITK, ANTs and 3D Slicer resample the moving image onto the fixed one with it as it is.
-
-    Args:
-        path: The ending decides.
-        transform: A Transform. In .h5 its parts stay apart, each displacement field on its own grid, compressed and to
-            1/4096 mm.
-
-    Raises:
-        InputError: The place cannot be written.
-    """
-    with atomic_path(path) as temporary:
-        try:
-            sitk.WriteTransform(to_sitk_transform(transform), str(temporary))
-        except RuntimeError as error:
-            raise InputError(f"{path}: cannot be written ({one_line(error)})") from error
-        if ending_of(path) in _HDF5:
-            _compress(temporary)
-
-
 def read_itk(path: str | os.PathLike) -> Transform:
     """Read a .h5, .hdf5, .tfm or .txt transform of ITK, ANTs or 3D Slicer.
 
@@ -209,36 +185,6 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
         raise InputError(f"{path}: cannot be read as a displacement field ({one_line(error)})") from error
 
 
-def _compress(path: str | os.PathLike) -> None:
-    """Write an HDF5 transform anew with gzip inside, which ITK reads but SimpleITK cannot write.
-
-    A data set that is replaced in place leaves a hole of its old size.
-    """
-    packed = f"{os.fspath(path)}.packed"
-    try:
-        with h5py.File(path) as old, h5py.File(packed, "w") as new:
-            fields: dict[bytes, str] = {}
-            old.visititems(lambda name, item: _copy_packed(new, name, item, fields))
-        os.replace(packed, path)
-    finally:
-        Path(packed).unlink(missing_ok=True)
-
-
 def _rounded(millimetres: np.ndarray) -> np.ndarray:
     """A displacement without the digits that mean nothing: what is left packs twice as small."""
     return np.round(millimetres / FIELD_STEP_MM) * FIELD_STEP_MM
-
-
-def _copy_packed(new: h5py.File, name: str, item: h5py.Group | h5py.Dataset, fields: dict[bytes, str]) -> None:
-    """Copy one item; `fields` are the names of the fields written so far, by some of their values."""
-    if isinstance(item, h5py.Group):
-        new.require_group(name)
-    elif item.size is not None and item.size > 1000 and name.endswith("TransformParameters"):
-        values = item[:]
-        first = fields.setdefault(values[::997].tobytes(), name)
-        if first != name and np.array_equal(values, item.file[first][:]):
-            new.copy(first, name)  # which packs nothing anew
-        else:
-            new.create_dataset(name, data=_rounded(values), compression=1, shuffle=True)
-    else:
-        item.file.copy(item, new, name)

@@ -14,6 +14,7 @@ from acsgreg_tf.io.transforms import (
     read_itk,
     read_transform,
     to_sitk,
+    to_sitk_transform,
     write_displacement,
     write_itk,
     write_transform,
@@ -290,6 +291,17 @@ def test_a_composite_of_affines_is_an_affine(tmp_path):
     one = rigid_and_scale(fixed_grid(), moving_grid())
     write_transform(tmp_path / "x.npy", Composite([one, one.inverse(), one]))
     np.testing.assert_allclose(np.load(tmp_path / "x.npy"), one.matrix, atol=1e-9)
+
+
+def test_a_field_alone_lies_in_a_file_as_simpleitk_writes_it(tmp_path):
+    field = smooth_field(fixed_grid(), 2)
+    field = DenseField(np.round(field.displacement / FIELD_STEP_MM) * np.float32(FIELD_STEP_MM), field.grid)
+    write_itk(tmp_path / "ours.h5", field)
+    sitk.WriteTransform(to_sitk_transform(field), str(tmp_path / "theirs.h5"))
+    ours, theirs = (sitk.ReadTransform(str(tmp_path / name)) for name in ("ours.h5", "theirs.h5"))
+    assert ours.GetParameters() == theirs.GetParameters()
+    np.testing.assert_allclose(ours.GetFixedParameters(), theirs.GetFixedParameters(), rtol=1e-12)
+    assert ours.GetName() == theirs.GetName()
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["field last", "field first"])
