@@ -59,8 +59,7 @@ def look_up_label(label: np.ndarray, points: np.ndarray, to_index: np.ndarray, r
         [...], of the map's type: 0 where no value's mask exceeds a half.
     """
     kind, matrix = label.dtype, np.array(to_index, np.float64)
-    if kind not in (np.uint8, np.int16, np.int32):  # each type is compiled apart
-        label = label.astype(np.int32)
+    label = label.astype(np.int32, copy=False)  # each type would be compiled apart
     if label.flags.f_contiguous:
         label, matrix = label.T, np.ascontiguousarray(matrix[::-1])
     flat = np.ascontiguousarray(points.reshape(-1, 3), np.float64)

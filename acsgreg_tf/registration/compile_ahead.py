@@ -62,8 +62,7 @@ def compile_all() -> None:
     gradients.fold_penalty(deformation.part, 0.0)
     gradients.roughness(deformation.part)
     transform = deformation.world_transform(grid, grid)
-    for kind in ("float32", "int16", "uint8"):
+    for kind in ("float32", "uint8"):
         resample(bone.astype(kind), grid, grid, transform)
-    for kind in ("bool", "int16"):
-        resample_label(bone.astype(kind), grid, grid, transform)
+    resample_label(bone, grid, grid, transform)
     metrics.folds(deformation.phi)
