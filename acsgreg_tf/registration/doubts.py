@@ -1,11 +1,13 @@
 """Doubts about a registration: what went in is not what it should be, or what came out is not what is usual."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from acsgreg_tf.anatomy.levels import TABLES, level_of
 from acsgreg_tf.anatomy.plausibility import Flag, hu_flags, shape_flags
+from acsgreg_tf.anatomy.vertebra import Vertebra
 from acsgreg_tf.geometry import Pose, resample
 from acsgreg_tf.geometry.distance import coarser
 from acsgreg_tf.geometry.surface_affine import misfit
@@ -33,17 +35,20 @@ def flags_before(scans: tuple[Scan, Scan], pair: VertebraPair) -> list[Flag]:
         scans: Fixed and moving.
         pair: Their vertebrae.
     """
-    flags: list[Flag] = []
-    for side, scan, vertebra in zip(("fixed", "moving"), scans, (pair.fixed, pair.moving), strict=True):
-        if scan.label_map is None or vertebra.label is None:
-            continue
-        name = f"{scan.label_map.name}: label {scan.number}"
-        if not vertebra.cut:
-            flags += shape_flags(vertebra.share > 0.5, side, name)
-        if scan.image.data.min() < 0 or scan.image.data.max() > 1:
-            values = resample(scan.image.data, scan.image.grid, vertebra.grid, fill=-1024)
-            flags += hu_flags(values, vertebra.share > 0.5, side, scan.image.name)
-    return flags + _level_flags(scans) + _orientation_flags(pair)
+    with ThreadPoolExecutor(2) as pool:
+        of_sides = list(pool.map(_side_flags, ("fixed", "moving"), scans, (pair.fixed, pair.moving)))
+    return [*of_sides[0], *of_sides[1], *_level_flags(scans), *_orientation_flags(pair)]
+
+
+def _side_flags(side: str, scan: Scan, vertebra: Vertebra) -> list[Flag]:
+    if scan.label_map is None or vertebra.label is None:
+        return []
+    mask, name = vertebra.share > 0.5, f"{scan.label_map.name}: label {scan.number}"
+    flags = [] if vertebra.cut else shape_flags(mask, side, name)
+    if scan.image.data.min() < 0 or scan.image.data.max() > 1:
+        values = resample(scan.image.data, scan.image.grid, vertebra.grid, fill=-1024)
+        flags += hu_flags(values, mask, side, scan.image.name)
+    return flags
 
 
 def flags_after(measures: dict[str, Any], pose: Pose, options: Options, cut: bool) -> list[Flag]:

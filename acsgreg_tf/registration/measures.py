@@ -1,11 +1,15 @@
 """The moving vertebra at each stage of a registration, and the measures that a summary holds."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from acsgreg_tf import metrics
 from acsgreg_tf.anatomy.vertebra import Vertebra
+from acsgreg_tf.fields.kernels import threads
 from acsgreg_tf.geometry import affine_from_network, resample, resample_label
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.io.images import Image
@@ -54,15 +58,18 @@ def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformatio
         deformation: The estimate.
     """
     spacing = fixed.grid.spacing
-    measures: dict[str, Any] = {
-        "lncc": {stage: metrics.lncc(fixed.image, image) for stage, image in images.items()},
-        "ncc": {stage: metrics.normalised_correlation(fixed.image, image) for stage, image in images.items()},
-    }
-    if labels is not None and fixed.label is not None:
-        measures["dice"] = {stage: metrics.dice(fixed.label, label) for stage, label in labels.items()}
-        measures["assd_mm"] = {
-            stage: metrics.assd(fixed.label, label, spacing=spacing) for stage, label in labels.items()
+    with ThreadPoolExecutor(threads()) as pool:
+
+        def by_stage(measure: Callable[[Any, Any], float], target: Any, volumes: Volumes) -> dict[str, float]:
+            return dict(zip(volumes, pool.map(partial(measure, target), volumes.values()), strict=True))
+
+        measures: dict[str, Any] = {
+            "lncc": by_stage(metrics.lncc, fixed.image, images),
+            "ncc": by_stage(metrics.normalised_correlation, fixed.image, images),
         }
+        if labels is not None and fixed.label is not None:
+            measures["dice"] = by_stage(metrics.dice, fixed.label, labels)
+            measures["assd_mm"] = by_stage(partial(metrics.assd, spacing=spacing), fixed.label, labels)
     folds = metrics.folds(deformation.phi)
     measures["folds"] = {"count": folds.count, "percent": folds.percent}
     misses = inverse_error(deformation, fixed.share > 0.5).misses * spacing.max()

@@ -221,10 +221,12 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
     Raises:
         InputError: As `anatomy.vertebra.extract`; a map of parts without one of the vertebra.
     """
-    sides = [
-        _shown(scan, extract(*about(scan, shape), scan.number, shape, flag))
-        for scan, flag in ((fixed, "--fixed-seg"), (moving, "--moving-seg"))
-    ]
+
+    def side(scan: Scan, flag: str) -> Vertebra:
+        return _shown(scan, extract(*about(scan, shape), scan.number, shape, flag))
+
+    with ThreadPoolExecutor(2) as pool:
+        sides = list(pool.map(side, (fixed, moving), ("--fixed-seg", "--moving-seg")))
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
     notes = *fixed.notes, *moving.notes
     return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), notes, _parts_of_both(fixed, moving))
