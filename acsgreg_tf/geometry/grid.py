@@ -1,16 +1,19 @@
 """A voxel grid in the world: its shape and where its voxels lie."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.fields import through
 
 # Voxels from a voxel's centre to its face. Faces of aligned grids meet exactly; the rest keeps rounding errors from
 # deciding on which side.
 FACE = 0.5 + 1e-6
+# Coordinates from which on a compiled pass is quicker than numpy's product with a small matrix.
+_MANY = 30_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +52,11 @@ class Grid:
 
     def index_to_points(self, index: ArrayLike) -> np.ndarray:
         """Voxel indices (..., 3), fractions allowed, to RAS mm (..., 3)."""
-        return np.asarray(index, dtype=float) @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return moved_linearly(index, self.affine)
 
     def points_to_index(self, points: ArrayLike) -> np.ndarray:
         """RAS mm (..., 3) to voxel indices with fractions (..., 3)."""
-        inverse = np.linalg.inv(self.affine)
-        return np.asarray(points, dtype=float) @ inverse[:3, :3].T + inverse[:3, 3]
+        return moved_linearly(points, np.linalg.inv(self.affine))
 
     def contains_index(self, index: ArrayLike) -> np.ndarray:
         """Whether voxel indices (..., 3) lie in the grid up to its outer voxel faces, -0.5 <= index < shape - 0.5.
@@ -70,12 +72,16 @@ class Grid:
 
     def points(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """RAS mm of the voxel centres (n, Y, Z, 3) of the slab `volume[start:stop]`; by default of all."""
-        columns = self.affine[:3, :3].T
-        x, y, z = (np.arange(n)[:, None] * column for n, column in zip(self.shape, columns))
-        rows = x[start:stop, None] + y
+        x, y, z = map(np.arange, self.shape)
+        return self.crossings((x[start:stop], y, z))
+
+    def crossings(self, axes: Sequence[ArrayLike]) -> np.ndarray:
+        """RAS mm (x, y, z, 3) where three lists of voxel indices cross, one for each axis, of x, y and z numbers."""
+        x, y, z = (np.asarray(at)[:, None] * column for at, column in zip(axes, self.affine[:3, :3].T, strict=True))
+        rows = x[:, None] + y
         # Whole rows are added at once: numpy is slow where the last axis is short.
-        points = np.tile(rows, self.shape[2]) + (z + self.affine[:3, 3]).ravel()
-        return points.reshape(*rows.shape[:2], self.shape[2], 3)
+        points = np.tile(rows, len(z)) + (z + self.affine[:3, 3]).ravel()
+        return points.reshape(*rows.shape[:2], len(z), 3)
 
     def slabs(self, voxels: int = 500_000) -> Iterator[tuple[int, int]]:
         """Cut the grid along its first axis; yield (start, stop) of slabs of about so many voxels."""
@@ -105,6 +111,14 @@ class Grid:
         corners = box_corners((0, 0, 0), np.subtract(self.shape, 1))
         apart = np.linalg.norm(self.index_to_points(corners) - other.index_to_points(corners), axis=1)
         return bool(apart.max() <= tolerance * self.spacing.min())
+
+
+def moved_linearly(points: ArrayLike, matrix: np.ndarray) -> np.ndarray:
+    """Points (..., 3) through a 4x4 matrix, float64."""
+    points = np.asarray(points, dtype=float)
+    if points.size < _MANY:
+        return points @ matrix[:3, :3].T + matrix[:3, 3]
+    return through(points, [(matrix[:3], None)], 0.0)
 
 
 def box_corners(low: ArrayLike, high: ArrayLike) -> np.ndarray:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.fields import displace, through
 from acsgreg_tf.fields.chain import MOST_FIELDS, Step
-from acsgreg_tf.geometry.grid import FACE, Grid, box_corners, check_affine
+from acsgreg_tf.geometry.grid import FACE, Grid, box_corners, check_affine, moved_linearly
 
 
 class Transform(ABC):
@@ -65,7 +65,7 @@ class Affine(Transform):
         self.matrix = check_affine(matrix, "an affine transform")
 
     def apply(self, points: ArrayLike) -> np.ndarray:
-        return np.asarray(points, dtype=float) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        return moved_linearly(points, self.matrix)
 
     def inverse(self) -> "Transform":
         return Affine(np.linalg.inv(self.matrix))
@@ -117,8 +117,10 @@ class DenseField(Transform):
 
     @cached_property
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:
-        flat = self.displacement.reshape(-1, 3)
-        return np.minimum(flat.min(axis=0), 0), np.maximum(flat.max(axis=0), 0)
+        # By layers first: numpy is slow where the last axis is short.
+        layers = self.displacement.reshape(len(self.displacement), -1)
+        least, most = layers.min(axis=0).reshape(-1, 3).min(axis=0), layers.max(axis=0).reshape(-1, 3).max(axis=0)
+        return np.minimum(least, 0), np.maximum(most, 0)
 
     def reach(self, low: ArrayLike, high: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         least, most = self._limits

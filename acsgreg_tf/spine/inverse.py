@@ -39,9 +39,9 @@ def inverse_of(step: np.ndarray) -> np.ndarray:
     """
     backward = -step
     for _ in range(FIXED_POINTS):
-        backward = -fields.warp(step, backward)
-    misses = np.abs(backward + fields.warp(step, backward)).max(axis=-1)
-    solve_inverse_at(backward, step, np.flatnonzero(misses > OPEN))
+        backward = backward - fields.compose(step, backward)
+    missed = (np.abs(fields.compose(step, backward)) > OPEN).any(axis=-1)
+    solve_inverse_at(backward, step, np.flatnonzero(missed))
     return clear_of_folds(fields.balance_inverse(backward, step), CLEAR)
 
 

@@ -45,9 +45,8 @@ class _Places:
         self.grid, self.blend = grid, blend
         steps = np.maximum(APART_MM / grid.spacing, 1).astype(int)
         nodes = [np.append(np.arange(0, n - 1, step), n - 1) for n, step in zip(grid.shape, steps, strict=True)]
-        index = np.stack(np.meshgrid(*nodes, indexing="ij"), axis=-1)
         beyond = blend.trend.transform.compose(blend.rigid)
-        self.coarse = beyond.apply(grid.index_to_points(index)).astype(np.float32)
+        self.coarse = beyond.apply(grid.crossings(nodes)).astype(np.float32)
         self.at = [np.interp(np.arange(n), own, np.arange(len(own))) for n, own in zip(grid.shape, nodes, strict=True)]
         faces = box_corners((-0.5,) * 3, np.subtract(blend.grid.shape, 0.5))
         own = grid.points_to_index(blend.grid.index_to_points(faces))

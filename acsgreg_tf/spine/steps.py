@@ -14,7 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from acsgreg_tf import fields
-from acsgreg_tf.geometry.lattice import on_lattice
+from acsgreg_tf.fields.kernels import in_slabs, kernel
+from acsgreg_tf.fields.sampling import at
 from acsgreg_tf.spine.bones import FAR, NEAR, Region
 from acsgreg_tf.spine.local import clear_of_folds
 from acsgreg_tf.spine.places import Spread
@@ -44,35 +45,26 @@ class _Way:
     def __init__(self, region: Region, number: int, goal: Map) -> None:
         self.start, stop = region.around(number)
         self.box = tuple(slice(a, b) for a, b in zip(self.start, stop, strict=True))
-        self.shape = stop - self.start
         self.distance = ndimage.distance_transform_edt(region.labels[self.box] != number).astype(np.float32)
-        axes = [np.arange(0, side + COARSE, COARSE) for side in self.shape]
+        axes = [np.arange(0, side + COARSE, COARSE) for side in stop - self.start]
         self.nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float32)
         points = region.grid.index_to_points(self.nodes + self.start)
         self.displacement = (region.grid.points_to_index(goal(points)) - self.nodes - self.start).astype(np.float32)
 
-    def at(self, time: float, length: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the vertebra would do to the voxels about it in a step that begins at a time.
+    def moves(self, time: float, length: float) -> np.ndarray:
+        """How the places about the vertebra go in a step that begins at a time, on the coarse nodes.
 
         Args:
             time: From 0 to 1.
             length: Of the step, a part of the whole way.
 
         Returns:
-            (near, distance, displacement): which voxels of its box it may have a weight at, (x, y, z) bool; how far
-            these are from it at that time, (N,) voxels; and their displacements, (N, 3) voxels.
+            (x, y, z, 6) float32, voxels: from each node back to where it comes from, and where it goes in the step.
         """
         origin: np.ndarray = self.nodes
         for _ in range(5 if time else 0):
             origin = self.nodes - time * self._displaced(origin)
-        moves = np.concatenate([origin - self.nodes, self._displaced(origin) * length], axis=-1)
-        moves = on_lattice(np.moveaxis(moves, -1, 0), [np.arange(side) / COARSE for side in self.shape])
-        near = self.distance < REACH
-        distance = self.distance[near]
-        if time:
-            places = [axis + move[near] for axis, move in zip(np.nonzero(near), moves[:3], strict=True)]
-            distance = ndimage.map_coordinates(self.distance, places, np.float32, order=1, mode="nearest")
-        return near, distance, np.stack([move[near] for move in moves[3:]], axis=-1)
+        return np.concatenate([origin - self.nodes, self._displaced(origin) * length], axis=-1)
 
     def _displaced(self, places: np.ndarray) -> np.ndarray:
         return fields.sample(self.displacement, places.reshape(-1, 3) / COARSE).reshape(places.shape).astype(np.float32)
@@ -117,14 +109,39 @@ def _between(region: Region, ways: Sequence[_Way], time: float, length: float, p
     total = np.zeros((*region.grid.shape, 3), np.float32)
     weights = np.zeros(region.grid.shape, np.float32)
     nearest = np.full(region.grid.shape, REACH, np.float32)
-    for way, (near, distance, displacement) in zip(ways, pool.map(lambda way: way.at(time, length), ways), strict=True):
-        weight = np.maximum(1 / np.maximum(distance - SKIN, 0.1) - 1 / REACH, 0)
-        total[way.box][near] += weight[:, None] * displacement
-        weights[way.box][near] += weight
-        nearest[way.box][near] = np.minimum(nearest[way.box][near], distance)
+    for way, moves in zip(ways, pool.map(lambda way: way.moves(time, length), ways), strict=True):
+        about = (volume[way.box] for volume in (total, weights, nearest))
+        in_slabs(_add_way, len(way.distance), way.distance[..., None], moves, *about)
     fade = np.clip((FAR - nearest) / (FAR - NEAR), 0, 1)
     fade = fade**2 * (3 - 2 * fade) / np.maximum(weights, 1e-6)
-    return total * fade[..., None]
+    total *= fade[..., None]
+    return total
+
+
+@kernel
+def _add_way(
+    distance: np.ndarray,
+    moves: np.ndarray,
+    total: np.ndarray,
+    weights: np.ndarray,
+    nearest: np.ndarray,
+    start: int,
+    stop: int,
+) -> None:
+    """Add one vertebra's weighted displacements to the total of its box, and its weights to theirs."""
+    move, apart = np.empty(6, np.float32), np.empty(1, np.float32)
+    for i in range(start, stop):
+        for j in range(distance.shape[1]):
+            for k in range(distance.shape[2]):
+                if distance[i, j, k, 0] >= REACH:
+                    continue
+                at(moves, i / COARSE, j / COARSE, k / COARSE, move)
+                at(distance, i + move[0], j + move[1], k + move[2], apart)
+                weight = max(1 / max(apart[0] - SKIN, 0.1) - 1 / REACH, 0.0)
+                for n in range(3):
+                    total[i, j, k, n] += weight * move[3 + n]
+                weights[i, j, k] += weight
+                nearest[i, j, k] = min(nearest[i, j, k], apart[0])
 
 
 def _exact(step: np.ndarray, places: np.ndarray, wanted: np.ndarray) -> np.ndarray:
