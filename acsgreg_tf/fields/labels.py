@@ -50,7 +50,7 @@ def look_up_label(label: np.ndarray, points: np.ndarray, to_index: np.ndarray, r
     """A label map sampled at points of a frame of their own.
 
     Args:
-        label: [X, Y, Z], integers; values up to 0 are background.
+        label: [X, Y, Z] int32; values up to 0 are background. Another type compiles a kernel of its own.
         points: [..., 3] float64.
         to_index: [3, 4], from points to voxels of the map.
         room: Voxels beyond the outermost centres where the border value still holds; farther out there is none.
@@ -58,11 +58,10 @@ def look_up_label(label: np.ndarray, points: np.ndarray, to_index: np.ndarray, r
     Returns:
         [...], of the map's type: 0 where no value's mask exceeds a half.
     """
-    kind, matrix = label.dtype, np.array(to_index, np.float64)
-    label = label.astype(np.int32, copy=False)  # each type would be compiled apart
+    matrix = np.array(to_index, np.float64)
     if label.flags.f_contiguous:
         label, matrix = label.T, np.ascontiguousarray(matrix[::-1])
     flat = np.ascontiguousarray(points.reshape(-1, 3), np.float64)
     out = np.empty(len(flat), label.dtype)
     in_slabs(_look_up_label, len(flat), np.ascontiguousarray(label), flat, matrix, room, out, least=4096)
-    return out.reshape(points.shape[:-1]).astype(kind, copy=False)
+    return out.reshape(points.shape[:-1])

@@ -109,7 +109,7 @@ def resample_label(
         return result
     # One voxel of background around, so that the box does not end where the labels do.
     box = grown(bounding_box(label > 0), label.shape, 1)
-    label, label_grid = label[box], label_grid.crop(*ends(box))
+    label, label_grid = label[box].astype(np.int32), label_grid.crop(*ends(box))
     first, last = _reached(label_grid, reference_grid, transform)
     if np.any(last <= first):
         return result

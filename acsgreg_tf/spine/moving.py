@@ -30,11 +30,11 @@ def move_scan(image: Image, label_map: Image, grid: Grid, blend: Blend) -> tuple
     moved, labels = np.empty(grid.shape, np.float32), np.empty(grid.shape, label_map.data.dtype)
     to_image, to_label = (np.linalg.inv(source.grid.affine)[:3] for source in (image, label_map))
     fill = outside_of(image.data)
-    places = _Places(grid, blend)
+    places, numbers = _Places(grid, blend), label_map.data.astype(np.int32)
     for start, stop in grid.slabs(SLAB):
         points = places.between(start, stop)
         moved[start:stop] = look_up(image.data, points, to_image, FACE, fill)
-        labels[start:stop] = look_up_label(label_map.data, points, to_label, FACE)
+        labels[start:stop] = look_up_label(numbers, points, to_label, FACE)
     return Image(moved, grid, f"{image.name} moved"), Image(labels, grid, f"{label_map.name} moved")
 
 
@@ -46,7 +46,9 @@ class _Places:
         steps = np.maximum(APART_MM / grid.spacing, 1).astype(int)
         nodes = [np.append(np.arange(0, n - 1, step), n - 1) for n, step in zip(grid.shape, steps, strict=True)]
         beyond = blend.trend.transform.compose(blend.rigid)
-        self.coarse = beyond.apply(grid.crossings(nodes)).astype(np.float32)
+        self.coarse = np.empty((*map(len, nodes), 3), np.float32)
+        for layer, at in enumerate(nodes[0]):
+            self.coarse[layer] = beyond.apply(grid.crossings(([at], *nodes[1:])))[0]
         self.at = [np.interp(np.arange(n), own, np.arange(len(own))) for n, own in zip(grid.shape, nodes, strict=True)]
         faces = box_corners((-0.5,) * 3, np.subtract(blend.grid.shape, 0.5))
         own = grid.points_to_index(blend.grid.index_to_points(faces))
