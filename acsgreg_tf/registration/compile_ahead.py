@@ -18,6 +18,7 @@ import acsgreg_tf
 from acsgreg_tf import fields, metrics
 from acsgreg_tf.fields import gradients
 from acsgreg_tf.fields.kernels import is_stored, threads
+from acsgreg_tf.fields.windows import correlation_gradient
 from acsgreg_tf.geometry import Grid, resample, resample_label
 from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.fold_search import fold_between
@@ -46,7 +47,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def compile_all() -> None:
-    """Call on small arrays what a registration calls once the network is there, the gradients backwards."""
+    """Call on small arrays what a registration calls once the network is there, the objective's parts backwards."""
     gc.disable()  # numba makes many objects that stay, and collecting them would slow it down
     grid = Grid(_SHAPE, np.eye(4))
     bone = np.zeros(_SHAPE, bool)
@@ -61,6 +62,9 @@ def compile_all() -> None:
     gradients.rounded_difference(two[..., 0], *(np.zeros(two.shape[:3], np.float32),) * 2)
     gradients.fold_penalty(deformation.part, 0.0)
     gradients.roughness(deformation.part)
+    fields.resize_adjoint(deformation.part, [np.zeros(len(deformation.part))], _SHAPE)
+    image = np.zeros(_SHAPE, np.float32)
+    correlation_gradient(image, image, image, 3, (image, image))
     transform = deformation.world_transform(grid, grid)
     for kind in ("float32", "uint8"):
         resample(bone.astype(kind), grid, grid, transform)

@@ -11,7 +11,7 @@ from acsgreg_tf.fields import kernels
 from acsgreg_tf.registration import compile_ahead as module
 
 # Kernels needed before the second process can have come to them, which the first compiles meanwhile.
-EARLY = {"_along", "_along_adjoint", "_score", "_sum_x", "_sum_yz", "_warp"}
+EARLY = {"_along", "_warp"}
 REGISTER = """
 from acsgreg_tf.registration import register
 from tests.registration.cases import NUMBER, grid_about, scan
