@@ -102,10 +102,11 @@ def resample_label(
         raise InputError(f"a label map must hold integers or booleans, got {label.dtype}")
     if label.shape != label_grid.shape:
         raise InputError(f"label of shape {label.shape} on a grid of shape {label_grid.shape}")
-    if label.max() > _LARGEST_LABEL:
-        raise InputError(f"label {label.max()}: a label map's values may be at most {_LARGEST_LABEL}")
+    largest = label.max()
+    if largest > _LARGEST_LABEL:
+        raise InputError(f"label {largest}: a label map's values may be at most {_LARGEST_LABEL}")
     result = np.zeros(reference_grid.shape, label.dtype)
-    if label.max() <= 0:
+    if largest <= 0:
         return result
     # One voxel of background around, so that the box does not end where the labels do.
     box = grown(bounding_box(label > 0), label.shape, 1)

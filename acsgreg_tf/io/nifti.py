@@ -27,11 +27,12 @@ def write_nifti(path: str | os.PathLike, image: nib.Nifti1Image) -> None:
         InputError: The folder does not exist or cannot be written.
     """
     # In the file's order, the first axis fastest: nibabel would reorder in small pieces.
-    data = np.asfortranarray(image.dataobj)
-    image = nib.Nifti1Image(data, image.affine, image.header)
+    ordered = nib.Nifti1Image(np.asfortranarray(image.dataobj), image.affine, image.header)
+    for field in ("scl_slope", "scl_inter"):  # which an image forgets
+        ordered.header[field] = image.header[field]
     with atomic_path(path) as temporary:
         if ending_of(path) == ".nii":
-            nib.save(image, temporary)
+            nib.save(ordered, temporary)
             return
         with open(temporary, "wb") as file, _Packed("", "wb", 1, file, mtime=0) as packed:
-            image.to_stream(packed)
+            ordered.to_stream(packed)

@@ -138,11 +138,11 @@ def test_folder_without_permission(cases, tmp_path, capsys, monkeypatch):
 
 
 def test_a_disk_that_fills_up_leaves_no_half_output(cases, tmp_path, capsys, monkeypatch):
-    def full(image, path):
-        Path(path).write_bytes(b"half of it")
-        raise OSError(28, "No space left on device", str(path))
+    def full(image, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("acsgreg_tf.io.images.nib.save", full)
+    monkeypatch.setattr("nibabel.Nifti1Image.to_stream", full)
     moved = tmp_path / "moved.nii.gz"
     assert f"{moved}: cannot be written" in fails(crops(cases, moved=moved), capsys)
     assert not list(tmp_path.iterdir())

@@ -4,6 +4,7 @@ HDF5 is packed with gzip, which ITK reads but SimpleITK cannot write. It writes 
 of each displacement field, from which all else is copied; the fields themselves are packed and written here.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -54,14 +55,16 @@ def _write_whole(path: str, transform: Transform) -> None:
 
 def _write_hdf5(path: str, transform: Transform) -> None:
     fields: list[DenseField] = []
-    frame = f"{path}.frame.h5"
+    frame, packed = f"{path}.frame.h5", io.BytesIO()
     try:
         _write_whole(frame, _framed(transform, fields))
-        with h5py.File(frame) as old, h5py.File(path, "w") as new:
+        # In memory: where the disk is full, HDF5 crashes when it closes its file.
+        with h5py.File(frame) as old, h5py.File(packed, "w") as new:
             written: dict[int, str] = {}
             old.visititems(lambda name, item: _copy(new, name, item, fields, written))
     finally:
         Path(frame).unlink(missing_ok=True)
+    Path(path).write_bytes(packed.getbuffer())
 
 
 def _framed(transform: Transform, fields: list[DenseField]) -> Transform:

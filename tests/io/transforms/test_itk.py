@@ -304,6 +304,16 @@ def test_a_field_alone_lies_in_a_file_as_simpleitk_writes_it(tmp_path):
     assert ours.GetName() == theirs.GetName()
 
 
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(InputError, match=r"warp.h5: cannot be written \(No space"):
+        write_itk(tmp_path / "warp.h5", smooth_field(fixed_grid(), 2))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("order", [1, -1], ids=["field last", "field first"])
 def test_a_packed_file_has_no_hole(tmp_path, order):
     """A smooth field is a fraction of its raw size, wherever it stands among the parts; SimpleITK reads it."""
