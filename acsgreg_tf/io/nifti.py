@@ -21,7 +21,7 @@ with contextlib.suppress(ImportError):  # no wheel for this machine
 def write_nifti(path: str | os.PathLike, image: nib.Nifti1Image) -> None:
     """Write a NIfTI image, .nii or .nii.gz; whole or not at all.
 
-    The same image gives the same bytes on every machine with the same packages.
+    The same image gives the same bytes again, on the same machine with the same packages.
 
     Raises:
         InputError: The folder does not exist or cannot be written.
