@@ -147,7 +147,7 @@ def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid
     Raises:
         InputError: The place cannot be written.
     """
-    vectors = _rounded(transform.to_displacement(grid).displacement * _FLIP_VECTORS).astype(np.float32)
+    vectors = rounded(transform.to_displacement(grid).displacement * _FLIP_VECTORS).astype(np.float32)
     image = nib.Nifti1Image(vectors[:, :, :, None], grid.affine)
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
@@ -185,6 +185,6 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
         raise InputError(f"{path}: cannot be read as a displacement field ({one_line(error)})") from error
 
 
-def _rounded(millimetres: np.ndarray) -> np.ndarray:
+def rounded(millimetres: np.ndarray) -> np.ndarray:
     """A displacement without the digits that mean nothing: what is left packs twice as small."""
     return np.round(millimetres / FIELD_STEP_MM) * FIELD_STEP_MM

@@ -16,7 +16,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Composite, DenseField, Transform
 from acsgreg_tf.io.files import atomic_path, ending_of, one_line
-from acsgreg_tf.io.transforms.itk import FIELD_STEP_MM, RAS_TO_LPS, to_sitk_transform
+from acsgreg_tf.io.transforms.itk import RAS_TO_LPS, rounded, to_sitk_transform
 
 __all__ = ["write_itk"]
 
@@ -108,6 +108,6 @@ def _fixed_parameters(grid: Grid) -> np.ndarray:
 
 
 def _parameters(field: DenseField) -> np.ndarray:
-    """The vectors in LPS mm, x fastest. Without the digits that mean nothing they pack twice as small."""
-    steps = np.rint(field.displacement * (np.diag(RAS_TO_LPS)[:3] / FIELD_STEP_MM).astype(np.float32))
-    return np.ascontiguousarray(steps.transpose(2, 1, 0, 3)).ravel() * FIELD_STEP_MM
+    """The vectors in LPS mm, x fastest."""
+    vectors = rounded(field.displacement * np.diag(RAS_TO_LPS)[:3].astype(np.float32))
+    return vectors.transpose(2, 1, 0, 3).ravel().astype(np.float64)

@@ -80,7 +80,7 @@ class Box:
         mask: (X, Y, Z) bool on the full grid; where it is empty the box is all of it.
         lattice: Sides of the velocity's grid.
         margin: Full voxels of surroundings on all sides, where there are so many.
-        quantum: Sides on the lattice are multiples of it (or all there is), so that few different shapes are compiled.
+        quantum: Sides on the lattice are multiples of it (or all there is).
     """
 
     def __init__(self, mask: np.ndarray, lattice: Sequence[int], margin: int = 6, quantum: int = 8) -> None:
