@@ -69,8 +69,17 @@ class Deformation:
 
     @cached_property
     def part(self) -> np.ndarray:
-        """One part on the network's grid grown by `padding`, [..., 3] float32, voxels. Cached."""
-        return self._exponential(self.velocity)
+        """One part on the network's grid grown by `padding`, [..., 3] float32, voxels. Cached.
+
+        All parts together are exp(v) as the lattice integrates it.
+        """
+        lattice = self._lattice_part(self.velocity)
+        part = self._on_grid(lattice)
+        if self.parts > 1:
+            whole = self._on_grid(self._whole(lattice))
+            for _ in range(MATCHES):
+                part = fields.approach(part, whole, self.parts)
+        return part
 
     @cached_property
     def rough_inverse(self) -> np.ndarray:
@@ -78,8 +87,9 @@ class Deformation:
 
         It is exp(-v / parts), corrected for the grid's interpolation (`fields.correct_inverse`, `balance_inverse`).
         """
-        backward = fields.correct_inverse(self._exponential(-self.velocity), self.part, steps=1)
-        return unfolded(fields.balance_inverse(backward, self.part), self._whole, self.parts)
+        backward = self._on_grid(self._lattice_part(-self.velocity))
+        backward = fields.balance_inverse(fields.correct_inverse(backward, self.part, steps=1), self.part)
+        return unfolded(backward, self._whole, self.parts)
 
     @cached_property
     def part_inverse(self) -> np.ndarray:
@@ -131,17 +141,10 @@ class Deformation:
         field = field_from_network(self.part, grown, self.part_inverse)
         return Composite([field] * self.parts + [self.world_affine(fixed, moving)])
 
-    def _exponential(self, velocity: np.ndarray) -> np.ndarray:
-        """exp(v / parts) on the grown grid, such that all parts together are exp(v) as the lattice integrates it."""
+    def _lattice_part(self, velocity: np.ndarray) -> np.ndarray:
+        """exp(v / parts) on the lattice, in its voxels."""
         # The squarings that are left out are those that lay the parts together.
-        steps = self.int_steps - int(np.log2(self.parts))
-        lattice = fields.integrate(velocity / self.parts, steps)
-        part = self._on_grid(lattice)
-        if self.parts > 1:
-            whole = self._on_grid(self._whole(lattice))
-            for _ in range(MATCHES):
-                part = fields.approach(part, whole, self.parts)
-        return part
+        return fields.integrate(velocity / self.parts, self.int_steps - int(np.log2(self.parts)))
 
     def _on_grid(self, field: np.ndarray) -> np.ndarray:
         """A displacement on the lattice, on the grown grid in its voxels."""
