@@ -147,7 +147,7 @@ class WorkerPool:
         arguments: tuple = (),
     ) -> None:
         self.processes = processes
-        threads = max(1, (os.cpu_count() or 1) // processes)
+        threads = max(1, cores() // processes)
         # Pickled here, so that a worker limits its threads before it imports what the function needs.
         work = pickle.dumps((function, initializer, arguments))
         context = multiprocessing.get_context("spawn")
@@ -187,9 +187,19 @@ class WorkerPool:
         )
 
 
+def cores() -> int:
+    """How many cores this process may use, which are fewer than the machine's in a container or on a cluster."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
 def silence() -> None:
     """Initialiser of workers whose stderr nobody shall see: TensorFlow's first lines heed no setting."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 _work: tuple[Callable[..., Any], tuple] | None = None  # of a worker process: its function and arguments

@@ -1,8 +1,9 @@
 """The one place that knows numba: functions compiled to machine code, cached on disk, and run on all cores in slabs."""
 
 import functools
+import hashlib
 import os
-import sys
+import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 import numba
 import numpy as np
 
+from acsgreg_tf.parallel import cores
+
 __all__ = ["in_slabs", "is_stored", "kernel", "locate", "threads"]
 
 # Ranges that a kernel's work is split into, for each thread.
 SLABS = 4
+# By file with kernels: itself, and the files whose kernels are compiled into its own.
+_sources: dict[str, set[str]] = {}
 
 
 def kernel(function: Callable) -> Callable:
@@ -24,21 +29,47 @@ def kernel(function: Callable) -> Callable:
     neither can be written each process compiles anew.
     """
     try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba has nowhere to store it
         return numba.njit(nogil=True, error_model="numpy")(function)
+    index = _index_of(compiled)
+    if index is not None:
+        # numba's own stamp is of the function's file alone, but kernels of other files are compiled into it.
+        index._source_stamp = _stamp(function)
+    return compiled
+
+
+def _index_of(function: Any) -> Any:
+    """numba's index of a kernel's stored machine code; None where it is not stored, or where numba has changed."""
+    index = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    return index if hasattr(index, "_source_stamp") and hasattr(index, "_load_index") else None
+
+
+def _stamp(function: Callable) -> str:
+    """A digest of all files that a kernel is compiled from."""
+    own = function.__code__.co_filename
+    files = _sources.setdefault(own, {own})
+    for other in function.__globals__.values():
+        if hasattr(other, "py_func"):
+            files |= _sources.get(other.py_func.__code__.co_filename, set())
+    return hashlib.sha256(b"".join(map(_content, sorted(files)))).hexdigest()
+
+
+@functools.cache
+def _content(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError:  # compiled Python alone was installed
+        return b""
 
 
 def is_stored(function: Any) -> bool:
     """Whether a kernel's machine code is on disk, for its source as it is; True also where it cannot be stored."""
-    folder = getattr(getattr(function, "stats", None), "cache_path", None)
-    if folder is None:
-        return True
-    code = function.py_func.__code__
-    # As numba names its index of a function.
-    name = f"*.{function.py_func.__qualname__}-{code.co_firstlineno}.py{sys.version_info[0]}{sys.version_info[1]}*.nbi"
-    changed = os.stat(code.co_filename).st_mtime
-    return any(file.stat().st_mtime >= changed for file in Path(folder).glob(name))
+    index = _index_of(function)
+    try:
+        return index is None or bool(index._load_index())
+    except (OSError, EOFError, pickle.UnpicklingError):
+        return False
 
 
 @functools.cache
@@ -47,10 +78,7 @@ def threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+    return cores()
 
 
 @functools.cache

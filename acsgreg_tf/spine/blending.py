@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acsgreg_tf.fields.kernels import threads
 from acsgreg_tf.geometry import Affine, Composite, DenseField, Grid, field_from_network
 from acsgreg_tf.geometry.transforms import Transform
 from acsgreg_tf.spine.bones import Bone, Region
 from acsgreg_tf.spine.inverse import invertible_steps
 from acsgreg_tf.spine.polyaffine import Trend, fit_trend, rigid_of_all
-from acsgreg_tf.spine.steps import Map, steps_of
+from acsgreg_tf.spine.steps import MOST_STEPS, Map, steps_of
 
 __all__ = ["Blend", "blend"]
-
-THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def blend(bones: Sequence[Bone]) -> Blend:
         return lambda at: region.grid.points_to_index(transform.apply(region.grid.index_to_points(at)))
 
     flow = trend.transform
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(min(threads(), MOST_STEPS)) as pool:
         steps = steps_of(region, [goal_of(bone) for bone in bones], pool)
         then, then_back = in_voxels(flow), in_voxels(flow.inverse())
         steps, inverses = invertible_steps(steps, region.labels > 0, then, then_back, pool)

@@ -1,6 +1,5 @@
 """Batches of ordered pairs that follow from a seed and the step's number, wherever training starts."""
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.distance import from_crop
 from acsgreg_tf.ops import Tensor
 from acsgreg_tf.ops.backend import is_tensorflow
+from acsgreg_tf.parallel import cores
 from acsgreg_tf.training.parts import OUTPUT as PARTS_OUTPUT
 from acsgreg_tf.training.parts import drawn_masks
 
@@ -225,4 +225,4 @@ class PairBatches(keras.utils.PyDataset):
 
 def _readers() -> int:
     """Threads that make batches: most of their work is done without Python's lock, beside the training step."""
-    return max(1, min(4, (os.cpu_count() or 1) - 1))
+    return max(1, min(4, cores() - 1))

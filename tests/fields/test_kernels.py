@@ -44,6 +44,27 @@ def test_the_number_of_threads_follows_the_environment(monkeypatch, wanted, expe
         kernels.threads.cache_clear()
 
 
+def test_stored_code_follows_the_sources_of_all_kernels_in_it(tmp_path):
+    start = "from acsgreg_tf.fields.kernels import is_stored, kernel\n"
+    (tmp_path / "low.py").write_text(f"{start}@kernel\ndef f(x):\n    return x + 1\n")
+    (tmp_path / "middle.py").write_text(f"{start}from low import f\n@kernel\ndef g(x):\n    return f(x)\n")
+    high = f"{start}from middle import g\n@kernel\ndef h(x):\n    return g(x)\n"
+    (tmp_path / "high.py").write_text(f"{high}print(is_stored(h), h(1), is_stored(h))\n")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def answer():
+        command = [sys.executable, "high.py"]
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return run.stdout.split()
+
+    assert answer() == ["False", "2", "True"]
+    os.utime(tmp_path / "high.py", (0, 0))
+    assert answer() == ["True", "2", "True"]
+    source = tmp_path / "low.py"
+    source.write_text(source.read_text().replace("x + 1", "x + 9"))
+    assert answer() == ["False", "10", "True"]
+
+
 @pytest.mark.slow
 def test_without_a_place_for_compiled_code_each_process_compiles_anew(tmp_path):
     """numba refuses to cache then; the package works all the same."""

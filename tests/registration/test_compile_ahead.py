@@ -3,11 +3,9 @@
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from acsgreg_tf.fields import kernels
 from acsgreg_tf.registration import compile_ahead as module
 
 # Kernels needed before the second process can have come to them, which the first compiles meanwhile.
@@ -43,21 +41,6 @@ def test_the_process_is_started_where_it_has_something_to_do_and_a_core(monkeypa
     monkeypatch.setattr(module, "is_stored", lambda kernel: there)
     module.compile_ahead()
     assert len(started) == expected
-
-
-def test_what_was_stored_before_the_source_changed_does_not_count(tmp_path):
-    source = tmp_path / "module.py"
-    source.write_text("\n\ndef f():\n    pass\n")
-    code = compile(source.read_text(), str(source), "exec").co_consts[0]
-    function = SimpleNamespace(
-        stats=SimpleNamespace(cache_path=str(tmp_path)), py_func=SimpleNamespace(__code__=code, __qualname__="f")
-    )
-    assert not kernels.is_stored(function)
-    index = tmp_path / f"module.f-3.py{sys.version_info[0]}{sys.version_info[1]}.nbi"
-    index.write_bytes(b"")
-    assert kernels.is_stored(function)
-    os.utime(index, (0, 0))
-    assert not kernels.is_stored(function)
 
 
 @pytest.mark.slow
