@@ -7,7 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from acsgreg_tf.registration.models import NO_MODEL, default_model
 from acsgreg_tf.registration.options import DEFORMABLE, Options
 from acsgreg_tf.registration.outputs import write_result
 from acsgreg_tf.registration.pipeline import register
+from acsgreg_tf.registration.prepare import with_vertebra
 from acsgreg_tf.registration.scan import Scan, read_scan
 
 __all__ = ["COLUMNS", "TABLE", "Recipe", "failed", "run_jobs", "table_of"]
@@ -118,7 +119,7 @@ def run_jobs(
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     table, made_by = table_of(folder), recipe.made_by()
-    rows = _read_rows(table)
+    rows, columns = _read_rows(table)
     for row in rows.values():
         if row["made_by"] != made_by:
             raise InputError(
@@ -127,12 +128,12 @@ def run_jobs(
     missing = [job for job in jobs if job.id not in rows or rows[job.id]["fault"] or not job.written]
     if recipe.model != NO_MODEL and missing and cluster is None:
         _engine(recipe.model, recipe.engine)  # a fault of the network is one line, not one a pair
-    write_table(table, COLUMNS, rows.values())
+    write_table(table, columns, rows.values())
     with open(table, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns)
         start = None if cluster or processes <= 1 else silence
         for job, measured in run_each(_run, missing, processes, start, (recipe,), cluster):
-            row = {**measured, "made_by": made_by}
+            row = {**rows.get(job.id, {}), **measured, "made_by": made_by}
             rows[job.id] = row
             writer.writerow(row)
             file.flush()
@@ -140,20 +141,24 @@ def run_jobs(
                 progress(row)
     ordered = {job.id: rows[job.id] for job in jobs}
     if missing:  # in the list's order, whichever was first; rows of other lists after them
-        write_table(table, COLUMNS, (ordered | rows).values())
+        write_table(table, columns, (ordered | rows).values())
     return list(ordered.values())
 
 
-def _read_rows(table: Path) -> dict[str, dict[str, Any]]:
-    """The rows by id, the last of each; a line that a killed run left unfinished is dropped."""
+def _read_rows(table: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """The rows by id, the last of each, and the columns, those that a user added at the end.
+
+    A line that a killed run left unfinished is dropped.
+    """
     if not table.exists():
-        return {}
+        return {}, list(COLUMNS)
     content = table.read_bytes()
     if not content.endswith(b"\n"):
         table.write_bytes(content[: content.rfind(b"\n") + 1])
     if not table.stat().st_size:
-        return {}
-    return {row.cells["id"]: dict(row.cells) for row in read_table(table, COLUMNS, "a table of this command")}
+        return {}, list(COLUMNS)
+    rows = {row.cells["id"]: dict(row.cells) for row in read_table(table, COLUMNS, "a table of this command")}
+    return rows, list(dict.fromkeys([*COLUMNS, *(name for row in rows.values() for name in row)]))
 
 
 def _run(job: Job, recipe: Recipe) -> dict[str, Any]:
@@ -220,7 +225,7 @@ def _alone(scan: Scan, table: str) -> Scan:
     lumbar = {number for level, number in parse_table(table).items() if level.startswith("L")}
     if len(numbers) != 1 or numbers[0] in lumbar:
         return scan
-    return replace(scan, number=int(numbers[0]))
+    return with_vertebra(scan, int(numbers[0]))
 
 
 @functools.lru_cache(maxsize=2)

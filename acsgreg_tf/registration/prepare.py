@@ -92,11 +92,21 @@ def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]
 
 
 def _picked(scan: Scan, number: Any) -> Scan:
+    return scan if scan.label_map is None or scan.number is not None else with_vertebra(scan, number())
+
+
+def with_vertebra(scan: Scan, picked: int | None) -> Scan:
+    """A scan with one vertebra of its label map chosen; stray voxels are left out and noted.
+
+    Args:
+        scan: Without a label map it passes unchanged.
+        picked: The number in the label map; None is the only one that it holds.
+
+    Raises:
+        InputError: The label map does not hold it, or holds several.
+    """
     if scan.label_map is None:
         return scan
-    if scan.number is not None:
-        return scan
-    picked = number()
     if picked is None or not (0 < picked <= len(scan.boxes) and scan.boxes[picked - 1] is not None):
         picked = pick_label(scan.label_map, picked)
     box = scan.boxes[picked - 1]

@@ -4,11 +4,14 @@ import csv
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from acsgreg_tf.cli.register import main
+from acsgreg_tf.io.transforms import read_transform
 from tests.cli.cases import fails, write_cases
+from tests.registration.cases import NUMBER
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,38 @@ def test_a_second_run_does_what_is_missing(cases, tmp_path):
     assert again[0] == seconds[0]
     # By the files' times: the seconds of two short registrations may be the same.
     assert [then == now for then, now in zip(written, times(out), strict=True)] == [True, False, False]
+
+
+def test_a_batch_registers_a_pair_as_alone(cases, tmp_path):
+    """Also where the one label is no lumbar number, and strays."""
+    one = pair(cases, id="a", level="")
+    for name in ("fixed_seg", "moving_seg"):
+        image = nib.load(cases[name])
+        data = (np.asarray(image.dataobj) == NUMBER).astype(np.uint8)
+        data[0, 0, 0] = name == "fixed_seg"
+        one[name] = str(tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(data, image.affine), one[name])
+    pairs, out = write_list(tmp_path / "pairs.csv", [one]), tmp_path / "out"
+    assert batch(cases, pairs, out, "--transform", "rigid") == 0
+    (row,) = read(out)
+    assert "label 1: 1 stray voxel left out" in row["warnings"]
+    files = [f"--{name.replace('_', '-')}={one[name]}" for name in ("fixed", "fixed_seg", "moving", "moving_seg")]
+    more = ["--model", str(cases["model"]), "--transform", "rigid", "--warp", str(tmp_path / "alone.h5")]
+    assert main([*files, "--moved", str(tmp_path / "moved.nii.gz"), *more]) == 0
+    points = np.random.default_rng(0).uniform(-20, 20, (50, 3))
+    ours, alone = (read_transform(path).apply(points) for path in (out / "a" / "warp.h5", tmp_path / "alone.h5"))
+    np.testing.assert_allclose(ours, alone, atol=1e-6)
+
+
+def test_a_column_that_the_user_adds_stays(cases, tmp_path):
+    pairs = write_list(tmp_path / "pairs.csv", [pair(cases, id="a")])
+    out = tmp_path / "out"
+    assert batch(cases, pairs, out, "--transform", "rigid") == 0
+    (row,) = read(out)
+    write_list(out / "results.csv", [row | {"notes": "looks good"}])
+    write_list(pairs, [pair(cases, id="a"), pair(cases, id="b")])
+    assert batch(cases, pairs, out, "--transform", "rigid") == 0
+    assert [(row["id"], row["notes"]) for row in read(out)] == [("a", "looks good"), ("b", "")]
 
 
 def test_a_pair_that_fails_is_a_row_and_is_tried_again(cases, tmp_path, capsys):
