@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from acsgreg_tf.errors import InputError
@@ -94,12 +94,20 @@ def serve() -> None:
         os.dup2(silent, 1)
         if resource is not None:
             used = resource.getrusage(resource.RUSAGE_SELF)
-            resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 1, -1))
-            resource.setrlimit(resource.RLIMIT_AS, (memory, -1))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            _bound(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
+            _bound(resource.RLIMIT_AS, memory)
+            _bound(resource.RLIMIT_CORE, 0)
         try:
             with in_this_process():
                 content: tuple[str, Any] = ("result", function(*arguments))
         except Exception as error:  # raised again by the caller
             content = ("error", error)
         pickle.dump(content, answer, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _bound(kind: int, most: int) -> None:
+    """Lower a limit of this process, and leave one that is lower already, as a cluster sets it."""
+    soft, hard = resource.getrlimit(kind)
+    lowest = min([most, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)])
+    with suppress(ValueError, OSError):  # without a bound a damaged file takes longer, no more
+        resource.setrlimit(kind, (lowest, hard))

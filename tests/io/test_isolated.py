@@ -1,6 +1,7 @@
 """Readers in processes of their own: a crash, a hang or a thirst for memory there is one line here."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -39,6 +40,10 @@ def refuse(path):
 
 def fail(path):
     raise KeyError("a bug")
+
+
+def limits(path):
+    return [isolated.resource.getrlimit(kind) for kind in (isolated.resource.RLIMIT_CPU, isolated.resource.RLIMIT_AS)]
 
 
 def who(path, more):
@@ -81,3 +86,16 @@ def test_errors_come_through(path):
         call_isolated(refuse, path)
     with pytest.raises(KeyError, match="a bug"):
         call_isolated(fail, path)
+
+
+@pytest.mark.skipif(isolated.resource is None, reason="Windows has no such limits")
+def test_limits_that_are_lower_already_stay(path):
+    """As on a cluster: an unprivileged process may not raise a hard limit."""
+    code = (
+        "import resource, sys; from acsgreg_tf.io import isolated; from tests.io.test_isolated import limits\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (9, 10)); resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))\n"
+        "print(isolated.call_isolated(limits, sys.argv[1]))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    (cpu, hard), (memory, most) = eval(answer.stdout)
+    assert (cpu, hard) == (9, 10) and memory < 2**40 and most == 2**40
