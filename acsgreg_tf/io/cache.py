@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ import platformdirs
 
 # Entries of a kind; the ones unused for longest go first.
 MOST_ENTRIES = 8
+# Seconds.
+_DAY = 86400
 
 
 def cache_folder() -> Path:
@@ -40,7 +43,6 @@ def cached_folder(kind: str, key: str, files: Sequence[str], make: Callable[[Pat
             os.utime(entry)
         return entry
     try:
-        shutil.rmtree(entry, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
     except OSError:
@@ -52,14 +54,26 @@ def cached_folder(kind: str, key: str, files: Sequence[str], make: Callable[[Pat
         raise
     if root == Path():
         return partial
-    try:
-        partial.rename(entry)
-    except OSError:  # another process was first
-        if not _is_whole(entry, files):
-            return partial
-        shutil.rmtree(partial, ignore_errors=True)
+    if not _put(partial, entry, files):
+        return partial
     _drop_oldest(root)
     return entry
+
+
+def _put(partial: Path, entry: Path, files: Sequence[str]) -> bool:
+    """Rename a folder to an entry's, unless another process was first; False where what is there cannot be replaced."""
+    with suppress(OSError):
+        partial.rename(entry)
+        return True
+    if not _is_whole(entry, files):
+        with suppress(OSError):
+            damaged = entry.rename(entry.with_name(f".damaged{partial.name}"))
+            partial.rename(entry)
+            shutil.rmtree(damaged, ignore_errors=True)
+            return True
+        return False
+    shutil.rmtree(partial, ignore_errors=True)
+    return True
 
 
 def _is_whole(entry: Path, files: Sequence[str]) -> bool:
@@ -68,6 +82,9 @@ def _is_whole(entry: Path, files: Sequence[str]) -> bool:
 
 def _drop_oldest(root: Path) -> None:
     with suppress(OSError):
-        entries = sorted((e for e in root.iterdir() if e.is_dir()), key=lambda e: e.stat().st_mtime, reverse=True)
-        for entry in entries[MOST_ENTRIES:]:
+        age = {entry: time.time() - entry.stat().st_mtime for entry in root.iterdir() if entry.is_dir()}
+        entries = sorted((entry for entry in age if entry.name[0] != "."), key=age.__getitem__)
+        # Another process may be at work on what is unfinished, unless it was killed long ago.
+        unfinished = [entry for entry in age if entry.name[0] == "." and age[entry] > _DAY]
+        for entry in entries[MOST_ENTRIES:] + unfinished:
             shutil.rmtree(entry, ignore_errors=True)

@@ -68,6 +68,29 @@ def test_another_process_may_be_first(folder):
     assert [entry.name for entry in (folder / "kind").iterdir()] == ["key"]
 
 
+def test_what_another_process_made_meanwhile_stays(folder):
+    """It is in use there already."""
+    first = []
+
+    def slower(partial):
+        first.append(cached_folder("kind", "key", FILES, Maker()))
+        (partial / "a.txt").write_text("second")
+
+    entry = cached_folder("kind", "key", FILES, slower)
+    assert first == [entry] and (entry / "a.txt").read_text() == "1"
+
+
+def test_what_is_unfinished_is_no_entry_and_goes_after_a_day(folder):
+    for i in range(cache.MOST_ENTRIES):
+        (folder / "kind" / f".partial-{i}").mkdir(parents=True)
+    os.utime(folder / "kind" / ".partial-0", (1000, 1000))
+    make = Maker()
+    for name in ("a", "b"):
+        cached_folder("kind", name, FILES, make)
+    names = {entry.name for entry in (folder / "kind").iterdir()}
+    assert names == {"a", "b", *(f".partial-{i}" for i in range(1, cache.MOST_ENTRIES))}
+
+
 def test_without_a_place_to_write_a_temporary_folder_serves(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("ACSGREG_CACHE", str(tmp_path / "file"))
