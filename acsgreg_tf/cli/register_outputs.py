@@ -9,6 +9,8 @@ from acsgreg_tf.cli.register_surfaces import takes_surface
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.io.files import ending_of
 from acsgreg_tf.registration import STAGES, Result
+from acsgreg_tf.registration.models import NO_MODEL
+from acsgreg_tf.registration.options import DEFORMABLE
 from acsgreg_tf.registration.outputs import ENDINGS, check_ending, title, write_result
 
 __all__ = ["check_endings", "of_level", "output_paths", "report", "title", "write_outputs"]
@@ -69,6 +71,8 @@ def report(summary: dict[str, Any]) -> str:
     if "refinement" in summary:
         alone = " without the network" if summary.get("method") == "refinement" else ""
         lines.append(_refinement_line(summary["refinement"]) + alone)
+    elif summary.get("model") == NO_MODEL and summary.get("transform") == DEFORMABLE:
+        lines.append("the affine alone")
     lines += anatomy.report(summary)
     lines.append(f"{summary['seconds']['total']:.1f} s")
     return "\n".join(lines)
@@ -79,8 +83,6 @@ def _inverse_line(summary: dict[str, Any]) -> str:
 
 
 def _refinement_line(refinement: dict[str, Any]) -> str:
-    if not (refinement["steps"] or refinement["stopped"]):
-        return "the affine alone"
     line = f"refined in {refinement['steps']} steps"
     start, end = refinement["objective"]["start"], refinement["objective"]["end"]
     # Stopped before its first step it has no objective.

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# In this order; "refining" only where it is asked for.
+# In this order; "refining" unless it is switched off.
 STEPS = (
     "reading",
     "loading the network",
@@ -35,9 +35,15 @@ class Clock:
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
-        """Time the body of a `with` as one step."""
+        """Announce a step and time the body of a `with` as it."""
         if self.progress is not None:
             self.progress(step)
+        with self.timed(step):
+            yield
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Time the body of a `with` as one step that is announced otherwise."""
         begun = time.perf_counter()
         yield
         self.seconds[step] = time.perf_counter() - begun

@@ -198,9 +198,9 @@ def _estimate(
     with clock("registering"):
         if network is not None:
             start = estimate(network, pair, options)
-        elif not options.deforms:
+        elif not options.steps(network=False):
             start = surfaces_alone(pair, options)
-    if start is not None and not options.steps():
+    if start is not None and not options.refines:
         return start
     with clock("refining"):
         return refined(pair, start, options, progress)

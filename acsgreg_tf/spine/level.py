@@ -99,19 +99,14 @@ def register_level(
 def _estimate(
     pair: VertebraPair, network: Engine | None, options: Options, progress: StepProgress | None
 ) -> tuple[Estimate, str]:
-    if not options.deforms:
-        # A pose is fitted to the surfaces; where there are any, the network's own affine changes nothing but the start.
-        return (surfaces_alone(pair, options), SURFACES) if network is None else _network(pair, network, options)
     if network is None:
+        if not options.steps(network=False):
+            return surfaces_alone(pair, options), SURFACES
         return refined(pair, None, options, progress), REFINEMENT
-    start, method = _network(pair, network, options)
+    start = estimate(network, pair, options)
     if not options.refines:
-        return start, method
-    return refined(pair, start, options, progress), f"{method} and {REFINEMENT}"
-
-
-def _network(pair: VertebraPair, network: Engine, options: Options) -> tuple[Estimate, str]:
-    return estimate(network, pair, options), NETWORK
+        return start, NETWORK
+    return refined(pair, start, options, progress), f"{NETWORK} and {REFINEMENT}"
 
 
 def _grown(grid: Grid, padding: np.ndarray) -> Grid:

@@ -111,7 +111,7 @@ def register_spine(
         scans = select(fixed, moving, replace(selection, level=level))
         return register_level(level, scans, network, options, step)
 
-    with clock("registering levels"):
+    with clock.timed("registering levels"):
         registered = run_in_threads(register_one, levels, side_by_side(network), stopped.set)
         results = [result for _, result in registered]
     with clock(STEPS[1]):

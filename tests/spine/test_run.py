@@ -43,6 +43,19 @@ def test_poses_of_a_known_bend_come_back(there):
             assert getattr(found, key) == pytest.approx(value, abs=0.2), (true.name, key)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options, method", [({"transform": "rigid"}, "surfaces"), ({"refine": 0}, "surfaces")])
+def test_progress_names_each_step_once(sides, options, method):
+    names = []
+    scans = [read_scan(None, side) for side in sides]
+    result = register_spine(
+        *scans, LEVELS, Selection(), network=None, options=Options(**options), progress=names.append
+    )
+    assert sorted(names) == sorted(["registering L1", "registering L2", "blending", "moving the scan", "measuring"])
+    assert set(result.summary["seconds"]) == {"registering levels", *names[2:], "total"}
+    assert {own["method"] for own in result.summary["levels"].values()} == {method}
+
+
 def test_bones_stay_as_they_are_and_the_whole_does_not_fold(there):
     summary = there.summary
     assert summary["folds"]["count"] == 0
