@@ -142,8 +142,9 @@ def from_probability(probability: np.ndarray) -> np.ndarray:
         )
         crossed = here != there
         fraction = np.clip((p[crossed] - 0.5) / (p[crossed] - q[crossed]), 1e-3, 1 - 1e-3)
-        lower[crossed] = np.maximum(lower[crossed], 1 / fraction)
-        upper[crossed] = 1 / (1 - fraction)
+        lower[crossed] = 1 / fraction
+        # The surface may cross both lines from a voxel; the nearer crossing counts.
+        upper[crossed] = np.maximum(upper[crossed], 1 / (1 - fraction))
     beside = nearness.any(axis=0)
 
     outward = -np.stack(np.gradient(probability))[:, beside]

@@ -38,6 +38,15 @@ def test_from_probability_is_exact_for_a_plane():
     np.testing.assert_allclose(result[8:-8, 8:-8, 8:-8][near], slanted[8:-8, 8:-8, 8:-8][near], atol=0.25)
 
 
+def test_a_thin_plate_is_as_far_from_either_face():
+    """Of the voxels within it the nearer face counts, whichever way the axis runs."""
+    across = np.array([0, 0, 0, 0.45, 0.6, 0, 0, 0], np.float32)
+    plate = np.broadcast_to(across[:, None, None], (8, 6, 6)).copy()
+    result = distance.from_probability(plate)
+    np.testing.assert_allclose(result[::-1], distance.from_probability(plate[::-1].copy()), atol=1e-6)
+    np.testing.assert_allclose(result[4, 3, 3], -1 / 6, atol=1e-3)
+
+
 def test_a_sphere_mesh_gives_the_sphere():
     sdf = distance.from_mesh(*sphere_mesh(15), shape=SMALL)
     near = np.abs(ball(15)) < 6
