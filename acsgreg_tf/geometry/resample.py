@@ -10,7 +10,7 @@ from acsgreg_tf.geometry.grid import FACE, Grid, box_corners
 from acsgreg_tf.geometry.transforms import Transform
 
 # Every possible label takes an entry; a larger number is an intensity image taken for a label map.
-_LARGEST_LABEL = 1_000_000
+LARGEST_LABEL = 1_000_000
 
 
 def resample(
@@ -103,8 +103,8 @@ def resample_label(
     if label.shape != label_grid.shape:
         raise InputError(f"label of shape {label.shape} on a grid of shape {label_grid.shape}")
     largest = label.max()
-    if largest > _LARGEST_LABEL:
-        raise InputError(f"label {largest}: a label map's values may be at most {_LARGEST_LABEL}")
+    if largest > LARGEST_LABEL:
+        raise InputError(f"label {largest}: a label map's values may be at most {LARGEST_LABEL}")
     result = np.zeros(reference_grid.shape, label.dtype)
     if largest <= 0:
         return result

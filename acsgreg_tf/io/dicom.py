@@ -59,8 +59,13 @@ def _check_stack(folder: str | os.PathLike, reader: sitk.ImageSeriesReader, imag
     for number in range(slices):
         if not reader.HasMetaDataKey(number, "0020|0032"):
             continue
-        position = np.array(reader.GetMetaData(number, "0020|0032").split("\\"), dtype=float)
-        distance = np.linalg.norm(position - image.TransformIndexToPhysicalPoint((0, 0, number)))
+        stated = reader.GetMetaData(number, "0020|0032")
+        try:
+            x, y, z = (float(value) for value in stated.split("\\"))
+        except ValueError as error:
+            where = f"{folder}: slice {number + 1} of {slices}"
+            raise InputError(f"{where}: {stated.strip()[:100]!r} is not a position of three numbers") from error
+        distance = np.linalg.norm((x, y, z) - np.array(image.TransformIndexToPhysicalPoint((0, 0, number))))
         if distance > _SLICE_TOLERANCE:
             raise InputError(
                 f"{folder}: slice {number + 1} of {slices} lies {distance:.1f} mm from its place in an "

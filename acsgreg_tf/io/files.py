@@ -59,6 +59,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         InputError: The folder does not exist or cannot be written, or `path` is a folder or a device.
     """
     target = Path(path)
+    if target.is_symlink():  # to be written through, as by any other program
+        target = target.resolve()
     _check_place(target)
     temporary = _temporary(target)
     try:
@@ -79,7 +81,7 @@ def _temporary(target: Path) -> Path:
 def remove_unfinished(folder: str | os.PathLike) -> None:
     """Remove the temporary files that `atomic_path` left in a folder when its process was killed."""
     for path in Path(folder).iterdir():
-        if re.match(r"\.[0-9a-f]{8}\.", path.name):
+        if re.match(r"\.[0-9a-f]{8}\.", path.name) and path.is_file():
             path.unlink()
 
 

@@ -34,7 +34,7 @@ def check_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
             more data than a file of its size can.
     """
     try:
-        source = path if member is None else io.BytesIO(zipfile.ZipFile(path).read(member))
+        source = path if member is None else _member(path, member)
         with h5py.File(source, "r") as file:
             for _, item in _items(path, file):
                 dict(item.attrs)
@@ -44,6 +44,11 @@ def check_hdf5(path: str | os.PathLike, member: str | None = None) -> None:
         raise
     except _FAULTS as error:
         raise InputError(f"{path}: a damaged or truncated HDF5 file ({' '.join(str(error).split())[:200]})") from error
+
+
+def _member(path: str | os.PathLike, member: str) -> io.BytesIO:
+    with zipfile.ZipFile(path) as archive:
+        return io.BytesIO(archive.read(member))
 
 
 def clean_copy(path: str | os.PathLike) -> bytes:

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
+from acsgreg_tf.geometry.resample import LARGEST_LABEL
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.limits import check_metaimage, check_packed, check_voxels
@@ -315,7 +316,10 @@ def _as_labels(image: Image) -> Image:
         # A header's slope leaves the last digits of a whole number wrong.
         if not np.allclose(data, whole, rtol=0, atol=1e-3):
             raise InputError(f"{image.name}: label maps must hold whole numbers, and this one holds fractions")
-        if np.abs(whole).max() > np.iinfo(np.int32).max:
-            raise InputError(f"{image.name}: label {np.abs(whole).max():.0f} does not fit into 32 bits")
-        data = whole.astype(np.int32)
+        data = whole.astype(np.int64)
+    # What follows takes time and memory for every number up to the largest.
+    if data.max() > LARGEST_LABEL:
+        raise InputError(f"{image.name}: label {data.max()}: a label map's values may be at most {LARGEST_LABEL}")
+    if data.dtype == np.int64:
+        data = data.astype(np.int32)
     return Image(data.astype(data.dtype.newbyteorder("="), copy=False), image.grid, image.name)

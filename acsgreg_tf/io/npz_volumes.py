@@ -64,15 +64,25 @@ def _warn_once(path: str | os.PathLike) -> None:
 
 
 def npz_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The arrays `vol` and `affine` of an .npz file, none larger than a file of this size can."""
+    """The arrays `vol` and `affine` of an .npz file, none larger than a file of this size can.
+
+    Raises:
+        InputError: Naming the file: it is no archive of arrays, or `affine` holds no real numbers.
+    """
     size = os.path.getsize(path)
-    with np.load(path, allow_pickle=False) as file:
+    archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+        raise InputError(f"{path}: is one array (.npy), not an archive of arrays (.npz)")
+    with archive as file:
         for member in file.zip.infolist():
             check_packed(path, member.file_size, size)
             if member.filename == "vol.npy":
                 with file.zip.open(member) as header:
                     check_voxels(path, _shape(header)[:3])
-        return {name: file[name] for name in ("vol", "affine") if name in file}
+        arrays = {name: file[name] for name in ("vol", "affine") if name in file}
+    if "affine" in arrays and arrays["affine"].dtype.kind not in "fiu":
+        raise InputError(f"{path}: 'affine' must hold real numbers, not {arrays['affine'].dtype}")
+    return arrays
 
 
 def _shape(file: Any) -> tuple[int, ...]:

@@ -111,8 +111,9 @@ def swap_if_lps(points: np.ndarray, coordinates: str) -> np.ndarray:
 
 def _read_table(path: str | os.PathLike, text: str, coordinates: str | None, ending: str) -> PointList:
     """CSV, and .fcsv, which is CSV below a few lines of comment."""
-    lines = text.splitlines()
-    comments = [line for line in lines if line.startswith("#")]
+    # A name in quotes may go on over several lines, so that only csv knows where a row ends.
+    lines = io.StringIO(text, newline="").readlines()
+    comments = [line.rstrip("\r\n") for line in lines if line.startswith("#")]
     try:
         rows = [row for row in csv.reader(line for line in lines if not line.startswith("#")) if any(row)]
     except csv.Error as error:
@@ -225,9 +226,9 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _position(path: str | os.PathLike, cells: Sequence[Any]) -> np.ndarray:
+def _position(path: str | os.PathLike, cells: Any) -> np.ndarray:
     try:
-        position = np.array([float(cell) for cell in cells])
+        position = np.array([] if isinstance(cells, str) else [float(cell) for cell in cells])
     except (TypeError, ValueError, OverflowError):
         position = np.array([])
     if position.shape != (3,) or not np.isfinite(position).all():

@@ -93,7 +93,7 @@ def read_lines(path: str | os.PathLike) -> list[str]:
         InputError: The file cannot be read or has no such line.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
     lines = [line.strip() for line in lines if line.strip()]

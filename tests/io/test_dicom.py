@@ -13,7 +13,7 @@ def volume(shape):
     return np.arange(1, 1 + np.prod(shape)).reshape(shape).astype(np.int16)
 
 
-def write_dicom_series(folder, data, grid, uid="1.2.3.4", skip=()):
+def write_dicom_series(folder, data, grid, uid="1.2.3.4", skip=(), position_of=None):
     """Minimal CT slices by SimpleITK, as its own DicomSeriesReadModifyWrite example does."""
     folder.mkdir(exist_ok=True)
     image = sitk.GetImageFromArray(np.transpose(data, (2, 1, 0)).astype(np.int16))
@@ -33,7 +33,7 @@ def write_dicom_series(folder, data, grid, uid="1.2.3.4", skip=()):
             "0020|000d": "1.2.3",
             "0008|0018": f"{uid}.{k + 1}",
             "0020|0013": str(k + 1),
-            "0020|0032": "\\".join(f"{p:.6f}" for p in position),
+            "0020|0032": position_of or "\\".join(f"{p:.6f}" for p in position),
             "0020|0037": "\\".join(f"{d:.8f}" for d in direction[:, :2].T.ravel()),
             "0018|0050": f"{grid.spacing[2]:.3f}",
         }
@@ -66,3 +66,11 @@ def test_dicom_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "empty" / "notes.txt").write_text("nothing here")
     with pytest.raises(InputError, match="empty: is a folder without a DICOM series"):
         read_image(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("position", ["1\\2", "1,5\\2,5\\3,5", "a\\b\\c"])
+def test_a_slice_without_a_position(tmp_path, position):
+    grid, data = Grid((8, 9, 6), np.diag([-1.0, -1.0, 2.5, 1.0])), volume((8, 9, 6))
+    with pytest.raises(InputError, match="ct: ") as caught:
+        read_image(write_dicom_series(tmp_path / "ct", data, grid, position_of=position))
+    assert "\n" not in str(caught.value)

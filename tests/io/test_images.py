@@ -70,6 +70,8 @@ def test_voxelmorphs_volumes(tmp_path):
         ({"vol": np.ones((3, 3, 3), complex)}, "real numbers"),
         ({"vol": np.ones((3, 3, 3)), "affine": np.zeros((4, 4))}, "affine must have the last row"),
         ({"vol": np.ones((3, 3, 3)), "affine": np.diag([99, 1, 1, 1])}, "header in other units"),
+        ({"vol": np.ones((3, 3, 3)), "affine": [["a"] * 4] * 4}, "'affine' must hold real numbers, not <U1"),
+        ({"vol": np.ones((3, 3, 3)), "affine": np.eye(4) * (1 + 1j)}, "'affine' must hold real numbers"),
         ({"vol": np.array([{}, {}])}, "cannot be read"),
     ],
 )
@@ -80,6 +82,10 @@ def test_npz_files_that_are_no_volumes(tmp_path, arrays, words):
     (tmp_path / "b.npz").write_bytes(b"PK nothing")
     with pytest.raises(InputError, match="b.npz: cannot be read"):
         read_image(tmp_path / "b.npz")
+    with open(tmp_path / "c.npz", "wb") as file:
+        np.save(file, np.ones((3, 3, 3)))
+    with pytest.raises(InputError, match="c.npz: is one array"):
+        read_image(tmp_path / "c.npz")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -307,6 +313,18 @@ def test_labels_may_be_empty_but_not_fractions(tmp_path):
     nib.save(nib.Nifti1Image(np.full((4, 4, 4), 1.5, np.float32), np.eye(4)), tmp_path / "half.nii.gz")
     with pytest.raises(InputError, match="half.nii.gz: label maps must hold whole numbers"):
         read_label(tmp_path / "half.nii.gz")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+def test_labels_have_numbers_of_a_usual_size(tmp_path, dtype):
+    """What reads them takes memory for every number up to the largest."""
+    data = np.zeros((4, 4, 4), dtype)
+    data[1, 1, 1] = 1_000_000
+    grid = oblique_grid((4, 4, 4))
+    assert as_label(Image(data, grid)).data.max() == 1_000_000
+    data[1, 1, 1] += 1
+    with pytest.raises(InputError, match="ten: label 1000001: a label map's values may be at most 1000000"):
+        as_label(Image(data, grid, "ten"))
 
 
 @pytest.mark.parametrize(

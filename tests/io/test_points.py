@@ -103,6 +103,15 @@ def test_several_markups_with_systems_of_their_own(tmp_path):
     np.testing.assert_allclose(read_points(tmp_path / "q.mrk.json").points, RAS + 1)
 
 
+def test_names_over_several_lines_stay(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text('x,y,z,name\n1,2,3,"two\nlines"\n4,5,6,a\u2028b\n', encoding="utf-8")
+    held = read_points(path)
+    held.write(tmp_path / "q.csv", held.points)
+    text = (tmp_path / "q.csv").read_text(encoding="utf-8")
+    assert text == 'x,y,z,name\n1.000000,2.000000,3.000000,"two\nlines"\n4.000000,5.000000,6.000000,a\u2028b\n'
+
+
 BAD = {
     "words": ("p.csv", "x,y,z\n1,2,three\n", "['1', '2', 'three'] is not a position of three numbers"),
     "short": ("p.csv", "1,2\n", "['1', '2', None] is not a position"),
@@ -117,6 +126,11 @@ BAD = {
     "box": ("p.mrk.json", markups("LPS", LPS, "ROI"), "a markup of type ROI is more than its points"),
     "metres": ("p.mrk.json", markups("LPS", LPS, coordinateUnits="m"), "holds coordinates in m, not in mm"),
     "bad position": ("p.mrk.json", markups("LPS", [[1, 2]]), "[1, 2] is not a position"),
+    "a word": (
+        "p.mrk.json",
+        {"markups": [{"type": "Fiducial", "controlPoints": [{"position": "123"}]}]},
+        "'123' is not a position",
+    ),
     "huge": ("p.mrk.json", markups("LPS", [[1, 2, 10**400]]), "is not a position"),
     "bad system": ("p.mrk.json", markups("XYZ", LPS), "holds XYZ coordinates"),
     "no points": ("p.mrk.json", markups("LPS", []), "holds no points"),

@@ -24,9 +24,9 @@ from acsgreg_tf.io.quiet import without_chatter
 
 # The flip of x and y, from RAS to LPS and back.
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_FLIP_VECTORS = np.array([-1, -1, 1], np.float32)
+FLIP_VECTORS = np.array([-1, -1, 1], np.float32)
 _VECTOR = 1007  # NIFTI_INTENT_VECTOR
-_HDF5 = (".h5", ".hdf5")
+HDF5 = (".h5", ".hdf5")
 # Displacements are written to multiples of this, exact in binary: a hundredth of what any inverse misses by.
 FIELD_STEP_MM = 2.0**-12
 
@@ -71,7 +71,7 @@ def to_sitk_transform(transform: Transform) -> sitk.Transform:
         matrix = RAS_TO_LPS @ transform.matrix @ RAS_TO_LPS
         return sitk.AffineTransform(matrix[:3, :3].ravel().tolist(), matrix[:3, 3].tolist())
     if isinstance(transform, DenseField):
-        vectors = np.multiply(transform.displacement, _FLIP_VECTORS, dtype=np.float64)
+        vectors = np.multiply(transform.displacement, FLIP_VECTORS, dtype=np.float64)
         return sitk.DisplacementFieldTransform(to_sitk(vectors, transform.grid))
     if not isinstance(transform, Composite):
         raise TypeError(f"a {type(transform).__name__} has no counterpart in ITK")
@@ -114,7 +114,7 @@ def read_itk(path: str | os.PathLike) -> Transform:
     Raises:
         InputError: Naming the file, when it is no ITK transform or of a kind that is not supported.
     """
-    if ending_of(path) in _HDF5:
+    if ending_of(path) in HDF5:
         return call_isolated(_read_hdf5, path)
     return _read_itk(path)
 
@@ -147,7 +147,7 @@ def write_displacement(path: str | os.PathLike, transform: Transform, grid: Grid
     Raises:
         InputError: The place cannot be written.
     """
-    vectors = rounded(transform.to_displacement(grid).displacement * _FLIP_VECTORS).astype(np.float32)
+    vectors = rounded(transform.to_displacement(grid).displacement * FLIP_VECTORS).astype(np.float32)
     image = nib.Nifti1Image(vectors[:, :, :, None], grid.affine)
     image.set_sform(grid.affine, code=1)
     image.set_qform(grid.affine, code=1)
@@ -177,7 +177,7 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
         check_voxels("the field", image.shape[:3])
         content = math.prod(image.shape) * dtype.itemsize
         check_packed("the field", content, os.path.getsize(path), ending_of(path) == ".nii.gz")
-        vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * _FLIP_VECTORS
+        vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * FLIP_VECTORS
         return DenseField(vectors, Grid(vectors.shape[:3], image.affine))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -16,11 +16,10 @@ from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.grid import Grid
 from acsgreg_tf.geometry.transforms import Composite, DenseField, Transform
 from acsgreg_tf.io.files import atomic_path, ending_of, one_line
-from acsgreg_tf.io.transforms.itk import RAS_TO_LPS, rounded, to_sitk_transform
+from acsgreg_tf.io.transforms.itk import FLIP_VECTORS, HDF5, RAS_TO_LPS, rounded, to_sitk_transform
 
 __all__ = ["write_itk"]
 
-_HDF5 = (".h5", ".hdf5")
 
 # Of a small field; no other transform has as many parameters.
 _SHAPE = (2, 2, 2)
@@ -41,7 +40,7 @@ def write_itk(path: str | os.PathLike, transform: Transform) -> None:
     Raises:
         InputError: The place cannot be written.
     """
-    write = _write_hdf5 if ending_of(path) in _HDF5 else _write_whole
+    write = _write_hdf5 if ending_of(path) in HDF5 else _write_whole
     with atomic_path(path) as temporary:
         try:
             write(str(temporary), transform)
@@ -109,5 +108,5 @@ def _fixed_parameters(grid: Grid) -> np.ndarray:
 
 def _parameters(field: DenseField) -> np.ndarray:
     """The vectors in LPS mm, x fastest."""
-    vectors = rounded(field.displacement * np.diag(RAS_TO_LPS)[:3].astype(np.float32))
+    vectors = rounded(field.displacement * FLIP_VECTORS)
     return vectors.transpose(2, 1, 0, 3).ravel().astype(np.float64)

@@ -1,6 +1,7 @@
 """Reads affines that other tools call .mat: ITK's binary ones (ANTs), and 4x4 matrices as text (greedy, c3d)."""
 
 import os
+import warnings
 
 import numpy as np
 
@@ -16,7 +17,9 @@ def read_mat(path: str | os.PathLike) -> Transform:
         InputError: It is neither.
     """
     try:
-        matrix = np.loadtxt(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an empty file, which is an error below
+            matrix = np.loadtxt(path)
     except (ValueError, UnicodeDecodeError):
         return read_itk(path)
     try:
