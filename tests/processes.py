@@ -11,8 +11,13 @@ def is_running(process):
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{process}/stat")
-    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+    if not Path("/proc/self/stat").exists():
+        return True
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def wait_until(condition, seconds):

@@ -172,7 +172,8 @@ def balance_inverse(inverse: np.ndarray, displacement: np.ndarray) -> np.ndarray
 
     Where phi shrinks, many x land between the voxels of a steep psi, which `correct_inverse` makes exact at its own
     voxels only. Each voxel moves by the mean of psi(phi(x)) - x over the x that land beside it, weighted as in linear
-    interpolation: one step of SIRT (Gilbert 1972) towards psi o phi = identity.
+    interpolation, and by less where the weights add up to less than 1: one step of SIRT (Gilbert 1972) towards
+    psi o phi = identity.
 
     Args:
         inverse: [X, Y, Z, 3], voxels, of psi.

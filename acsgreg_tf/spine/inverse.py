@@ -9,10 +9,9 @@ from acsgreg_tf import fields, metrics
 from acsgreg_tf.registration.inverse_error import places_around
 from acsgreg_tf.spine.local import cells_near, clear_of_folds, folded_together, passed, smooth_at, solve_inverse_at
 from acsgreg_tf.spine.places import Spread, near_mask, near_voxels
+from acsgreg_tf.spine.steps import Map
 
 __all__ = ["chained", "inverse_of", "invertible_steps"]
-
-Map = Callable[[np.ndarray], np.ndarray]
 
 FIXED_POINTS = 5
 # Voxels by which an inverse may miss at its own voxels before Newton's method takes over.

@@ -21,6 +21,7 @@ class Spread:
     def __init__(self, places: np.ndarray, shape: tuple[int, ...]) -> None:
         self.places = np.ascontiguousarray(places, float)
         self.voxels, self.corners = corners_of(self.places, shape)
+        self.shape = tuple(shape)
         ones = np.ones((len(self.places), 1))
         self.sums = np.maximum(self._summed(ones), 0.3)
 
@@ -39,14 +40,24 @@ class Spread:
 
     def _summed(self, values: np.ndarray) -> np.ndarray:
         total = np.zeros((len(self.voxels), values.shape[1]))
-        _add_up(self.places, self.corners, values, total)
+        _add_up(self.places, self.corners, values, self.shape, total)
         return total
 
 
 @kernel
-def _add_up(places: np.ndarray, corners: np.ndarray, values: np.ndarray, total: np.ndarray) -> None:
+def _cell(places: np.ndarray, n: int, shape: tuple) -> tuple:
+    """The first voxel of the cell that a place lies in: the last cell for a place on the last voxel."""
+    x = min(max(int(places[n, 0]), 0), shape[0] - 2)
+    y = min(max(int(places[n, 1]), 0), shape[1] - 2)
+    z = min(max(int(places[n, 2]), 0), shape[2] - 2)
+    return x, y, z
+
+
+@kernel
+def _add_up(places: np.ndarray, corners: np.ndarray, values: np.ndarray, shape: tuple, total: np.ndarray) -> None:
     for n in range(len(places)):
-        fx, fy, fz = places[n, 0] % 1.0, places[n, 1] % 1.0, places[n, 2] % 1.0
+        x, y, z = _cell(places, n, shape)
+        fx, fy, fz = places[n, 0] - x, places[n, 1] - y, places[n, 2] - z
         for corner in range(8):
             weight = fx if corner & 4 else 1 - fx
             weight *= fy if corner & 2 else 1 - fy
@@ -76,9 +87,7 @@ def corners_of(places: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, np
 def _find_corners(places: np.ndarray, shape: tuple, order: np.ndarray, voxels: np.ndarray, corners: np.ndarray) -> int:
     count = 0
     for n in range(len(places)):
-        x = min(max(int(places[n, 0]), 0), shape[0] - 2)
-        y = min(max(int(places[n, 1]), 0), shape[1] - 2)
-        z = min(max(int(places[n, 2]), 0), shape[2] - 2)
+        x, y, z = _cell(places, n, shape)
         for corner in range(8):
             flat = ((x + (corner >> 2)) * shape[1] + y + ((corner >> 1) & 1)) * shape[2] + z + (corner & 1)
             if order[flat] == 0:

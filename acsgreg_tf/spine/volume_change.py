@@ -30,9 +30,6 @@ def log_jacobian(transform: Transform, grid: Grid) -> np.ndarray:
     for start, stop in grid.slabs():
         first, last = max(start - 1, 0), min(stop + 1, grid.shape[0])
         moved = transform.apply(grid.points(first, last))
-        if last - first < 2:  # a grid of single layers has no differences along its first axis
-            first, last = max(start - 1, 0), min(stop + 2, grid.shape[0])
-            moved = transform.apply(grid.points(first, last))
         slopes = np.stack([np.gradient(moved, axis=axis) for axis in range(3)], axis=-1)
         determinant = np.linalg.det(slopes) / scale
         result[start:stop] = np.log(np.maximum(np.abs(determinant), LEAST))[start - first : stop - first]

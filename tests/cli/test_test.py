@@ -90,7 +90,7 @@ def test_costs_of_a_tool_in_a_process_of_its_own(cases, tmp_path, capsys, monkey
     assert main(["--pairs", pairs, "--out", str(out), "--method", "tool", "--costs"]) == 0
     with open(out, newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
-    assert float(row["seconds"]) == 2.5 and float(row["seconds_cold"]) > 0.3 and row["made_by"].endswith("of its own")
+    assert float(row["seconds"]) == 2.5 and float(row["seconds_cold"]) > 0 and row["made_by"].endswith("of its own")
 
 
 def test_the_test_pairs_of_a_split(cases, tmp_path, capsys):

@@ -29,6 +29,13 @@ def test_corners_are_those_of_the_cells():
     assert np.stack(np.unravel_index(voxels[corners[1]], SHAPE), axis=-1).max(axis=0).tolist() == [8, 9, 10]
 
 
+def test_a_value_on_the_last_voxel_goes_there():
+    field = np.zeros((*SHAPE, 3))
+    Spread(np.array([[8.0, 9.0, 10.0]]), SHAPE).add(field, np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_allclose(field[8, 9, 10], [1, 2, 3])
+    assert np.count_nonzero(field) == 3
+
+
 def test_values_go_to_the_voxels_beside_them():
     field = np.zeros((*SHAPE, 3))
     Spread(np.array([[2.0, 3.0, 4.25]]), SHAPE).add(field, np.array([[1.0, -2.0, 0.0]]))

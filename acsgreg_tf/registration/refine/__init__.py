@@ -1,6 +1,6 @@
 """Refinement: seconds of optimisation for one pair, from a network's estimate or from nothing.
 
-Keras is imported with `refine`, not with the defaults and rules that command lines need.
+numba is imported with `refine`, not with the defaults and rules that command lines need.
 """
 
 import importlib

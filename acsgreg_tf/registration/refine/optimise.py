@@ -113,8 +113,8 @@ def refine(
         raise InputError(f"refine: an affine must be (3, 4), got {np.shape(affine)}")
     if velocity is None:
         velocity = np.zeros((*(max(side // 2, 2) for side in fixed.image.shape), 3), "float32")
-    elif np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3:
-        raise InputError(f"refine: a velocity must be (x, y, z, 3), got {np.shape(velocity)}")
+    elif np.ndim(velocity) != 4 or np.shape(velocity)[3] != 3 or min(np.shape(velocity)[:3]) < 2:
+        raise InputError(f"refine: a velocity must be (x, y, z, 3), sides of 2 at least, got {np.shape(velocity)}")
     velocity = np.array(velocity, "float32")
     descent = _Descent(
         fixed, moving, velocity, int(steps), min(int_steps, SQUARINGS), smoothness, parts_weight, progress

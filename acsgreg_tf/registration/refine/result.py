@@ -12,9 +12,9 @@ class Refined:
     """A refined deformation, and how its objective went down.
 
     Attributes:
-        deformation: The best one seen; its phi does not fold.
-        start, end: The objective on the full images, before and after; end <= start unless folds had to be removed. NaN
-            without deformable steps, or where it was stopped before the first.
+        deformation: The best one seen; its phi may fold, where `registration.folds` goes on from it.
+        start, end: The objective on the full images, before and after; end <= start. NaN without deformable steps, or
+            where it was stopped before the first.
         terms: The objective's parts at the end, by name.
         steps: How many steps were taken.
         smoothness: Weight of the displacement's mean squared gradient.
