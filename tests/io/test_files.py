@@ -5,7 +5,7 @@ import os
 import pytest
 
 from acsgreg_tf.errors import InputError
-from acsgreg_tf.io.files import atomic_path, check_writable, remove_unfinished, write_json
+from acsgreg_tf.io.files import atomic_path, check_writable, remove_unfinished, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -19,6 +19,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with atomic_path(path) as temporary:
         temporary.write_text("new")
     assert path.read_text(encoding="utf-8") == "new" and os.listdir(tmp_path) == ["x.nii.gz"]
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    target, link = tmp_path / "scratch" / "real.txt", tmp_path / "link.txt"
+    link.symlink_to(target)  # which is not there yet
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert link.is_symlink() and target.read_text(encoding="utf-8") == text
+    assert os.listdir(tmp_path / "scratch") == ["real.txt"]
 
 
 def test_a_full_disk_is_the_users_news(tmp_path):
@@ -36,5 +46,6 @@ def test_a_place_that_only_trying_shows_cannot_be_written():
 def test_the_rest_of_a_killed_run_is_removed(tmp_path):
     for name in (".0123abcd.x.nii.gz", ".hidden", "x.nii.gz"):
         (tmp_path / name).touch()
+    (tmp_path / ".89abcdef.folder").mkdir()
     remove_unfinished(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".hidden", "x.nii.gz"]
+    assert sorted(os.listdir(tmp_path)) == [".89abcdef.folder", ".hidden", "x.nii.gz"]

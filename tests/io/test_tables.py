@@ -39,7 +39,7 @@ def test_what_is_no_such_table_is_refused(tmp_path, content, fault):
 
 
 def test_lines(tmp_path):
-    (tmp_path / "l.txt").write_text(" a \n\nb c\n")
+    (tmp_path / "l.txt").write_text(" a \n\nb c\n", encoding="utf-8-sig")  # as Windows writes it
     assert read_lines(tmp_path / "l.txt") == ["a", "b c"]
     (tmp_path / "l.txt").write_text("\n")
     with pytest.raises(InputError, match="l.txt: an empty list"):

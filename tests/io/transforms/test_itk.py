@@ -324,3 +324,10 @@ def test_a_packed_file_has_no_hole(tmp_path, order):
     assert [path.name for path in tmp_path.iterdir()] == ["warp.h5"]
     point = (3.0, 4.0, 5.0)
     assert sitk.ReadTransform(str(tmp_path / "warp.h5")).TransformPoint(point) == pytest.approx(point)
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_empty_matrix_file_is_one_line(tmp_path):
+    (tmp_path / "a.mat").write_text("")
+    with pytest.raises(InputError, match=r"a\.mat: "):
+        read_transform(tmp_path / "a.mat")

@@ -288,6 +288,7 @@ def test_distances_at_hand_go_before_those_of_the_masks(pair, solved):
         ({"moving": Subject.of(np.ones((4, 4, 4), "float32"))}, r"one shape, got \(24, 24, 16\), \(4, 4, 4\)"),
         ({"affine": np.eye(4)}, r"an affine must be \(3, 4\), got \(4, 4\)"),
         ({"velocity": np.zeros((1, *LATTICE, 3))}, r"a velocity must be \(x, y, z, 3\)"),
+        ({"velocity": np.zeros((1, 4, 4, 3))}, r"sides of 2 at least, got \(1, 4, 4, 3\)"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
