@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from acsgreg_tf.anatomy.levels import label_of, parse_table
 from acsgreg_tf.cli import anatomy, common, terminal
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.tables import is_label_number
+
+DEFAULT_TABLE = "verse"
 
 _EXAMPLES = """what ANTs wrote, as a row of a table
   acsgreg measure --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --name ants --out answers.csv \\
@@ -35,9 +38,12 @@ def parser() -> common.Parser:
     parser.add_argument("--fixed", metavar="F", help="the fixed CT, if its grid is not the label map's")
     parser.add_argument("--moving", metavar="M", help="the moving CT, likewise")
     parser.add_argument("--label", metavar="N", help="the vertebra's number in both label maps")
+    parser.add_argument("--moving-label", metavar="N", help="its number in the moving label map, if that is another")
     parser.add_argument(
-        "--level", metavar="L3", help="its name instead, by VerSe's numbers in a map that holds several"
+        "--level", metavar="L3", help="its name instead: by --table, or by VerSe's numbers in a map that holds several"
     )
+    parser.add_argument("--table", help="numbers of the levels, as for register")
+    parser.add_argument("--moving-table", metavar="TABLE", help="--table of the moving label map, if that is another")
     answer = parser.add_mutually_exclusive_group(required=True)
     answer.add_argument(
         "--transform",
@@ -86,8 +92,15 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--moved-parts: goes with --moved-seg, --fixed-parts and --moving-parts")
     if options.moved_seg is not None and options.fixed_parts is not None and options.moved_parts is None:
         raise InputError("--fixed-parts: with --moved-seg, give --moved-parts too")
-    if options.label and not is_label_number(options.label):
-        raise InputError(f"--label {options.label}: must be a whole number")
+    for name in ("label", "moving_label"):
+        number = getattr(options, name)
+        if number and not is_label_number(number):
+            raise InputError(f"--{name.replace('_', '-')} {number}: must be a whole number")
+    if options.moving_label and not options.label:
+        raise InputError(f"--moving-label {options.moving_label}: goes with --label")
+    for name in ("table", "moving_table"):
+        if getattr(options, name) and not options.level:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: goes with --level")
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
@@ -105,7 +118,12 @@ def _pair(options: argparse.Namespace) -> dict[str, str]:
         "moving_seg": options.moving_seg,
         "level": options.level or "",
         "label": options.label or "",
+        "moving_label": options.moving_label or "",
     }
+    if options.table or options.moving_table:
+        table = options.table or DEFAULT_TABLE
+        pair["label"] = str(label_of(options.level, parse_table(table)))
+        pair["moving_label"] = str(label_of(options.level, parse_table(options.moving_table or table)))
     return pair | {name: getattr(options, name) for name in anatomy.FILES if getattr(options, name)}
 
 

@@ -120,11 +120,13 @@ def _registered(
             announce(level)
             yield level, _register(options, scans[level], model, level, progress.of(level))
         return
-    threads = side_by_side(None if isinstance(model, str) else model)
+    threads, said = side_by_side(None if isinstance(model, str) else model), set()
     for level, (result, messages) in run_in_threads(work, scans, threads, progress.stop):
         announce(level)
         for message in messages:
-            common.warn(message)
+            if message not in said:  # what is said of a whole scan holds for all levels
+                common.warn(message)
+        said.update(messages)
         yield level, result
 
 
@@ -227,7 +229,7 @@ def _check(options: Namespace) -> None:
     register_surfaces.choose_model(options)
     if options.model == NO_MODEL and not options.fit_affine:
         raise InputError("--no-fit-affine: goes with a network")
-    selection = _selection(options, options.level or options.levels)
+    selection = _selection(options, options.level or options.levels or ("all" if options.spine else None))
     selection.check(options.fixed_seg is not None, options.moving_seg is not None)
     _chosen(options).check_model(options.model)
     for path in _inputs(options):

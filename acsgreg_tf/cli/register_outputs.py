@@ -61,10 +61,12 @@ def write_outputs(result: Result, paths: dict[str, str | None], moving_grid: Gri
 
 def report(summary: dict[str, Any]) -> str:
     """A Result's summary as a few lines for a terminal."""
-    lines = [" " * 12 + "".join(f"{stage:>12}" for stage in STAGES)]
+    # A transform that deforms nothing ends with its affine.
+    stages = STAGES if summary.get("transform", DEFORMABLE) == DEFORMABLE else STAGES[:-1]
+    lines = [" " * 12 + "".join(f"{stage:>12}" for stage in stages)]
     for name, heading in (("lncc", "LNCC"), ("ncc", "NCC"), ("dice", "Dice"), ("assd_mm", "ASSD (mm)")):
         if name in summary:
-            lines.append(f"{heading:12}" + "".join(f"{value:12.3f}" for value in summary[name].values()))
+            lines.append(f"{heading:12}" + "".join(f"{summary[name][stage]:12.3f}" for stage in stages))
     folds = summary["folds"]
     smoothed = f" ({folds['network']} in the network's own field, smoothed away)" if folds.get("network") else ""
     lines.append(f"folds {folds['count']}{smoothed}, {_inverse_line(summary)}")

@@ -18,7 +18,7 @@ SOME_FAILED = 1
 
 _OF_THE_LIST = ("fixed", "moving", "fixed_seg", "moving_seg", "fixed_ignore", "moving_ignore", "label", "level")
 _OF_ONE = (
-    *("levels", "moving_label", "report", "bids", "parts_weight"),
+    *("levels", "moving_label", "report", "bids", "parts_weight", "spine", "poses", "jacobian"),
     *("fixed_parts", "moving_parts", "fixed_points", "moving_points"),
 )
 
@@ -36,8 +36,8 @@ def add_options(parser: common.Parser) -> None:
         "--out",
         metavar="DIR",
         help=f"folder of the outputs, and of {TABLE}, a row a pair. Outputs such as --moved are then names in it, in "
-        "which {id} and the list's columns stand for their values (default: "
-        f"{', '.join(DEFAULT_OUTPUTS.values())})",
+        "which {id} and the list's columns stand for their values; those that are named take the place of the default "
+        f"ones, {', '.join(DEFAULT_OUTPUTS.values())}",
     )
     group.add_argument("--jobs", type=int, default=1, metavar="N", help="pairs worked on side by side (default: 1)")
     common.add_dask(group)
@@ -87,8 +87,9 @@ def _check(options: argparse.Namespace) -> None:
     ):
         for name in names:
             value = getattr(options, name, None)
-            if value is not None:
-                raise InputError(f"--{name.replace('_', '-')} {value}: {rule}")
+            if value is not None and value is not False:
+                given = "" if value is True else f" {value}"
+                raise InputError(f"--{name.replace('_', '-')}{given}: {rule}")
     if options.out is None:
         raise InputError("--pairs: needs --out, a folder")
     common.check_workers(options.jobs, options.dask, "--jobs")

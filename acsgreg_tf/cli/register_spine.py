@@ -17,6 +17,7 @@ from acsgreg_tf.io.images import WRITABLE_ENDINGS as IMAGE_ENDINGS
 from acsgreg_tf.io.images import as_label, write_image
 from acsgreg_tf.io.transforms import write_transform
 from acsgreg_tf.registration import NO_MODEL, Engine, Options, Scan, Selection, shared_levels
+from acsgreg_tf.registration.outputs import title
 from acsgreg_tf.spine import SpineResult, log_jacobian, register_spine, volume_changes, write_poses
 
 __all__ = ["add_options", "check", "paths_of", "register_files", "write_jacobian"]
@@ -93,7 +94,7 @@ def register_files(
     levels = shared_levels(options.levels or "all", *scans, selection)
     chosen = Options(options.fit_affine, options.refine, options.smoothness, options.transform)
     line = "{percentage:3.0f}% {bar:20} {elapsed} {desc}"
-    tqdm.write(f"{', '.join(levels)}: {scans[1].image.name} to {scans[0].image.name}")
+    tqdm.write(title(scans[0].image.name, scans[1].image.name, ", ".join(levels)))
     with tqdm(total=len(levels) + 4, bar_format=line, leave=False, disable=terminal.hides_bars()) as bar:
 
         def step(name: str) -> None:

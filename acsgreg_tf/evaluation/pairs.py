@@ -81,20 +81,20 @@ def pair_rows(pairs: Iterable[tuple[Sample, Sample]]) -> list[Pair]:
 def pair_labels(pair: Pair) -> tuple[Image, Image]:
     """The fixed and the moving label map with the pair's vertebra alone.
 
-    Its number is the pair's `label`; else, in a map that holds several vertebrae, that of its level in VerSe's table,
-    as in a whole scan. In a map with one vertebra only, such as a crop's, it may have any number but another lumbar
-    level's.
+    Its number is the pair's `label`, in the moving map its `moving_label` where there is one. Without these it is, in a
+    map that holds several vertebrae, that of its level in VerSe's table, as in a whole scan. In a map with one vertebra
+    only, such as a crop's, it may have any number but another lumbar level's.
 
     Raises:
         InputError: A map cannot be read, or does not hold the vertebra.
     """
-    fixed, moving = (_one_label(as_label(pair[name]), pair) for name in ("fixed_seg", "moving_seg"))
-    return fixed, moving
+    fixed = _one_label(as_label(pair["fixed_seg"]), pair, pair["label"])
+    return fixed, _one_label(as_label(pair["moving_seg"]), pair, pair.get("moving_label") or pair["label"])
 
 
-def _one_label(seg: Image, pair: Pair) -> Image:
-    if pair["label"]:
-        number = pick_label(seg, int(pair["label"]))
+def _one_label(seg: Image, pair: Pair, label: str) -> Image:
+    if label:
+        number = pick_label(seg, int(label))
     elif pair["level"] in _LUMBAR:
         present = np.unique(seg.data[seg.data > 0])
         alone = len(present) == 1 and present[0] not in _LUMBAR.values()

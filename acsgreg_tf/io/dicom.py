@@ -56,6 +56,7 @@ def _check_stack(folder: str | os.PathLike, reader: sitk.ImageSeriesReader, imag
     """Refuse slices that are missing or sheared by a tilted gantry: ITK stacks them evenly, which would bend space."""
     if image.GetDimension() != 3:
         return
+    positions = {}
     for number in range(slices):
         if not reader.HasMetaDataKey(number, "0020|0032"):
             continue
@@ -65,9 +66,25 @@ def _check_stack(folder: str | os.PathLike, reader: sitk.ImageSeriesReader, imag
         except ValueError as error:
             where = f"{folder}: slice {number + 1} of {slices}"
             raise InputError(f"{where}: {stated.strip()[:100]!r} is not a position of three numbers") from error
-        distance = np.linalg.norm((x, y, z) - np.array(image.TransformIndexToPhysicalPoint((0, 0, number))))
+        positions[number] = np.array((x, y, z))
+    _check_gaps(folder, positions)
+    for number, position in positions.items():
+        distance = np.linalg.norm(position - image.TransformIndexToPhysicalPoint((0, 0, number)))
         if distance > _SLICE_TOLERANCE:
             raise InputError(
                 f"{folder}: slice {number + 1} of {slices} lies {distance:.1f} mm from its place in an "
-                "even stack (a slice is missing, or the gantry was tilted)"
+                "even stack (the gantry was tilted, or slices are unevenly spaced)"
             )
+
+
+def _check_gaps(folder: str | os.PathLike, positions: dict[int, np.ndarray]) -> None:
+    """Refuse a stack with a gap that is wider than the others."""
+    pairs = [(number, number + 1) for number in positions if number + 1 in positions]
+    gaps = np.array([np.linalg.norm(positions[b] - positions[a]) for a, b in pairs])
+    usual = np.median(gaps) if len(gaps) else 0.0
+    if len(gaps) and gaps.max() > usual + _SLICE_TOLERANCE:
+        a, b = pairs[int(gaps.argmax())]
+        raise InputError(
+            f"{folder}: slices {a + 1} and {b + 1} of {len(positions)} lie {gaps.max():.1f} mm apart, the others "
+            f"{usual:.1f} mm: slices are missing"
+        )

@@ -21,7 +21,7 @@ from acsgreg_tf.geometry.resample import LARGEST_LABEL
 from acsgreg_tf.io.dicom import read_dicom
 from acsgreg_tf.io.files import READ_FAULTS, atomic_path, ending_of, one_line
 from acsgreg_tf.io.limits import check_metaimage, check_packed, check_voxels
-from acsgreg_tf.io.nifti import write_nifti
+from acsgreg_tf.io.nifti import check_end, load_nibabel, write_nifti
 from acsgreg_tf.io.npz_volumes import read_npz
 from acsgreg_tf.io.quiet import without_chatter
 from acsgreg_tf.io.transforms.itk import from_sitk, to_sitk
@@ -90,7 +90,7 @@ def read_label(path: str | os.PathLike) -> Image:
         path: As for `read_image`.
 
     Raises:
-        InputError: As for `read_image`, or the voxels are not whole numbers.
+        InputError: As for `read_image`, or the voxels are not whole numbers from 0 to a million.
     """
     return _as_labels(_read(path))
 
@@ -194,7 +194,7 @@ def _read(source: str | os.PathLike) -> Image:
 
 def _load_nibabel(path: Path, ending: str) -> Any:
     """The image, whose voxels are read later; no larger than its file can be."""
-    image: Any = nib.load(path)
+    image = load_nibabel(path)
     content = math.prod(image.shape) * image.get_data_dtype().itemsize
     check_packed(path, content, path.stat().st_size, packed=ending in (".nii.gz", ".mgz"))
     return image
@@ -209,7 +209,12 @@ def _load_itk(path: Path) -> sitk.Image:
     check_voxels(path, reader.GetSize())
     if path.suffix.lower() in (".nrrd", ".mha"):  # the data of the others lie beside them
         check_packed(path, math.prod(reader.GetSize()), path.stat().st_size)
-    return reader.Execute()
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        if path.suffix.lower() == ".mha" and "No such file" in str(error):  # as MetaIO says of data that end too soon
+            raise InputError(f"{path}: cannot be read (it ends before its data do)") from error
+        raise
 
 
 def _from_itk(image: sitk.Image, name: str) -> Image:
@@ -244,6 +249,7 @@ def _from_nibabel(image: Any, name: str) -> Image:
     _check_forms(image, grid, name)
     try:
         data = np.asanyarray(image.dataobj).reshape(shape)
+        check_end(image)
     except READ_FAULTS as error:
         raise InputError(f"{name}: cannot be read ({one_line(error)})") from error
     return Image(data, grid, name)
@@ -317,6 +323,8 @@ def _as_labels(image: Image) -> Image:
         if not np.allclose(data, whole, rtol=0, atol=1e-3):
             raise InputError(f"{image.name}: label maps must hold whole numbers, and this one holds fractions")
         data = whole.astype(np.int64)
+    if data.min() < 0:
+        raise InputError(f"{image.name}: holds the number {data.min()}, so it is no label map; is it a CT?")
     # What follows takes time and memory for every number up to the largest.
     if data.max() > LARGEST_LABEL:
         raise InputError(f"{image.name}: label {data.max()}: a label map's values may be at most {LARGEST_LABEL}")

@@ -53,6 +53,8 @@ def read_table(path: str | os.PathLike, columns: Iterable[str], what: str) -> li
             names = reader.fieldnames or ()
     except csv.Error as error:
         raise InputError(f"{path}: cannot be read as {what} ({one_line(error)})") from error
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as {what} ({error.__class__.__name__})") from error
     for row in rows:
@@ -94,6 +96,8 @@ def read_lines(path: str | os.PathLike) -> list[str]:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as a list ({error.__class__.__name__})") from error
     lines = [line.strip() for line in lines if line.strip()]

@@ -1,5 +1,6 @@
 """Doubts about a registration: what went in is not what it should be, or what came out is not what is usual."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,7 @@ from acsgreg_tf.anatomy.vertebra import Vertebra
 from acsgreg_tf.geometry import Pose, resample
 from acsgreg_tf.geometry.distance import coarser
 from acsgreg_tf.geometry.surface_affine import misfit
+from acsgreg_tf.registration.measures import SeenOverlap
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import VertebraPair
 from acsgreg_tf.registration.scan import Scan
@@ -18,6 +20,7 @@ from acsgreg_tf.registration.scan import Scan
 # Limits were set on people of the training shapes, docs/lab/doubts.md.
 LEAST_DICE, MOST_ASSD_MM = 0.93, 0.7  # of a deformable registration
 LEAST_LINEAR_DICE = 0.5
+LEAST_SEEN = 0.5  # of either vertebra, on both sides
 WORSE_BY = 0.002  # Dice
 PLAUSIBLE_STRETCH = (0.65, 1.55)
 MOST_DEGREES = 60.0
@@ -51,14 +54,16 @@ def _side_flags(side: str, scan: Scan, vertebra: Vertebra) -> list[Flag]:
     return flags
 
 
-def flags_after(measures: dict[str, Any], pose: Pose, options: Options, cut: bool) -> list[Flag]:
+def flags_after(
+    measures: dict[str, Any], pose: Pose, options: Options, where_seen: SeenOverlap | None = None
+) -> list[Flag]:
     """Doubts about what a registration reached.
 
     Args:
         measures: From `registration.measures.measure`, with the network's folds.
         pose: Of the affine.
         options: What was asked for.
-        cut: Whether a vertebra is not whole, so that overlap says little.
+        where_seen: The overlap that counts, where a vertebra is cut or hidden in part.
     """
     flags = []
     low, high = PLAUSIBLE_STRETCH
@@ -71,26 +76,31 @@ def flags_after(measures: dict[str, Any], pose: Pose, options: Options, cut: boo
         flags.append(Flag("mirror", "the affine changes left and right over; do the two belong together?"))
     if pose.angle_deg > MOST_DEGREES:
         flags.append(Flag("rotation", f"the affine turns by {pose.angle_deg:.0f} degrees; are both headers right?"))
-    if "dice" in measures and not cut:
-        flags += _overlap_flags(measures, options)
+    if where_seen is not None:
+        flags += _dice_flags(where_seen.dice, options)
+        if where_seen.share < LEAST_SEEN:
+            text = f"only {100 * where_seen.share:.0f} % of one vertebra can be compared; the rest is cut off or hidden"
+            flags.append(Flag("little_seen", text))
+    elif "dice" in measures:
+        flags += _dice_flags(measures["dice"], options)
+        distance = measures["assd_mm"]["deformable"]
+        if options.deforms and not distance <= MOST_ASSD_MM:
+            text = f"the surfaces are {distance:.2f} mm apart on average, more than is usual ({MOST_ASSD_MM:g})"
+            flags.append(Flag("far_surfaces", text))
     if measures["folds"].get("network", 0) > MOST_NETWORK_FOLDS:
         count = measures["folds"]["network"]
         flags.append(Flag("network_folds", f"the network's own field folds in {count} voxels; does it suit this pair?"))
     return flags
 
 
-def _overlap_flags(measures: dict[str, Any], options: Options) -> list[Flag]:
+def _dice_flags(by_stage: Mapping[str, float], options: Options) -> list[Flag]:
     flags = []
-    before, affine, dice = measures["dice"].values()
+    _, affine, dice = by_stage.values()
     if options.deforms and dice < affine - WORSE_BY:
         flags.append(Flag("worse_than_affine", f"Dice fell from {affine:.3f} after the affine to {dice:.3f}"))
     least = LEAST_DICE if options.deforms else LEAST_LINEAR_DICE
     if dice < least:
         flags.append(Flag("low_dice", f"Dice {dice:.3f} is below what is usual ({least:g})"))
-    distance = measures["assd_mm"]["deformable"]
-    if options.deforms and not distance <= MOST_ASSD_MM:
-        text = f"the surfaces are {distance:.2f} mm apart on average, more than is usual ({MOST_ASSD_MM:g})"
-        flags.append(Flag("far_surfaces", text))
     return flags
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from acsgreg_tf.registration.deformation import Deformation
 from acsgreg_tf.registration.inverse_error import inverse_error
 from acsgreg_tf.registration.prepare import VertebraPair
 from acsgreg_tf.registration.result import STAGES
+from acsgreg_tf.registration.trust import pulled
 
 Volumes = dict[str, np.ndarray]
 
@@ -46,6 +47,42 @@ def moving_at_stages(
         return images, None
     mask = label_map.data == moving.number
     return images, {stage: resample_label(mask, label_map.grid, fixed.grid, t) for stage, t in transforms.items()}
+
+
+class SeenOverlap(NamedTuple):
+    """Overlap of two vertebrae where both are seen.
+
+    Attributes:
+        dice: By stage.
+        share: How much of the two is seen on both sides: of the one that shows less of itself to the other.
+    """
+
+    dice: dict[str, float]
+    share: float
+
+
+def overlap_where_seen(pair: VertebraPair, labels: Volumes | None, deformation: Deformation) -> SeenOverlap | None:
+    """The overlap but for what a scan's edge cuts off, or a mask hides, on either side.
+
+    Args:
+        pair: The two vertebrae.
+        labels: From `moving_at_stages`.
+        deformation: The estimate.
+
+    Returns:
+        None where both are seen whole, or show no label.
+    """
+    if labels is None or pair.fixed.label is None or all(seen is None for seen in pair.seen):
+        return None
+    fixed_seen, moving_seen = pair.seen
+    region = np.ones(pair.fixed.label.shape, bool) if fixed_seen is None else fixed_seen
+    if moving_seen is not None:
+        region = region & (pulled(moving_seen.astype(np.float32), deformation) > 0.5)
+    target = pair.fixed.label & region
+    dice = {stage: metrics.dice(target, label & region) for stage, label in labels.items()}
+    moved = labels[STAGES[-1]]
+    shares = [float((mask & region).sum() / max(mask.sum(), 1)) for mask in (pair.fixed.label, moved)]
+    return SeenOverlap(dice, min(shares))
 
 
 def measure(fixed: Vertebra, images: Volumes, labels: Volumes | None, deformation: Deformation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from acsgreg_tf.registration.estimate import Estimate, estimate, refined, surfac
 from acsgreg_tf.registration.finish import dice_on_fixed_grid, move, summarise
 from acsgreg_tf.registration.inverse_error import written_safely
 from acsgreg_tf.registration.margin import with_margin
-from acsgreg_tf.registration.measures import measure, moving_at_stages, stage_transforms
+from acsgreg_tf.registration.measures import measure, moving_at_stages, overlap_where_seen, stage_transforms
 from acsgreg_tf.registration.models import NO_MODEL, RegistrationNetwork
 from acsgreg_tf.registration.options import DEFORMABLE, Options
 from acsgreg_tf.registration.prepare import Selection, VertebraPair, prepare, select
@@ -153,7 +153,8 @@ def register(
             measures["folds"]["network"] = network_folds
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
-        flags = flags_before(scans, pair) + flags_after(measures, pose, options, pair.fixed.cut or pair.moving.cut)
+        where_seen = overlap_where_seen(pair, labels, deformation)
+        flags = flags_before(scans, pair) + flags_after(measures, pose, options, where_seen)
         measures["flags"] = [flag._asdict() for flag in flags]
     for flag in flags:
         warnings.warn(flag.text, stacklevel=2)

@@ -1,6 +1,6 @@
 """From what a user names to what the network sees: scans are read, the vertebra is chosen, and cut out of both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.painted import painted
 from acsgreg_tf.registration.part_distances import part_distances
 from acsgreg_tf.registration.scan import Scan, about
-from acsgreg_tf.registration.trust import seen_region
+from acsgreg_tf.registration.trust import hidden_region, seen_region
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Selection:
             moving_labels: Whether there is a moving one.
         """
         if self.moving_label is not None and (not moving_labels or self.level is not None):
-            raise InputError(f"moving_label {self.moving_label}: goes with a moving label map, and without a level")
+            which = "a moving label map" if not moving_labels else "a label; a level's numbers are those of the tables"
+            raise InputError(f"moving_label {self.moving_label}: goes with {which}")
         if self.moving_table is not None and self.level is None:
             raise InputError(f"moving_table {self.moving_table}: goes with a level")
         if self.label is not None and self.level is not None:
@@ -88,11 +89,20 @@ def select(fixed: Scan, moving: Scan, selection: Selection) -> tuple[Scan, Scan]
         InputError: The selection contradicts itself, or a label map does not hold what is meant.
     """
     selection.check(fixed.label_map is not None, moving.label_map is not None)
-    return _picked(fixed, selection.fixed_number), _picked(moving, selection.moving_number)
+    fixed = _picked(fixed, selection.fixed_number, selection.level)
+    return fixed, _picked(moving, selection.moving_number, selection.level)
 
 
-def _picked(scan: Scan, number: Any) -> Scan:
-    return scan if scan.label_map is None or scan.number is not None else with_vertebra(scan, number())
+def _picked(scan: Scan, number: Any, level: str | None) -> Scan:
+    if scan.label_map is None or scan.number is not None:
+        return scan
+    picked = number()
+    try:
+        return with_vertebra(scan, picked)
+    except InputError as error:
+        if level is None:
+            raise
+        raise InputError(f"{error} ({level} is {picked} in the table; is it another tool's?)") from error
 
 
 def with_vertebra(scan: Scan, picked: int | None) -> Scan:
@@ -238,8 +248,17 @@ def prepare(fixed: Scan, moving: Scan, shape: tuple[int, ...]) -> VertebraPair:
     with ThreadPoolExecutor(2) as pool:
         sides = list(pool.map(side, (fixed, moving), ("--fixed-seg", "--moving-seg")))
     seen = [_seen(vertebra, scan) for vertebra, scan in zip(sides, (fixed, moving), strict=True)]
-    notes = *fixed.notes, *moving.notes
+    notes = *fixed.notes, *moving.notes, *_mask_notes(sides, (fixed, moving))
     return VertebraPair(sides[0], sides[1], (seen[0], seen[1]), notes, _parts_of_both(fixed, moving))
+
+
+def _mask_notes(sides: Sequence[Vertebra], scans: Sequence[Scan]) -> list[str]:
+    """A mask that lies elsewhere was made for another scan."""
+    return [
+        f"{scan.ignore.name}: lies nowhere near the vertebra, so it hides nothing; is it of this scan?"
+        for vertebra, scan in zip(sides, scans, strict=True)
+        if scan.ignore is not None and not hidden_region(vertebra, scan.ignore).any()
+    ]
 
 
 def _parts_of_both(fixed: Scan, moving: Scan) -> tuple[Image, Image] | None:

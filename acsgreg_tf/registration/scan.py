@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import find_objects
 
+from acsgreg_tf.anatomy.vertebra import is_speck
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.boxes import Box, ends, grown
 from acsgreg_tf.geometry.grid import box_corners
@@ -54,9 +55,14 @@ class Scan:
         return [None if box is None else box[::-1] for box in find_objects(self.label_map.data.T)]
 
     def levels(self, table: Mapping[str, int]) -> list[str]:
-        """The levels of a table that the label map holds, in the table's order."""
-        held = {number for number, box in enumerate(self.boxes, 1) if box is not None}
-        return [level for level, number in table.items() if number in held]
+        """The levels of a table that the label map holds, in the table's order; a few stray voxels are no vertebra."""
+        return [level for level, number in table.items() if self._holds(number)]
+
+    def _holds(self, number: int) -> bool:
+        box = self.boxes[number - 1] if 0 < number <= len(self.boxes) else None
+        if self.label_map is None or box is None:
+            return False
+        return not is_speck(int((self.label_map.data[box] == number).sum()), self.label_map.grid)
 
     @property
     def place(self) -> Box | None:
@@ -95,7 +101,11 @@ def read_scan(
     if isinstance(image, (str, os.PathLike)) and is_surface(image):
         if label_map is not None:
             raise InputError(f"{label_map}: the label map of a surface, {image}; give one of the two")
-        image, label_map = None, label_of_surface(str(image))
+        label = label_of_surface(str(image))
+        mask = Image((label.data > 0).astype(np.float32), label.grid, label.name)
+        ignored, parts_map = (None if source is None else as_label(source) for source in (ignore, parts))
+        # A surface is one vertebra, whatever the other side calls it.
+        return Scan(mask, label, number=1, ignore=ignored, drawn=True, parts=parts_map)
     labels = [None if source is None else as_label(source) for source in (label_map, ignore, parts)]
     if image is None:
         if labels[0] is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from acsgreg_tf import fields
 from acsgreg_tf.anatomy.vertebra import Vertebra
+from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry import Grid, resample
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.deformation import Deformation
@@ -22,6 +23,9 @@ def seen_region(vertebra: Vertebra, grids: list[Grid], ignore: Image | None) -> 
         vertebra: The vertebra; where it is cut, nothing is seen beyond the edges of its scan.
         grids: Of its image and its label map.
         ignore: A mask of what is not to be compared, on any grid, or None.
+
+    Raises:
+        InputError: The mask hides all of the vertebra.
     """
     seen = np.ones(vertebra.grid.shape, bool)
     if vertebra.cut:
@@ -31,8 +35,16 @@ def seen_region(vertebra: Vertebra, grids: list[Grid], ignore: Image | None) -> 
             # A label that ends within a voxel of the outermost voxel centres ends there for want of a scan.
             seen &= ((at > 0.5) & (at < np.array(grid.shape) - 1.5)).all(axis=-1)
     if ignore is not None:
-        seen &= resample((ignore.data != 0).astype(np.float32), ignore.grid, vertebra.grid) < 0.01
+        hidden = hidden_region(vertebra, ignore)
+        if hidden[vertebra.share > 0.5].all():
+            raise InputError(f"{ignore.name}: hides all of the vertebra, so that nothing is left to compare")
+        seen &= ~hidden
     return None if seen.all() else seen
+
+
+def hidden_region(vertebra: Vertebra, ignore: Image) -> np.ndarray:
+    """Where a mask of what is not to be compared lies on a vertebra's grid, (X, Y, Z) bool."""
+    return resample((ignore.data != 0).astype(np.float32), ignore.grid, vertebra.grid) >= 0.01
 
 
 def pulled(volume: np.ndarray, deformation: Deformation) -> np.ndarray:

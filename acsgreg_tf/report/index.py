@@ -172,8 +172,9 @@ def _summaries(path: Path) -> list[dict[str, Any]]:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
+    text = _text(path, "metrics")
     try:
-        content = json.loads(_text(path, "metrics"))
+        content = json.loads(text)
     except ValueError as error:
         raise InputError(f"{path}: cannot be read as metrics ({one_line(error)})") from error
     if not isinstance(content, dict) or not {"fixed", "moving"} <= set(content):
@@ -184,6 +185,8 @@ def _metrics(path: Path) -> dict[str, Any]:
 def _text(path: Path, what: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as {what} ({error.__class__.__name__})") from error
 

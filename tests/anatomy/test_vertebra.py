@@ -223,7 +223,7 @@ def test_a_label_elsewhere_is_refused():
 def test_a_label_of_a_few_voxels_or_on_nothing_is_refused():
     grid = grid_about((0.3, 0.2, 0.4), (60, 60, 60), 0.3)
     ct, label = block((60, 60, 60), (30, 30, 30), (31, 31, 31), grid)
-    assert "seg: label 1: has 1 voxels" in refused(ct, label)
+    assert "seg: label 1: has 1 voxel, too few" in refused(ct, label)
     ct, label = block((30, 30, 30), (8, 8, 8), (20, 20, 20))
     air = Image(np.full((30, 30, 30), -1000, np.float32), ct.grid, "air")
     assert "seg: label 1: the image air shows nothing" in refused(air, label)

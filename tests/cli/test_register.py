@@ -307,6 +307,14 @@ def test_levels_side_by_side_are_those_one_after_another(cases, tmp_path, capsys
         np.testing.assert_array_equal(first.apply(points), second.apply(points))
 
 
+def test_a_transform_that_does_not_deform_ends_with_its_affine(cases, tmp_path, capsys):
+    for kind, stages in (("rigid", ["before", "affine"]), ("deformable", ["before", "affine", "deformable"])):
+        options = ("--level", "L3", "--transform", kind)
+        assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+        table = capsys.readouterr().out.splitlines()[1:]
+        assert table[0].split() == stages and len(table[3].split()) == 1 + len(stages)
+
+
 @pytest.mark.trains
 def test_the_affine_alone_has_no_objective(cases, tmp_path, capsys, small_box):
     options = ("--level", "L3", "--metrics", tmp_path / "m.json", "--refine", "0")
@@ -377,6 +385,7 @@ def test_what_is_to_be_ignored_is_read_and_counts(cases, tmp_path, capsys):
         assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
         affines.append(np.load(tmp_path / "a.npy"))
     assert not np.allclose(*affines, atol=1e-3)
+    assert "% of one vertebra can be compared; the rest is cut off or hidden" in capsys.readouterr().err
     missing = scans(cases, "--level", "L3", "--fixed-ignore", tmp_path / "no.nii.gz", moved=tmp_path / "moved.nii.gz")
     assert "no.nii.gz: no such file" in fails(missing, capsys)
 

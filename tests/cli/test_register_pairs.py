@@ -186,6 +186,9 @@ def test_faults_of_the_options_are_one_line(cases, tmp_path, capsys):
         (("--fixed", cases["fixed"]), "--fixed"),
         (("--level", "L3"), "column of the list"),
         (("--levels", "all"), "does not go with --pairs"),
+        (("--spine",), "--spine: does not go with --pairs"),
+        (("--poses", "p.csv"), "--poses p.csv: does not go with --pairs"),
+        (("--jacobian", "{id}.nii.gz"), "does not go with --pairs"),
         (("--jobs", "0"), "--jobs 0: must be at least 1"),
         (("--jobs", "2", "--dask", "tcp://127.0.0.1:1"), "the cluster decides"),
     ]

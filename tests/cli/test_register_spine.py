@@ -10,6 +10,7 @@ import pytest
 from acsgreg_tf.cli.register import main
 from acsgreg_tf.io.transforms import read_transform
 from tests.cli.cases import MOVING, fails, scans, write_cases
+from tests.registration.cases import NUMBER
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,12 @@ def test_options_that_do_not_go_together(cases, tmp_path, capsys, options, fault
     assert fault in fails(scans(cases, *options, moved=tmp_path / "moved.nii.gz"), capsys)
 
 
+def test_a_spine_of_all_levels_goes_with_a_table(cases, tmp_path):
+    options = ("--spine", "--moving-table", "L2=21,L3=22", "--transform", "rigid", "--metrics", tmp_path / "m.json")
+    assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+    assert set(json.loads((tmp_path / "m.json").read_text())["levels"]) == {"L2", "L3"}
+
+
 def test_a_spine_needs_both_label_maps(cases, tmp_path, capsys):
     arguments = ["--fixed", cases["fixed"], "--moving", cases["moving"], "--moving-seg", cases["moving_seg"]]
     assert "--fixed-seg" in fails([*arguments, "--spine", "--moved", str(tmp_path / "m.nii.gz")], capsys)
@@ -165,6 +172,14 @@ def test_surfaces_alone_come_back_with_their_vertices_in_order(tmp_path):
     # The two were one surface, so each vertex has its place.
     assert np.linalg.norm(after.points - target.points, axis=1).mean() < 0.3
     assert json.loads((tmp_path / "m.json").read_text())["dice"]["deformable"] > 0.9
+
+
+def test_a_surface_has_the_level_of_the_other_side(cases, tmp_path):
+    fixed, moving = surfaces(tmp_path)
+    scan = ["--moving", cases["moving"], "--moving-seg", cases["moving_seg"], "--level", "L3"]
+    options = ["--transform", "rigid", "--moved", str(tmp_path / "moved.nii.gz"), "--metrics", str(tmp_path / "m.json")]
+    assert main(["--fixed", str(fixed), *scan, "--model", "none", *options]) == 0
+    assert json.loads((tmp_path / "m.json").read_text())["label"] == {"fixed": 1, "moving": NUMBER}
 
 
 def test_a_moved_surface_needs_a_moving_one(cases, tmp_path, capsys):

@@ -134,7 +134,7 @@ def test_generated_vertebrae(cohort):
         (["--manifest", "m.csv", "--seg-list", "s.txt"], "--seg-list: goes with --img-list"),
         (["--manifest", "m.csv", "--part-list", "p.txt"], "--part-list: goes with --img-list"),
         (["--manifest", "m.csv", "--spacing", 2], "--spacing: goes with --generate"),
-        (["--manifest", "gone.csv"], "gone.csv: cannot be read as a manifest"),
+        (["--manifest", "gone.csv"], "gone.csv: no such file"),
         (["--generate", 1], "1 generated vertebrae"),
         (["--generate", 9, "--spacing", 3], "spacing 3"),
         (["--generate", 9, "--phantom-fraction", 2], "--phantom-fraction 2"),

@@ -207,7 +207,7 @@ def test_what_is_no_manifest_is_refused(tmp_path):
         InputError, match="m.csv: lacks the column level, image, label, source, volume_ml, whole, notes"
     ):
         read_manifest(tmp_path / "m.csv")
-    with pytest.raises(InputError, match="gone.csv: cannot be read"):
+    with pytest.raises(InputError, match="gone.csv: no such file"):
         read_manifest(tmp_path / "gone.csv")
 
 
@@ -255,7 +255,7 @@ def test_a_bad_split_file_is_refused(files):
         ({"test": ["crops/gone.nii.gz"]}, "names crops/gone.nii.gz, which .* does not hold"),
         ({"val": good["test"][:1]}, "twice"),
         ({"train": None}, "cannot be read as a split"),
-        ({"manifest": "gone.csv"}, "gone.csv: cannot be read"),
+        ({"manifest": "gone.csv"}, "gone.csv: no such file"),
     ]
     for change, words in changes:
         path.write_text(json.dumps(good | change))

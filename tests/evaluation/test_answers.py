@@ -11,7 +11,7 @@ from acsgreg_tf.cli.measure import main
 from acsgreg_tf.evaluation import NUMBERS, measure, outcome_of, pair_labels, read_pairs
 from acsgreg_tf.evaluation.answers import affine_part
 from acsgreg_tf.geometry import Affine, Composite, DenseField, network_grid
-from acsgreg_tf.io.images import Image, read_label, write_image
+from acsgreg_tf.io.images import Image, as_label, read_label, write_image
 from acsgreg_tf.io.transforms import read_transform, to_sitk_transform, write_transform
 from acsgreg_tf.registration import register
 from tests.registration.cases import NUMBER, grid_about, save, save_network, scan
@@ -117,6 +117,23 @@ def test_parts_that_were_moved_with_it(answer, tmp_path):
     assert row["dice_deformable"] > 0.99 and row["dice_arch"] == row["dice_body"] == 1
 
 
+def test_a_map_of_another_tool(answer, tmp_path):
+    """Its numbers by its own table, or named."""
+    folder, pair, own = answer
+    image = as_label(pair["moving_seg"])
+    other = save(Image(np.where(image.data == NUMBER, 29, image.data), image.grid), tmp_path / "other_seg.nii.gz")
+    maps = ["--fixed-seg", pair["fixed_seg"], "--moving-seg", str(other), "--transform", str(folder / "warp.h5")]
+    for options in (
+        ["--level", "L3", "--moving-table", "totalsegmentator"],
+        ["--label", str(NUMBER), "--moving-label", "29"],
+    ):
+        out = tmp_path / f"{options[0][2:]}.csv"
+        assert main([*maps, *options, "--out", str(out)]) == 0
+        with open(out, newline="", encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        assert float(row["dice_deformable"]) == pytest.approx(own["dice_deformable"], abs=1e-4)
+
+
 def test_an_affine_backwards(tmp_path):
     write_transform(tmp_path / "there.tfm", Affine(np.diag([2.0, 1, 1, 1])))
     from acsgreg_tf.cli.measure import read_transforms
@@ -143,6 +160,7 @@ def test_the_affine_part_is_what_follows_the_bending():
     "options, words",
     [
         (["--transform", "gone.h5"], "gone.h5: no such file"),
+        (["--transform", "gone.h5", "--moving-label", "29"], "--moving-label 29: goes with --label"),
         (["--moved-seg", "{fixed_seg}", "--inverse", "x.h5"], "go with --transform"),
         (["--moved-seg", "{fixed_seg}", "--fixed-parts", "a.nii.gz"], "--fixed-parts and --moving-parts"),
         (["--transform", "{folder}/affine.tfm", "--out", "{fixed_seg}"], "would replace an input"),

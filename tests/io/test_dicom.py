@@ -60,8 +60,11 @@ def test_dicom_folders_that_cannot_be_used(tmp_path):
     write_dicom_series(two, data, grid, "1.2.3.5")
     with pytest.raises(InputError, match=r"two: holds 2 DICOM series.*1\.2\.3\.4 \(6 files\); 1\.2\.3\.5 \(6 files\)"):
         read_image(two)
-    with pytest.raises(InputError, match="gap: slice 2 of 5 .*a slice is missing"):
+    with pytest.raises(InputError, match="gap: slices 3 and 4 of 5 lie 5.0 mm apart, the others 2.5"):
         read_image(write_dicom_series(tmp_path / "gap", data, grid, skip=(3,)))
+    bent = Grid((8, 9, 6), np.array([[-1.0, 0, 0.8, 0], [0, -1, 0, 0], [0, 0, 2.5, 0], [0, 0, 0, 1]]))
+    with pytest.raises(InputError, match="tilted: slice .* mm from its place in an even stack"):
+        read_image(write_dicom_series(tmp_path / "tilted", data, bent))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("nothing here")
     with pytest.raises(InputError, match="empty: is a folder without a DICOM series"):

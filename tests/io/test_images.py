@@ -315,6 +315,21 @@ def test_labels_may_be_empty_but_not_fractions(tmp_path):
         read_label(tmp_path / "half.nii.gz")
 
 
+def test_a_ct_is_no_label_map():
+    data = volume(dtype=np.int16) - 50
+    with pytest.raises(InputError, match="ct: holds the number -49, so it is no label map; is it a CT?"):
+        as_label(Image(data, oblique_grid(), "ct"))
+
+
+def test_a_metaimage_that_ends_too_soon(tmp_path):
+    write_image(tmp_path / "ct.mha", volume(), oblique_grid())
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "ct.mha")), str(tmp_path / "plain.mha"), False)
+    content = (tmp_path / "plain.mha").read_bytes()
+    (tmp_path / "plain.mha").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"plain\.mha: cannot be read \(it ends before its data do\)"):
+        read_image(tmp_path / "plain.mha")
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
 def test_labels_have_numbers_of_a_usual_size(tmp_path, dtype):
     """What reads them takes memory for every number up to the largest."""

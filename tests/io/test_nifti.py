@@ -6,7 +6,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import DenseField, Grid
 from acsgreg_tf.io import nifti
+from acsgreg_tf.io.images import read_image
+from acsgreg_tf.io.transforms import read_transform, write_transform
 from tests.helpers import noise
 
 
@@ -33,3 +37,31 @@ def test_the_same_image_is_the_same_bytes(tmp_path):
     for name in ("a.nii.gz", "b.nii.gz"):
         nifti.write_nifti(tmp_path / name, image)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("packer", [nifti._Packed, gzip.GzipFile])
+@pytest.mark.parametrize("ending", ["nii.gz", "mgz"])
+def test_a_damaged_file_of_the_right_length_is_refused(tmp_path, monkeypatch, packer, ending):
+    """Its checksum stands behind the last voxel."""
+    monkeypatch.setattr(nifti, "_Packed", packer)
+    path = tmp_path / f"a.{ending}"
+    image = (nib.Nifti1Image if ending == "nii.gz" else nib.MGHImage)(noise((5, 6, 7)).astype(np.float32), np.eye(4))
+    content = bytearray(image.to_bytes())
+    trailer = gzip.compress(bytes(content))[-8:]
+    path.write_bytes(gzip.compress(bytes(content)))
+    np.testing.assert_array_equal(read_image(path).data, image.get_fdata(dtype=np.float32))
+    content[500] ^= 1
+    path.write_bytes(gzip.compress(bytes(content))[:-8] + trailer)
+    assert nib.load(path).get_fdata().shape == (5, 6, 7)  # nibabel does not look
+    with pytest.raises(InputError, match=f"a.{ending}: cannot be read .*CRC"):
+        read_image(path)
+
+
+def test_a_damaged_field_is_refused(tmp_path):
+    field = DenseField(noise((4, 5, 6, 3)), Grid((4, 5, 6), np.eye(4)))
+    write_transform(tmp_path / "warp.nii.gz", field, field.grid)
+    content = gzip.decompress((tmp_path / "warp.nii.gz").read_bytes())
+    damaged = content[:600] + bytes([content[600] ^ 1]) + content[601:]
+    (tmp_path / "warp.nii.gz").write_bytes(gzip.compress(damaged)[:-8] + gzip.compress(content)[-8:])
+    with pytest.raises(InputError, match=r"warp\.nii\.gz: cannot be read .*CRC"):
+        read_transform(tmp_path / "warp.nii.gz")

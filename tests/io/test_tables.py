@@ -29,7 +29,7 @@ def test_what_is_written_is_read_back(tmp_path):
 
 @pytest.mark.parametrize(
     "content, fault",
-    [(None, "cannot be read as a list"), (b"\xff\xfe", "cannot be read as a list"), (b"a\n1\n", "lacks the column b")],
+    [(None, "no such file"), (b"\xff\xfe", "cannot be read as a list"), (b"a\n1\n", "lacks the column b")],
 )
 def test_what_is_no_such_table_is_refused(tmp_path, content, fault):
     if content is not None:

@@ -7,6 +7,7 @@ from acsgreg_tf.anatomy.vertebra import extract
 from acsgreg_tf.geometry import Affine, Grid, pose_of
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration.doubts import flags_after, flags_before
+from acsgreg_tf.registration.measures import SeenOverlap
 from acsgreg_tf.registration.options import Options
 from acsgreg_tf.registration.prepare import Selection, VertebraPair, prepare, select
 from acsgreg_tf.registration.scan import Scan
@@ -105,13 +106,19 @@ def measures(dice=(0.6, 0.8, 0.96), assd=0.3, network=0):
 )
 def test_results_that_are_not_usual_are_named(changed, matrix, expected):
     pose = pose_of(Affine(np.block([[matrix, np.zeros((3, 1))], [0, 0, 0, 1]])), (0, 0, 0))
-    assert [flag.name for flag in flags_after(measures(**changed), pose, Options(), cut=False)] == expected
+    assert [flag.name for flag in flags_after(measures(**changed), pose, Options())] == expected
 
 
-def test_overlap_says_little_of_a_cut_vertebra_or_of_a_rigid_transform():
-    assert flags_after(measures(dice=(0.5, 0.7, 0.8), assd=2), STILL, Options(), cut=True) == []
-    rigid = Options(transform="rigid")
-    assert flags_after(measures(dice=(0.5, 0.7, 0.7), assd=2), STILL, rigid, cut=False) == []
+def test_of_a_cut_vertebra_what_is_seen_counts():
+    whole = measures(dice=(0.5, 0.7, 0.8), assd=2)
+    seen = SeenOverlap(measures()["dice"], 0.9)
+    assert flags_after(whole, STILL, Options(), seen) == []
+    poor = SeenOverlap(measures(dice=(0.5, 0.8, 0.85))["dice"], 0.4)
+    assert [flag.name for flag in flags_after(whole, STILL, Options(), poor)] == ["low_dice", "little_seen"]
+
+
+def test_overlap_says_little_of_a_rigid_transform():
+    assert flags_after(measures(dice=(0.5, 0.7, 0.7), assd=2), STILL, Options(transform="rigid")) == []
 
 
 def test_stray_voxels_and_a_sixth_lumbar_vertebra_are_mentioned(fixed):

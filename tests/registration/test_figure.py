@@ -172,6 +172,12 @@ def test_faults_are_named(case, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("ending", "first"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
+def test_a_figure_in_each_format(case, tmp_path, ending, first):
+    save_figure(registration_figure(*case[0]), tmp_path / f"figure{ending}")
+    assert (tmp_path / f"figure{ending}").read_bytes().startswith(first)
+
+
 def test_import_is_light():
     heavy = "matplotlib", "keras", "tensorflow"
     code = f"import sys, acsgreg_tf.registration.figure; print([m for m in {heavy} if m in sys.modules])"

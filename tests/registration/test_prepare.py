@@ -1,9 +1,12 @@
 """From scans to the pair of vertebrae: rules of a selection, levels of both scans, and what is done only once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from acsgreg_tf.errors import InputError
+from acsgreg_tf.geometry import Grid
 from acsgreg_tf.io.images import Image
 from acsgreg_tf.registration import Options, Scan, Selection, read_scan, select, shared_levels
 from acsgreg_tf.registration.batch import Recipe
@@ -24,7 +27,7 @@ def whole():
         ({"label": 22}, (False, False), "label 22: needs a label map"),
         ({"level": "L3"}, (False, False), "level L3: needs a label map"),
         ({"moving_label": 29}, (True, False), "moving_label 29: goes with a moving label map"),
-        ({"moving_label": 29, "level": "L3"}, (True, True), "moving_label 29: .* without a level"),
+        ({"moving_label": 29, "level": "L3"}, (True, True), "moving_label 29: .* a level's numbers are"),
         ({"moving_table": "verse"}, (True, True), "moving_table verse: goes with a level"),
     ],
 )
@@ -86,6 +89,34 @@ def test_levels_that_both_scans_hold(whole):
         shared_levels("all", whole, upper, Selection())
     with pytest.raises(InputError, match="'L9': not in the label table"):
         shared_levels("L9", whole, whole, Selection())
+
+
+def test_a_few_stray_voxels_are_no_level(whole):
+    data = whole.label_map.data.copy()
+    data[0, 0, :2] = 20
+    strays = Scan(whole.image, Image(data, whole.label_map.grid, "strays"))
+    first = data.copy()
+    first[data == 21] = 20
+    assert shared_levels("all", strays, Scan(whole.image, Image(first, whole.label_map.grid)), Selection()) == ["L3"]
+    with pytest.raises(InputError, match="strays: label 20: has 2 voxels, too few for a vertebra"):
+        prepare(*select(strays, whole, Selection(label=20, moving_label=21)), BOX)
+
+
+def test_a_level_that_is_not_there_is_named_with_its_number(whole):
+    with pytest.raises(
+        InputError, match=r"label 29; it holds 21, 22 \(L3 is 29 in the table; is it another tool's\?\)"
+    ):
+        select(whole, whole, Selection(level="L3", table="totalsegmentator"))
+
+
+def test_masks_that_hide_all_or_nothing(whole):
+    everything = Image(np.ones_like(whole.label_map.data), whole.label_map.grid, "everything")
+    with pytest.raises(InputError, match="everything: hides all of the vertebra"):
+        prepare(*select(replace(whole, ignore=everything), whole, Selection(level="L3")), BOX)
+    moved = Grid(whole.label_map.grid.shape, np.diag([1, 1, 1, 1.0]) + np.array([[0, 0, 0, 500.0]] + [[0.0] * 4] * 3))
+    elsewhere = Image(everything.data, moved, "elsewhere")
+    pair = prepare(*select(whole, replace(whole, ignore=elsewhere), Selection(level="L3")), BOX)
+    assert "elsewhere: lies nowhere near the vertebra, so it hides nothing; is it of this scan?" in pair.notes
 
 
 def test_distances_of_a_pair_are_computed_once(whole):

@@ -68,6 +68,17 @@ def test_a_cut_vertebra_goes_where_the_whole_one_goes(options, ways):
     assert np.linalg.norm(moved_points("not said", **options) - expected, axis=1).mean() > 0.3
 
 
+def test_a_pair_of_which_little_is_seen_is_doubted():
+    """A quarter of the bone registers to itself without a word, were it not said."""
+    ct, label = whole(FIXED, "fixed")
+    for at, doubts in ((SIDE // 2 + 4, []), (SIDE // 2 - 2, ["little_seen"])):
+        moving = [without_the_right(image, at) for image in whole(MOVING, "moving")]
+        sides = {"fixed_seg": label, "moving_seg": moving[1], "label": NUMBER}
+        result = register(ct, moving[0], **sides, model="none", transform="rigid")
+        assert result.summary["cut"]["moving"]
+        assert [flag["name"] for flag in result.summary["flags"] if flag["name"] == "little_seen"] == doubts
+
+
 @pytest.mark.parametrize("way", ["edge", "ignored"])
 def test_beyond_the_cut_nothing_is_seen(way):
     ct, label, ignore = cut_moving(way)

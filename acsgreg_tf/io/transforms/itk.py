@@ -6,7 +6,6 @@ a displacement or an affine changes over by the same flip of x and y.
 
 import math
 import os
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -19,7 +18,7 @@ from acsgreg_tf.io.files import READ_FAULTS, ending_of, one_line
 from acsgreg_tf.io.hdf5 import check_hdf5
 from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.io.limits import check_packed, check_voxels
-from acsgreg_tf.io.nifti import write_nifti
+from acsgreg_tf.io.nifti import check_end, load_nibabel, write_nifti
 from acsgreg_tf.io.quiet import without_chatter
 
 # The flip of x and y, from RAS to LPS and back.
@@ -164,7 +163,7 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
     """
     try:
         with without_chatter():
-            image: Any = nib.load(path)
+            image = load_nibabel(path)
         intent = int(image.header["intent_code"])
         if len(image.shape) != 5 or image.shape[3:] != (1, 3) or intent != _VECTOR:
             raise InputError(
@@ -178,6 +177,7 @@ def read_displacement(path: str | os.PathLike) -> DenseField:
         content = math.prod(image.shape) * dtype.itemsize
         check_packed("the field", content, os.path.getsize(path), ending_of(path) == ".nii.gz")
         vectors = image.get_fdata(dtype=np.float32)[:, :, :, 0] * FLIP_VECTORS
+        check_end(image)
         return DenseField(vectors, Grid(vectors.shape[:3], image.affine))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
