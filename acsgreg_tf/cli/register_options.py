@@ -151,7 +151,7 @@ def _add_outputs(parser: common.Parser) -> None:
         "displacement for ITK and ANTs) or .npz (voxelmorph)",
     )
     group.add_argument("--inverse-warp", metavar="OUT", help="its inverse, moving to fixed, likewise")
-    group.add_argument("--affine", metavar="OUT", help="affine part: .tfm or .txt (ITK), or .npy (4x4, RAS mm)")
+    group.add_argument("--affine", metavar="OUT", help="affine part: .tfm, .txt or .mat (ITK), or .npy (4x4, RAS mm)")
     group.add_argument("--metrics", metavar="OUT.json", help="measures, flags and seconds")
     group.add_argument("--figure", metavar="OUT.png", help="picture of before and after (.png, .pdf or .svg)")
     add_report(group)
