@@ -80,7 +80,7 @@ def _steps(field: Tensor) -> Iterator[tuple[int, Tensor, float]]:
     for axis in range(1, len(field.shape) - 1):
         before = (slice(None),) * axis
         step = field[(*before, slice(1, None))] - field[(*before, slice(None, -1))]
-        voxels = math.prod(step.shape[1:-1])
+        voxels = max(math.prod(step.shape[1:-1]), 1)  # along an axis of one voxel there are no steps
         yield axis, step, 1.0 / voxels
 
 

@@ -216,6 +216,8 @@ def _readings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: One does not go with the network.
     """
+    if options.load_weights and options.normalization:
+        raise InputError("--normalization: a saved network (--load-weights) has an architecture of its own")
     for flag in ("enc", "dec"):
         values = getattr(options, flag) or [1]
         if options.load_weights and getattr(options, flag):
@@ -300,6 +302,8 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
             raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {inshape}")
         return network
     name = NETWORKS[options.model]
+    if options.size not in networks.SIZES[name]:
+        raise InputError(f"--size {options.size}: {options.model} has {', '.join(networks.SIZES[name])}")
     arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])
     if options.normalization:
         arguments["normalization"] = options.normalization

@@ -132,6 +132,7 @@ def _check(options: argparse.Namespace) -> None:
         ),
         "--manifest": ("split", "pairs_per_sample"),
         "--generate": ("shapes", "phantom_fraction"),
+        "--val-img-list": ("val_seg_list", "val_group_list"),
     }
     for source, names in goes_with.items():
         if getattr(options, source[2:].replace("-", "_")) is None:

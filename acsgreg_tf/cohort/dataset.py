@@ -115,8 +115,8 @@ class Vertebrae(VertebraDataset):
             none at all.
 
     Raises:
-        InputError: Lists of different lengths, a file that is missing; on reading, a file that cannot be read, of
-            another shape, or with intensities outside [0, 1].
+        InputError: An empty list, lists of different lengths, a file that is missing; on reading, a file that cannot be
+            read, of another shape, or with intensities outside [0, 1].
     """
 
     def __init__(
@@ -128,6 +128,8 @@ class Vertebrae(VertebraDataset):
         chosen: Sequence[tuple[int, int]] | None = None,
         parts: Sequence[str] | None = None,
     ) -> None:
+        if not len(images):
+            raise InputError("no images: an empty list")
         for name, others in (("labels", labels), ("groups", groups), ("parts", parts)):
             if others is not None and len(others) != len(images):
                 raise InputError(f"{len(images)} images but {len(others)} {name}: the lists must go together")

@@ -42,9 +42,11 @@ def devices(several: bool = False) -> AbstractContextManager:
     try:
         settings = json.loads(workers)
         task, cluster = settings["task"], settings["cluster"]
-        task["index"] < len(cluster[task["type"]])  # noqa: B015 (that they are there, and of the right kind)
+        known = 0 <= task["index"] < len(cluster[task["type"]])
     except (ValueError, TypeError, LookupError) as error:
         raise InputError('TF_CONFIG: must be JSON with "cluster" and "task", as TensorFlow describes it') from error
+    if not known:
+        raise InputError(f"TF_CONFIG: task {task['index']} of {task['type']} is not in its cluster")
     return tf.distribute.MultiWorkerMirroredStrategy().scope()
 
 

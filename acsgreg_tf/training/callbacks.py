@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import math
 import os
 import time
 import warnings
@@ -14,6 +15,12 @@ from acsgreg_tf.io.tables import write_table
 from acsgreg_tf.ops import distribution
 from acsgreg_tf.training.recipe import Recipe
 from acsgreg_tf.training.run_folder import Position, RunFolder
+
+
+def has_finite_loss(logs: Mapping[str, Any] | None) -> bool:
+    """Whether Keras's logs hold no loss that is NaN or infinite."""
+    loss = (logs or {}).get("loss")
+    return loss is None or math.isfinite(float(loss))
 
 
 class EpochLog(keras.callbacks.Callback):
@@ -74,7 +81,9 @@ class NetworkCheckpoint(keras.callbacks.ModelCheckpoint):
         super().set_model(self.network)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save, with the weights as they are after the epoch."""
+        """Save, with the weights as they are after the epoch, unless its loss is no number."""
+        if not has_finite_loss(logs):
+            return
         if hasattr(self.trained, "jax_state_sync"):  # while JAX trains, the variables hold older values
             self.trained.jax_state_sync()
         super().on_epoch_end(epoch, logs)
@@ -104,6 +113,8 @@ class StateSaver(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.recipe, self.position = folder, recipe, position
         self.epoch_steps, self.save_every, self.best = epoch_steps, save_every, best
+        # Whether a loss was no number, as the weights are not then.
+        self.lost = False
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Go on with the means of an epoch that was stopped within; Keras has set them to zero."""
@@ -118,6 +129,8 @@ class StateSaver(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Count the step; save if it is time."""
         self.position.step += 1
+        if not has_finite_loss(logs):
+            self.lost = True
         if self.position.step % self.save_every == 0 and self.position.step % self.epoch_steps:
             self.save()
 
@@ -127,7 +140,9 @@ class StateSaver(keras.callbacks.Callback):
         self.position.means = []
 
     def save(self) -> None:
-        """Save the state as it is."""
+        """Save the state as it is, unless its weights are lost."""
+        if self.lost:
+            return
         if self.best is not None:
             self.position.best = float(self.best.best)
         within = self.position.step % self.epoch_steps

@@ -8,7 +8,7 @@ import keras
 from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.training.batches import PairBatches
-from acsgreg_tf.training.model import compile_for, training_model
+from acsgreg_tf.training.model import check_vertebrae, compile_for, training_model
 from acsgreg_tf.training.parts import channels
 from acsgreg_tf.training.recipe import Recipe
 
@@ -58,9 +58,7 @@ def fine_tune(
     """
     if steps < 1:
         raise InputError(f"steps {steps}: must be at least 1")
-    for data in (vertebrae, validation):
-        if data is not None and tuple(data.inshape) != tuple(network.inshape):
-            raise InputError(f"the vertebrae have shape {tuple(data.inshape)}, the network {tuple(network.inshape)}")
+    check_vertebrae(network, vertebrae, validation)
     parts = channels(vertebrae, recipe)
     model = training_model(network, vertebrae.has_labels, warp_once=recipe.warp_once, parts=parts)
     compile_for(model, recipe, recipe.lr, recipe.epochs * steps)

@@ -6,11 +6,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from acsgreg_tf.cohort.dataset import VertebraDataset
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.layers import JointTransformer, SpatialTransformer
 from acsgreg_tf.losses import IMAGE_LOSSES, LABEL_LOSSES, Diffusion, SoftDice
 from acsgreg_tf.networks.base import ByName
-from acsgreg_tf.ops import distribution
+from acsgreg_tf.ops import PACKAGE, distribution
 from acsgreg_tf.ops.backend import jit_compile
 from acsgreg_tf.training.parts import OUTPUT as PARTS_OUTPUT
 from acsgreg_tf.training.recipe import Recipe
@@ -77,6 +78,21 @@ def training_model(
     return _TrainingModel(inputs=inputs, outputs=outputs, name=f"{stage}_training")
 
 
+def check_vertebrae(network: Any, vertebrae: VertebraDataset, validation: VertebraDataset | None) -> None:
+    """Raise InputError unless vertebrae go with a network, and with those that are held out.
+
+    Args:
+        network: With its `inshape`.
+        vertebrae: To train on.
+        validation: Held out, or None.
+    """
+    for data in (vertebrae, validation):
+        if data is not None and tuple(data.inshape) != tuple(network.inshape):
+            raise InputError(f"the vertebrae have shape {tuple(data.inshape)}, the network {tuple(network.inshape)}")
+    if validation is not None and validation.has_labels != vertebrae.has_labels:
+        raise InputError("validation: must have labels where the training vertebrae have them, and only there")
+
+
 def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, float]]:
     """Loss and weight of each output (Eq. 9); a term of weight 0 has no loss, and costs nothing.
 
@@ -100,6 +116,33 @@ def losses_of(recipe: Recipe, names: Sequence[str]) -> tuple[dict[str, Any], dic
     return losses, {name: terms[name][1] for name in names}
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class PerUpdate(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule by updates for an optimiser that accumulates gradients: Keras's counts steps.
+
+    Args:
+        schedule: Learning rate by update.
+        steps: Steps whose gradients make an update.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, steps: int) -> None:
+        super().__init__()
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at a step."""
+        return self.schedule(keras.ops.cast(step, "int64") // self.steps)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "PerUpdate":
+        """A schedule from `get_config`."""
+        return cls(keras.saving.deserialize_keras_object(config["schedule"], custom_objects), config["steps"])
+
+
 def learning_rate(recipe: Recipe, peak: float, total: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate by update: linear warm-up from peak / warmup_steps, then constant, or a cosine to 0 at `total`.
 
@@ -118,8 +161,9 @@ def learning_rate(recipe: Recipe, peak: float, total: int) -> keras.optimizers.s
 def compile_for(model: keras.Model, recipe: Recipe, rate: float, total: int) -> None:
     """Compile a training model for `total` steps at the learning rate `rate`."""
     losses, weights = losses_of(recipe, model.output_names)
+    schedule = learning_rate(recipe, rate, max(total // recipe.accumulate, 1))
     optimizer = distribution.adam(
-        learning_rate=learning_rate(recipe, rate, max(total // recipe.accumulate, 1)),
+        learning_rate=PerUpdate(schedule, recipe.accumulate) if recipe.accumulate > 1 else schedule,
         global_clipnorm=recipe.clip_norm,
         gradient_accumulation_steps=recipe.accumulate if recipe.accumulate > 1 else None,
     )

@@ -70,6 +70,7 @@ class Recipe:
             "affine_lr": self.affine_lr > 0,
             "steps_per_epoch": self.steps_per_epoch is None or self.steps_per_epoch >= 1,
             "affine_epochs": self.affine_epochs >= 0,
+            "seed": 0 <= self.seed < 2**32,
             "initial_epoch": 0 <= self.initial_epoch < self.epochs,
             "warmup_steps": self.warmup_steps >= 0,
             "clip_norm": self.clip_norm is None or self.clip_norm > 0,

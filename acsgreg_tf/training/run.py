@@ -18,7 +18,7 @@ from acsgreg_tf.io.isolated import call_isolated
 from acsgreg_tf.ops import distribution
 from acsgreg_tf.training.batches import PairBatches, steps_per_epoch
 from acsgreg_tf.training.callbacks import EpochLog, NetworkCheckpoint, StateSaver, tensorboard
-from acsgreg_tf.training.model import STAGES, compile_for, training_model
+from acsgreg_tf.training.model import STAGES, check_vertebrae, compile_for, training_model
 from acsgreg_tf.training.parts import channels
 from acsgreg_tf.training.recipe import Recipe
 from acsgreg_tf.training.run_folder import Position, RunFolder
@@ -29,7 +29,7 @@ class RunOptions:
     """What a run saves and shows as it goes; nothing here changes its result.
 
     Args:
-        save_every: Steps between saved states (one is saved at each epoch's end and at Ctrl-C besides).
+        save_every: Steps between saved states, 1 or more (one is saved at each epoch's end and at Ctrl-C besides).
         tensorboard: Also write TensorBoard logs, which need TensorFlow on any backend; without it there is one warning.
         verbose: As in `keras.Model.fit`.
         callbacks: Keras callbacks of the caller, called after the run's own.
@@ -39,6 +39,10 @@ class RunOptions:
     tensorboard: bool = True
     verbose: int | str = 1
     callbacks: Sequence[keras.callbacks.Callback] = ()
+
+    def __post_init__(self) -> None:
+        if self.save_every < 1:
+            raise InputError(f"save_every {self.save_every}: must be at least 1")
 
 
 def train(
@@ -71,13 +75,15 @@ def train(
         options: What is saved and shown.
 
     Raises:
-        InputError: Bad data, a folder that holds a run already (without `resume` or `overwrite`) or cannot be written,
-            a state that does not fit, a loss that became NaN, a batch that the replicas cannot share.
+        InputError: Bad data, vertebrae of another shape than the network's, a folder that holds a run already (without
+            `resume` or `overwrite`) or cannot be written, a state that does not fit, a loss that became NaN, a batch
+            that the replicas cannot share.
         KeyboardInterrupt: After the state was saved; of several processes, with the state of the last save.
     """
     if resume and overwrite:
         raise InputError("resume and overwrite: give one of the two")
     _check_replicas(recipe)
+    check_vertebrae(network, vertebrae, validation)
     folder, chief = RunFolder(model_dir), distribution.is_chief()
     if chief:
         folder.clear()
@@ -179,8 +185,13 @@ class _Trainer:
                     callbacks=callbacks,
                     verbose=self.options.verbose,
                 )
-                if model.stop_training:
-                    raise InputError(f"the loss became NaN at step {position.step}; lower --lr")
+                if saver.lost:
+                    raise InputError(
+                        f"the loss became NaN at step {position.step}; begin another run from this one's last.h5 "
+                        "(--load-weights) with a lower --lr"
+                    )
+                if model.stop_training:  # a caller's callback ended the stage
+                    return
         except KeyboardInterrupt:
             if distribution.processes() == 1:  # saving is work of all, and the others may be at another step
                 saver.save()

@@ -140,6 +140,8 @@ def test_generated_vertebrae(cohort):
         (["--generate", 9, "--phantom-fraction", 2], "--phantom-fraction 2"),
         (["--generate", 9, "--shapes", "gone.csv"], "gone.csv"),
         (["--generate", 9, "--val-img-list", "v.txt"], "--val-seg-list must be given"),
+        (["--generate", 9, "--val-seg-list", "v.txt"], "--val-seg-list: goes with --val-img-list"),
+        (["--generate", 9, "--val-group-list", "v.txt"], "--val-group-list: goes with --val-img-list"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments, words):

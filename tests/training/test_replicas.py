@@ -103,7 +103,16 @@ def test_two_processes_stopped_and_resumed(one):
     assert not list((folder / "run").glob(".*"))
 
 
-@pytest.mark.parametrize("config", ["{", "[]", '{"cluster": {}, "task": {"type": "worker", "index": 0}}', "3"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        "{",
+        "[]",
+        '{"cluster": {}, "task": {"type": "worker", "index": 0}}',
+        "3",
+    ],
+)
 def test_a_tf_config_that_cannot_be_used_is_refused(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(InputError, match="TF_CONFIG"):

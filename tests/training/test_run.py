@@ -224,6 +224,48 @@ def test_what_a_killed_run_left_half_written_is_removed(vertebrae, tmp_path):
     assert not list(folder.glob(".*"))
 
 
+def test_a_loss_that_becomes_nan_leaves_what_was_saved_before(vertebrae, tmp_path):
+    net = network()
+
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                net.get_layer("projection").bias.assign([np.nan] * 8)
+
+    with pytest.raises(InputError, match="the loss became NaN at step 4"):
+        run(tmp_path / "run", vertebrae, net, callbacks=[Spoil()])
+    saved = load(tmp_path / "run" / "last.h5")
+    assert all(np.isfinite(weights).all() for weights in saved.get_weights())
+    assert state_of(tmp_path / "run")["step"] == 3
+
+
+def test_a_callback_may_end_a_run(vertebrae, tmp_path):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    run(tmp_path / "run", vertebrae, callbacks=[Enough()])
+    assert state_of(tmp_path / "run")["step"] == 3 and len(rows(tmp_path / "run" / "log-joint.csv")) == 1
+
+
+def test_vertebrae_that_do_not_fit(vertebrae, tmp_path):
+    class Other:
+        inshape, has_labels = (8, 8, 8), True
+
+    class Unlabelled:
+        inshape, has_labels = SHAPE, False
+
+    with pytest.raises(InputError, match=r"the vertebrae have shape \(8, 8, 8\), the network \(16, 16, 16\)"):
+        training.train(network(), Other(), RECIPE, tmp_path / "run")
+    with pytest.raises(InputError, match="validation: must have labels where"):
+        training.train(network(), vertebrae, RECIPE, tmp_path / "run", Unlabelled())
+    with pytest.raises(InputError, match="save_every 0: must be at least 1"):
+        RunOptions(save_every=0)
+    with pytest.raises(InputError, match="seed: -1"):
+        Recipe(seed=-1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_becomes_nan_is_refused(vertebrae, tmp_path):
     net = network()
     net.get_layer("projection").bias.assign([np.nan] * 8)
@@ -318,6 +360,21 @@ def test_accumulated_steps_of_one_pair_are_one_step_of_all(vertebrae):
         moved = max(moved, float(np.abs(theirs - old).max()))
         np.testing.assert_allclose(ours - old, theirs - old, atol=2e-4)
     assert moved > 5e-3
+
+
+def test_the_rate_of_accumulated_steps_goes_by_updates():
+    """A cosine over a run ends with the run, and a warm-up counts updates."""
+    rates = {}
+    for accumulate in (1, 4):
+        recipe = Recipe(schedule="cosine", warmup_steps=3, accumulate=accumulate)
+        model = training_model(network(), labels=False)
+        training.compile_for(model, recipe, 1.0, 10 * accumulate)
+        schedule = keras.optimizers.schedules.deserialize(
+            keras.optimizers.schedules.serialize(model.optimizer._learning_rate)
+        )
+        rates[accumulate] = [float(schedule(ops.cast(step, "int32"))) for step in range(10 * accumulate)]
+    np.testing.assert_allclose(rates[4], np.repeat(rates[1], 4), atol=1e-6)
+    assert rates[4][8] == 1 and 0.4 < rates[4][24] < 0.6 and 0 < rates[4][-1] < 0.1
 
 
 @pytest.mark.slow
