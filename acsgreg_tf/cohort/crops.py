@@ -59,9 +59,11 @@ def crop_scan(scan: ScanFiles, settings: Preparation) -> Iterator[tuple[Sample, 
         settings: What to look for, and what counts as a fault.
 
     Yields:
-        (Sample without its files, Vertebra) for each level in the scan; (Sample with the fault in its notes, None) for
-        a level that cannot be cropped, or once for a scan that cannot be used.
+        (Sample without its files, Vertebra) for each level in the scan that is wanted; (Sample with the fault in its
+        notes, None) for a level that cannot be cropped, or once for a scan that cannot be used.
     """
+    if scan.level is not None and scan.level not in settings.levels:
+        return
     source = _source(scan)
     blank = Sample(scan.person, scan.level or "", source=source)
     with warnings.catch_warnings(record=True) as caught:

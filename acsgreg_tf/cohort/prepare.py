@@ -63,7 +63,8 @@ def prepare(
             for scan in scans:
                 if scan.name in results:
                     progress(scan, results[scan.name])
-        for scan, samples in run_each(_prepare_one, missing, processes, None, (out, settings), cluster):
+        task = (out, settings, frozenset(scan.name for scan in scans))
+        for scan, samples in run_each(_prepare_one, missing, processes, None, task, cluster):
             results[scan.name] = samples
             if progress is not None:
                 progress(scan, samples)
@@ -73,13 +74,15 @@ def prepare(
     return samples
 
 
-def _prepare_one(scan: ScanFiles, out: Path, settings: Preparation) -> list[Sample]:
-    """Write a scan's crops and then its record."""
+def _prepare_one(scan: ScanFiles, out: Path, settings: Preparation, names: frozenset[str]) -> list[Sample]:
+    """Write a scan's crops and then its record; `names` are those of all scans."""
     files = _fingerprint(scan)
     samples = []
     for sample, vertebra in crop_scan(scan, settings):
         if vertebra is not None and vertebra.label is not None:
             name = scan.name if scan.level == sample.level else f"{scan.name}_{sample.level}"
+            if scan.level is None and name in names:  # a file of this level alone lies beside the whole scan's
+                name += "-whole"
             image, label = (out / CROPS / f"{name}_{end}.nii.gz" for end in ("ct", "seg"))
             write_image(image, vertebra.image, vertebra.grid)
             write_image(label, vertebra.label, vertebra.grid)

@@ -139,7 +139,7 @@ def list_people_bones(data: str | os.PathLike, side: str, people: str | os.PathL
 
 def _bones_of_scan(person: Person, scan: PersonScan) -> list[Bone]:
     if scan.level is not None:
-        return [Bone(person.name, scan.level, str(scan.label))]
+        return [Bone(person.name, scan.level, str(scan.label))] if scan.level in person.levels else []
     label, numbers = read_label(scan.label).data, TABLES[scan.table]
     held = [level for level in levels_in(label, numbers) if level in person.levels]
     # A scan's end may leave some voxels of the next vertebra, which have no shape.

@@ -93,10 +93,12 @@ class Unvaried(VertebraGenerator):
         self.sources = list(sources)
 
     def describe(self, index: int) -> Record:
-        """The Record of source `index`."""
+        """The Record of source `index`; of two of one person and level the second is numbered."""
         source = self.sources[index]
-        known = source.parts is not None
-        return Record(f"{source.person}-{source.level}", source.person, source.level, self.seed, source.name, known)
+        which = (source.person, source.level)
+        before = sum((other.person, other.level) == which for other in self.sources[:index])
+        name = f"{source.person}-{source.level}" + (f"-{before + 1}" if before else "")
+        return Record(name, source.person, source.level, self.seed, source.name, source.parts is not None)
 
     def make(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Source `index`, as `VertebraGenerator.make`."""

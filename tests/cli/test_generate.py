@@ -196,6 +196,10 @@ def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
     expected = shapes.load_label(real / "ben_L1.nii.gz", 20) <= 0
     np.testing.assert_array_equal(arrays(tmp_path / "out")["ben-L1_seg.nii.gz"], expected)
     assert (tmp_path / "out" / "img-list.txt").read_text(encoding="utf-8") == "ben-L1_ct.nii.gz\n"
+    row = f"{real / 'ben_L1.nii.gz'},label,20,L1,ben,\n"
+    (tmp_path / "two.csv").write_text(HEADER + row + row.replace("ben_L1", "ann_L1"))
+    assert generate(tmp_path / "both", "--as-is", "--shapes", tmp_path / "two.csv") == 0
+    assert (tmp_path / "both" / "img-list.txt").read_text() == "ben-L1_ct.nii.gz\nben-L1-2_ct.nii.gz\n"
 
 
 def test_plans_are_balanced_and_blend_people_of_the_same_or_the_next_level(real):

@@ -265,6 +265,22 @@ def test_a_list_with_one_file_a_level(tmp_path):
     assert (row["person"], row["level"], row["whole"], row["image"]) == ("ann", "L2", "yes", "crops/ann_L2_ct.nii.gz")
 
 
+def test_a_level_in_two_files_is_two_crops_and_other_levels_are_left(tmp_path):
+    ball_scan(tmp_path / "data", "sub-a", levels=("L1", "L2"))
+    whole = nib.load(tmp_path / "data" / "sub-a_seg-vert_msk.nii.gz")
+    alone = (np.asarray(whole.dataobj) == VERSE["L1"]).astype(np.uint8)
+    for level in ("L1", "T12"):
+        nib.save(nib.Nifti1Image(alone, whole.affine), tmp_path / "data" / f"sub-a_{level}_seg.nii.gz")
+    assert prepare(tmp_path / "data", tmp_path / "out", "--levels", "L1,L2") == 0
+    samples = usable(read_manifest(tmp_path / "out" / "manifest.csv"))
+    names = sorted((sample.level, Path(sample.image).name) for sample in samples)
+    assert names == [
+        ("L1", "sub-a_L1-whole_ct.nii.gz"),
+        ("L1", "sub-a_L1_ct.nii.gz"),
+        ("L2", "sub-a_L2_ct.nii.gz"),
+    ]
+
+
 def test_a_mask_in_pieces_is_noted(tmp_path):
     ball_scan(tmp_path, "sub-a", levels=("L1",))
     path = tmp_path / "sub-a_seg-vert_msk.nii.gz"

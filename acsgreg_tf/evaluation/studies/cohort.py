@@ -14,7 +14,7 @@ from acsgreg_tf.cohort.split import Split, make_split, write_split
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.evaluation.studies.scales import Scale
 from acsgreg_tf.geometry.distance import coarser
-from acsgreg_tf.io.files import remove_unfinished
+from acsgreg_tf.io.files import ending_of, remove_unfinished
 from acsgreg_tf.io.images import read_image, read_label
 from acsgreg_tf.io.nifti import write_nifti
 from acsgreg_tf.io.work_folder import make_folder
@@ -48,9 +48,14 @@ def reduced_crops(samples: Iterable[Sample], spacing: int, folder: Path) -> list
     if spacing == 1:
         return list(samples)
     remove_unfinished(make_folder(folder))
-    reduced = []
+    reduced: list[Sample] = []
+    sources: dict[str, str] = {}
     for sample in samples:
-        image, label = (folder / f"{sample.person}-{sample.level}_{kind}.nii.gz" for kind in ("ct", "seg"))
+        # A person may have two scans, so that only the files' names tell crops apart.
+        name = Path(sample.image).name.removesuffix(ending_of(sample.image)).removesuffix("_ct")
+        if sources.setdefault(name, sample.image) != sample.image:
+            raise InputError(f"{sample.image}: has the name of {sources[name]}; crops need different names")
+        image, label = (folder / f"{name}_{kind}.nii.gz" for kind in ("ct", "seg"))
         if not (image.exists() and label.exists()):
             _write_reduced(sample, spacing, image, label)
         reduced.append(replace(sample, image=str(image), label=str(label)))

@@ -1,6 +1,8 @@
 """Crops averaged to larger voxels."""
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -39,3 +41,19 @@ def test_what_a_killed_run_left_is_removed_and_crops_that_are_there_are_used(tmp
     written = os.stat(small.image).st_mtime_ns
     assert reduced_crops([full], 2, tmp_path / "crops") == [small]
     assert not left.exists() and os.stat(small.image).st_mtime_ns == written
+
+
+def test_two_scans_of_a_person_stay_two(tmp_path):
+    """Only their files' names differ."""
+    first, second = (
+        replace(sample(tmp_path, name, np.full((4, 4, 4), value, "float32"), np.ones((4, 4, 4), "uint8")), person="ann")
+        for name, value in (("a", 0.4), ("b", 0.8))
+    )
+    values = [
+        nib.load(small.image).get_fdata().max() for small in reduced_crops([first, second], 2, tmp_path / "crops")
+    ]
+    np.testing.assert_allclose(values, [0.4, 0.8], atol=1e-6)
+    (tmp_path / "other").mkdir()
+    same = replace(first, image=str(tmp_path / "other" / Path(first.image).name))
+    with pytest.raises(InputError, match="crops need different names"):
+        reduced_crops([first, same], 2, tmp_path / "crops")
