@@ -63,7 +63,7 @@ def register_files(options: Namespace) -> int:
     scans = _read(options)
     paths = {level: output_paths(options, level if options.levels else None) for level in scans}
     for level in scans:
-        common.check_outputs(paths[level], _inputs(options))
+        common.check_outputs(paths[level] | _jacobian_path(options, level), _inputs(options))
     page = Report(options, _inputs(options))
     merged = MergedLabels(of_level(options.moved_seg, "all") if len(scans) > 1 else None)
     common.check_outputs({"--moved-seg": merged.path}, _inputs(options))
@@ -84,9 +84,8 @@ def register_files(options: Namespace) -> int:
             write_outputs(result, paths[level], moving.image.grid)
             tqdm.write(report(result.summary), file=sys.stdout)
             bids.write_sidecars(options, paths[level])
-            if options.jacobian is not None:
-                path = of_level(options.jacobian, level if options.levels else None)
-                register_spine.write_jacobian(str(path), result.transform, result.moved.grid)
+            for path in _jacobian_path(options, level).values():
+                register_spine.write_jacobian(path, result.transform, result.moved.grid)
             page.add(result, fixed, moving, level)
             merged.add(result)
             summaries[level or ""] = result.summary
@@ -120,13 +119,14 @@ def _registered(
             announce(level)
             yield level, _register(options, scans[level], model, level, progress.of(level))
         return
-    threads, said = side_by_side(None if isinstance(model, str) else model), set()
+    threads, shown = side_by_side(None if isinstance(model, str) else model), set[str]()
     for level, (result, messages) in run_in_threads(work, scans, threads, progress.stop):
         announce(level)
         for message in messages:
-            if message not in said:  # what is said of a whole scan holds for all levels
+            if message not in shown:
                 common.warn(message)
-        said.update(messages)
+        # What holds for a whole scan is shown once; a doubt is of its level, in whatever words.
+        shown.update(result.summary["warnings"])
         yield level, result
 
 
@@ -211,8 +211,8 @@ def _check(options: Namespace) -> None:
     if sides and options.bids is not None:
         raise InputError(f"--bids {options.bids}: needs --{sides[0]}, whose name says what it shows")
     bids.name_outputs(options)
-    for name in ("out", "dask"):
-        if getattr(options, name) is not None:
+    for name, unset in (("out", None), ("dask", None), ("jobs", 1)):
+        if getattr(options, name) != unset:
             raise InputError(f"--{name} {getattr(options, name)}: goes with --pairs")
     register_surfaces.check(options)
     check_endings(options)
@@ -239,7 +239,13 @@ def _check(options: Namespace) -> None:
     if options.spine:
         common.check_outputs(register_spine.paths_of(options), _inputs(options))
     elif options.levels is None:
-        common.check_outputs(output_paths(options, None), _inputs(options))
+        common.check_outputs(output_paths(options, None) | _jacobian_path(options, None), _inputs(options))
+
+
+def _jacobian_path(options: Namespace, level: str | None) -> dict[str, str]:
+    """{option: path} of the Jacobian, where it is asked for."""
+    path = of_level(options.jacobian, level if options.levels else None)
+    return {} if path is None else {"--jacobian": str(path)}
 
 
 def _warn_of_one_vertebra(options: Namespace) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from acsgreg_tf.anatomy.plausibility import Flag
 from acsgreg_tf.cli.register import _Progress, main
 from acsgreg_tf.io.transforms import read_transform
 from acsgreg_tf.registration import doubts, engine
@@ -313,6 +314,17 @@ def test_a_transform_that_does_not_deform_ends_with_its_affine(cases, tmp_path, 
         assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
         table = capsys.readouterr().out.splitlines()[1:]
         assert table[0].split() == stages and len(table[3].split()) == 1 + len(stages)
+
+
+def test_a_doubt_of_each_level_is_shown_and_what_holds_for_the_scan_once(cases, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("acsgreg_tf.registration.pipeline.flags_after", lambda *given: [Flag("odd", "it is odd")])
+    data = nib.load(cases["fixed_seg"]).get_fdata().astype(np.uint8)
+    data[0, 0, :3] = 25
+    nib.save(nib.Nifti1Image(data, nib.load(cases["fixed_seg"]).affine), tmp_path / "sixth.nii.gz")
+    options = ("--levels", "L2,L3", "--transform", "rigid", "--fixed-seg", tmp_path / "sixth.nii.gz")
+    assert main(scans(cases, *options, moved=tmp_path / "moved.nii.gz")) == 0
+    shown = capsys.readouterr().err
+    assert shown.count("it is odd") == 2 and shown.count("holds a sixth lumbar vertebra") == 1
 
 
 @pytest.mark.trains

@@ -76,6 +76,15 @@ def test_jacobian_of_one_vertebra(cases, tmp_path):
     assert np.abs(nib.load(tmp_path / "jacobian.nii.gz").get_fdata()).max() < 1e-3
 
 
+def test_a_jacobian_replaces_nothing(cases, tmp_path, capsys):
+    moved = tmp_path / "moved.nii.gz"
+    for path, fault in ((cases["fixed"], "would replace an input"), (moved, "is given for both")):
+        options = ("--level", "L3", "--jacobian", path)
+        assert fault in fails(scans(cases, *options, moved=moved), capsys)
+    options = ("--level", "L3", "--jacobian", tmp_path / "no" / "j.nii")
+    assert "does not exist" in fails(scans(cases, *options, moved=moved), capsys)
+
+
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
