@@ -1,4 +1,4 @@
-"""Work on the workers of a Dask cluster: calls that are made once each, also where a worker is lost."""
+"""Work on the workers of a Dask cluster: each call is made once, and again only where its worker was lost."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -9,8 +9,6 @@ __all__ = ["run_each_on"]
 
 # Seconds to wait for a scheduler.
 _PATIENCE = 30
-# An item whose worker is lost is given to another one so many times, in case that it is the item that ends them.
-_RETRIES = 3
 
 
 def run_each_on(
@@ -45,8 +43,9 @@ def run_each_on(
     futures = {}
     try:
         for item in items:
-            # Not "pure": two items that are equal are two calls.
-            futures[client.submit(function, item, *arguments, pure=False, retries=_RETRIES)] = item
+            # Not "pure": two items that are equal are two calls. An item whose worker is lost is given to others, as
+            # often as the scheduler's allowed-failures says (3), in case that it is the item that ends them.
+            futures[client.submit(function, item, *arguments, pure=False)] = item
         for future in as_completed(list(futures), loop=client.loop):
             try:
                 result = future.result()

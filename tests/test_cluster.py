@@ -24,8 +24,10 @@ def times(item, factor):
     return item * factor
 
 
-def refuses_two(item):
+def refuses_two(item, folder):
     if item == 2:
+        with open(Path(folder) / "calls", "a") as file:
+            file.write("called\n")
         raise InputError("item 2: is refused")
     return item
 
@@ -49,9 +51,10 @@ def test_every_item_is_done_once(cluster):
     assert sorted(results) == [(1, 10), (2, 20), (2, 20), (3, 30)]
 
 
-def test_a_fault_is_raised_as_it_is(cluster):
+def test_a_fault_is_raised_as_it_is_and_not_tried_again(cluster, tmp_path):
     with pytest.raises(InputError, match="item 2: is refused"):
-        list(run_each(refuses_two, [1, 2, 3], cluster=cluster.scheduler_address))
+        list(run_each(refuses_two, [1, 2, 3], arguments=(str(tmp_path),), cluster=cluster.scheduler_address))
+    assert (tmp_path / "calls").read_text() == "called\n"
 
 
 @pytest.mark.slow
