@@ -244,15 +244,13 @@ def make_absolute(options: argparse.Namespace, names: Iterable[str]) -> None:
 
     Args:
         options: With `dask`.
-        names: Of options that are a path, a list of paths or None.
+        names: Of options that are a path or None.
     """
     if options.dask is None:
         return
     for name in names:
         value = getattr(options, name)
-        if isinstance(value, list):
-            setattr(options, name, [os.path.abspath(path) for path in value])
-        elif value is not None:
+        if value is not None:
             setattr(options, name, os.path.abspath(value))
 
 

@@ -80,6 +80,8 @@ def _measure(options: argparse.Namespace) -> None:
         common.warn(note)
     if options.out:
         keys = {name: pair.get(name, "") for name in ("fixed", "moving", "level", "label")}
+        if pair["moving_label"] not in ("", pair["label"]):
+            keys["label"] += f" and {pair['moving_label']}"
         extra = {"notes": "; ".join(outcome.notes), "made_by": _made_by(options)}
         put_row(options.out, {"method": options.name, **keys, **row, **extra})
 
@@ -98,6 +100,8 @@ def _check(options: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {number}: must be a whole number")
     if options.moving_label and not options.label:
         raise InputError(f"--moving-label {options.moving_label}: goes with --label")
+    if options.level and options.label:
+        raise InputError(f"--label {options.label} and --level {options.level}: give one of the two")
     for name in ("table", "moving_table"):
         if getattr(options, name) and not options.level:
             raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: goes with --level")

@@ -164,6 +164,8 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, before anything is read."""
     common.check_workers(options.processes, options.dask)
     common.make_absolute(options, ["pairs", "split", "manifest"])
+    if options.dask is not None and options.model:
+        options.model = [model if model == "none" else os.path.abspath(model) for model in options.model]
     steps = options.refine or [0]
     if min(steps) < 0:
         raise InputError(f"--refine {min(steps)}: must not be negative")
@@ -180,8 +182,9 @@ def _check(options: argparse.Namespace) -> None:
     for name in options.method:
         if name != "network":
             peer(name).check()
-    if options.model and "network" not in options.method:
-        raise InputError("--model: goes with --method network")
+    for name in ("model", "refine"):
+        if getattr(options, name) and "network" not in options.method:
+            raise InputError(f"--{name}: goes with --method network")
     if not options.fit_affine and ("network" not in options.method or set(options.model or [""]) == {"none"}):
         raise InputError("--no-fit-affine: goes with a network")
 

@@ -63,6 +63,18 @@ def person_of(path: str) -> str:
     return _KIND.sub("", _LEVEL.sub("", stem)) or stem
 
 
+def people_of(paths: Iterable[str]) -> dict[str, str]:
+    """{path: person}: by the files' names (`person_of`), or by their folders' where all files have one name.
+
+    >>> people_of(["p1/ct.nii.gz", "p2/ct.nii.gz"])
+    {'p1/ct.nii.gz': 'p1', 'p2/ct.nii.gz': 'p2'}
+    """
+    people = {path: person_of(path) for path in paths}
+    if len({Path(path).name for path in people}) == 1:
+        people = {path: Path(path).parent.name or person for path, person in people.items()}
+    return people
+
+
 def compare(rows: Iterable[Row], reference: Iterable[Row], measures: Sequence[str] = MEASURES) -> list[Comparison]:
     """Compare the rows of one method with those of another; pairs that one of them lacks, or failed at, are left out.
 
@@ -73,13 +85,14 @@ def compare(rows: Iterable[Row], reference: Iterable[Row], measures: Sequence[st
     """
     first, second = ({_key(row): row for row in part if not row["fault"]} for part in (rows, reference))
     shared = [key for key in first if key in second]
+    people = people_of(key[0] for key in shared)
     comparisons = []
     for measure in measures:
         by_person: dict[str, list[float]] = {}
         for key in shared:
             difference = first[key][measure] - second[key][measure]
             if np.isfinite(difference):
-                by_person.setdefault(person_of(key[0]), []).append(difference)
+                by_person.setdefault(people[key[0]], []).append(difference)
         if by_person:
             names = (first[shared[0]]["method"], second[shared[0]]["method"])
             comparisons.append(_tested(*names, measure, by_person))

@@ -66,12 +66,12 @@ def evaluate(
     for _, row in run_each(_measured, missing, processes, silence, cluster=cluster):
         row["made_by"] = made_by[row["method"]]
         rows[_key(row)] = row
-        write_table(out, COLUMNS, rows.values())
+        write_rows(out, rows.values())
         if progress is not None:
             progress(row)
     ordered = {key: rows[key] for key in tasks}
     if missing:  # in the pairs' order, whichever process was first; rows of other methods after them
-        write_table(out, COLUMNS, (ordered | rows).values())
+        write_rows(out, (ordered | rows).values())
     return list(ordered.values())
 
 
@@ -87,7 +87,13 @@ def put_row(out: str | os.PathLike, row: Row) -> None:
     """
     rows = {_key(earlier): earlier for earlier in read_rows(out)}
     rows[_key(row)] = dict.fromkeys(COLUMNS, "") | row
-    write_table(out, COLUMNS, rows.values())
+    write_rows(out, rows.values())
+
+
+def write_rows(out: str | os.PathLike, rows: Iterable[Row]) -> None:
+    """Write a table, the columns that a user added to it at the end."""
+    rows = list(rows)
+    write_table(out, list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])), rows)
 
 
 def _check_origin(rows: Iterable[Row], made_by: dict[str, str], out: str | os.PathLike) -> None:

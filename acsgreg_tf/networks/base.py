@@ -190,7 +190,7 @@ class Network(ByName):
         Raises:
             InputError: Unknown, or of another class; as for `load`.
         """
-        is_path = not isinstance(preset, str) or Path(preset).suffix in (*storage.HDF5_ENDINGS, ".keras")
+        is_path = not isinstance(preset, str) or Path(preset).suffix.lower() in (*storage.HDF5_ENDINGS, ".keras")
         network = cls.load(preset if is_path else preset_path(str(preset)))
         return network if load_weights else type(network).from_config(network.get_config())
 

@@ -47,7 +47,7 @@ def save(model: keras.Model, path: str | os.PathLike, weights_dtype: str = "floa
     if is_hdf5_name(path):
         with atomic_path(path) as partial:
             _write_hdf5(model, partial, weights_dtype)
-    elif os.fspath(path).endswith(".keras"):
+    elif os.fspath(path).lower().endswith(".keras"):
         with atomic_path(path) as partial:
             keras.Model.save(model, partial)
     else:
@@ -71,7 +71,10 @@ def _write_hdf5(model: keras.Model, path: Path, weights_dtype: str) -> None:
 
 
 def _copy_halved(source: h5py.Group, target: h5py.Group) -> None:
-    """Copy a file with its kernels in float16; HDF5 keeps the space of a dataset replaced in place."""
+    """Copy a file with its kernels, and the transformers' stacked vectors, in float16.
+
+    To a new file, since HDF5 keeps the space of a dataset that is replaced in place.
+    """
     target.attrs.update(source.attrs)
     for name, item in source.items():
         if isinstance(item, h5py.Group):
@@ -79,7 +82,7 @@ def _copy_halved(source: h5py.Group, target: h5py.Group) -> None:
         elif item.ndim > 1:
             options = {"compression": "gzip", "shuffle": True}
             target.create_dataset(name, data=item[()].astype("float16"), **options).attrs.update(item.attrs)
-        else:  # Vectors (biases, statistics of a normalisation) are small and can leave float16's range.
+        else:  # Single vectors (biases, statistics of a normalisation) are small and can leave float16's range.
             target.create_dataset(name, data=item[()]).attrs.update(item.attrs)
 
 
@@ -119,7 +122,7 @@ def read(path: str | os.PathLike, classes: Sequence[str]) -> ModelFile:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     content = None
-    if os.fspath(path).endswith(".keras"):
+    if os.fspath(path).lower().endswith(".keras"):
         description = _describe_keras(path)
     elif not is_hdf5_name(path):
         raise InputError(f"{path}: a model's name ends in .h5, .hdf5 or .keras")

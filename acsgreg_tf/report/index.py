@@ -152,9 +152,7 @@ def read_entries(paths: Iterable[str | os.PathLike], out: str | os.PathLike) -> 
     for path in map(Path, paths):
         link = os.path.relpath(path.resolve(), folder)
         if path.suffix.lower() in (".html", ".htm"):
-            entries += [
-                Entry(path.stem, one["summary"], base64.b64decode(one["picture"]), link) for one in _summaries(path)
-            ]
+            entries += [Entry(path.stem, summary, picture, link) for summary, picture in _summaries(path)]
             continue
         page, picture = path.with_suffix(".html"), path.with_suffix(".png")
         link = (
@@ -164,11 +162,15 @@ def read_entries(paths: Iterable[str | os.PathLike], out: str | os.PathLike) -> 
     return entries
 
 
-def _summaries(path: Path) -> list[dict[str, Any]]:
+def _summaries(path: Path) -> list[tuple[dict[str, Any], bytes]]:
+    """Of each registration that a report shows: its metrics and its picture."""
     found = _SUMMARIES.search(_text(path, "a report"))
     if found is None:
         raise InputError(f"{path}: is no report of register.py --report")
-    return json.loads(found[1])
+    try:
+        return [(one["summary"], base64.b64decode(one["picture"], validate=True)) for one in json.loads(found[1])]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: a damaged report ({one_line(error)})") from error
 
 
 def _metrics(path: Path) -> dict[str, Any]:

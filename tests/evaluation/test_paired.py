@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acsgreg_tf.evaluation import NUMBERS
-from acsgreg_tf.evaluation.paired import compare, comparison_markdown, person_of
+from acsgreg_tf.evaluation.paired import compare, comparison_markdown, people_of, person_of
 
 
 def row(method, fixed, moving, dice, level="L3", fault=""):
@@ -70,3 +70,10 @@ def test_no_difference_at_all():
 )
 def test_who_is_meant(name, person):
     assert person_of(name) == person
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    paths = ["p0/L3_ct.nii.gz", "p1/L3_ct.nii.gz"]
+    assert people_of(paths) == dict(zip(paths, ("p0", "p1"), strict=True))
+    paths = ["a/p0-L3_ct.nii.gz", "a/p1-L3_ct.nii.gz", "b/p0-L4_ct.nii.gz"]
+    assert list(people_of(paths).values()) == ["p0", "p1", "p0"]

@@ -51,6 +51,15 @@ def test_a_second_run_does_what_is_missing_and_what_failed(tmp_path):
     assert len(method.runs) == 2 and out.stat().st_mtime_ns == before
 
 
+def test_a_column_that_the_user_adds_stays(tmp_path):
+    out = tmp_path / "out.csv"
+    evaluate([CubeMethod()], PAIRS[:1], out)
+    head, line = out.read_text(encoding="utf-8").splitlines()
+    out.write_text(f"{head},remark\n{line},odd\n", encoding="utf-8")
+    evaluate([CubeMethod()], PAIRS[:2], out)
+    assert [row["remark"] for row in table_of(out)] == ["odd", ""]
+
+
 def test_ctrl_c_keeps_what_is_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         evaluate([CubeMethod(fails_on="b", error=KeyboardInterrupt)], PAIRS, tmp_path / "out.csv")

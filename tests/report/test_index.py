@@ -60,3 +60,10 @@ def test_an_empty_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="no registration"):
         write_index(tmp_path / "index.html", [])
     assert read_entries([], tmp_path / "index.html") == []
+
+
+@pytest.mark.parametrize("content", ["{", "[{}]", "[1]", '[{"summary": {}, "picture": "?"}]'])
+def test_a_damaged_report_is_one_line(tmp_path, content):
+    (tmp_path / "a.html").write_text(f'<script type="application/json" id="summaries">{content}</script>')
+    with pytest.raises(InputError, match=r"a\.html: (a damaged report|is no report)"):
+        read_entries([tmp_path / "a.html"], tmp_path / "index.html")
