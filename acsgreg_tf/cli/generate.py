@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _generate(options: argparse.Namespace) -> None:
     common.check_workers(options.processes, options.dask)
+    split.check(options)
     common.make_absolute(options, ["shapes", "out"])
     if options.as_is and not options.shapes:
         raise InputError("--as-is: needs a list of shapes (--shapes)")

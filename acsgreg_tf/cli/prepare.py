@@ -78,6 +78,7 @@ def _prepare(options: argparse.Namespace) -> None:
     for level in levels:
         label_of(level, table)
     common.check_workers(options.processes, options.dask)
+    split.check(options)
     common.make_absolute(options, ["data", "out"])
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: must not be negative")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from acsgreg_tf.cohort.manifest import Sample, usable
 from acsgreg_tf.cohort.pairs import ordered_pairs, write_pairs
-from acsgreg_tf.cohort.split import KINDS, make_split, write_split
+from acsgreg_tf.cohort.split import KINDS, check_numbers, make_split, write_split
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="people held out to choose the best network (default: 0)",
     )
     split.add_argument("--include-cut", action="store_true", help="use vertebrae that are not whole, too")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise InputError for numbers that no samples allow: a cohort is hours of work."""
+    if options.split:
+        check_numbers(options.split, options.test_per_level, options.val_per_level, options.seed)
 
 
 def write(options: argparse.Namespace, samples: Sequence[Sample], manifest: Path) -> None:

@@ -34,7 +34,7 @@ voxelmorph's lists, from a network that is trained already
   acsgreg train --img-list images.txt --seg-list labels.txt --group-list levels.txt --load-weights run/best.h5 \\
       --lr 1e-4 --epochs 5 --batch-size 1 --model-dir tuned
 a run that was stopped
-  acsgreg train --manifest cohort/manifest.csv --model-dir run --resume
+  acsgreg train --manifest cohort/manifest.csv --split cohort/split-person.json --model-dir run --resume
 """
 
 
@@ -82,14 +82,8 @@ def _add_network(group: Any) -> None:
         default="paper",
         help="deep: the paper's transformers on compact's convolutions (default: %(default)s)",
     )
-    group.add_argument("--int-steps", type=int, default=7, help="squarings of the integration (default: %(default)s)")
-    group.add_argument(
-        "--int-downsize",
-        type=int,
-        choices=(1, 2),
-        default=2,
-        help="velocity at 1/this resolution (default: %(default)s)",
-    )
+    group.add_argument("--int-steps", type=int, help="squarings of the integration (default: 7)")
+    group.add_argument("--int-downsize", type=int, choices=(1, 2), help="velocity at 1/this resolution (default: 2)")
     group.add_argument("--normalization", choices=("batch", "instance", "none"), help="default: that of --size")
     group.add_argument(
         "--enc",
@@ -216,8 +210,10 @@ def _readings(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         InputError: One does not go with the network.
     """
-    if options.load_weights and options.normalization:
-        raise InputError("--normalization: a saved network (--load-weights) has an architecture of its own")
+    for name in ("normalization", "int_steps", "int_downsize"):
+        if options.load_weights and getattr(options, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag}: a saved network (--load-weights) has an architecture of its own")
     for flag in ("enc", "dec"):
         values = getattr(options, flag) or [1]
         if options.load_weights and getattr(options, flag):
@@ -295,6 +291,7 @@ def _train_network(options: argparse.Namespace) -> None:
 def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
     """The network of --load-weights, or a new one for images of `inshape`."""
     from acsgreg_tf import networks
+    from acsgreg_tf.ops.backend import gpu_count, is_tensorflow
 
     if options.load_weights:
         network = networks.load(options.load_weights)
@@ -302,21 +299,24 @@ def _network(options: argparse.Namespace, inshape: tuple[int, ...]) -> Any:
             raise InputError(f"{options.load_weights}: is for shape {network.inshape}, the images have {inshape}")
         return network
     name = NETWORKS[options.model]
+    if options.mixed_precision == "float16" and name == "AVoxelMorph" and is_tensorflow() and not gpu_count():
+        raise InputError("--mixed-precision float16: TensorFlow pools in it on a GPU alone; bfloat16 goes everywhere")
     if options.size not in networks.SIZES[name]:
         raise InputError(f"--size {options.size}: {options.model} has {', '.join(networks.SIZES[name])}")
     arguments: dict[str, Any] = dict(networks.SIZES[name][options.size])
     if options.normalization:
         arguments["normalization"] = options.normalization
+    for integration in ("int_steps", "int_downsize"):
+        if getattr(options, integration) is not None:
+            arguments[integration] = getattr(options, integration)
     arguments |= _readings(options)
     features = {"encoder_features": options.enc, "decoder_features": options.dec}
     arguments |= {part: tuple(values) for part, values in features.items() if values}
     try:
-        network = getattr(networks, name)(
-            inshape=inshape, int_steps=options.int_steps, int_downsize=options.int_downsize, **arguments
-        )
+        network = getattr(networks, name)(inshape=inshape, **arguments)
     except ValueError as error:
-        if str(error).split()[0] in READINGS:
-            raise InputError(str(error)) from error
+        if str(error).split()[0] in (*READINGS, "int_steps", "int_downsize"):
+            raise InputError(f"--{str(error).replace('_', '-', 1)}") from error
         if options.dec and "decoder" in str(error):
             raise InputError(f"--dec: {error}") from error
         raise InputError(f"{options.img_list or options.manifest or '--spacing'}: {error}") from error

@@ -51,7 +51,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="part that comes from the phantom even so (default: 0)",
     )
     data.add_argument(
-        "--spacing", type=int, default=1, metavar="MM", help="voxels of --generate: 2 gives 64x64x32 (default: 1)"
+        "--spacing",
+        type=int,
+        default=1,
+        metavar="MM",
+        help="voxels of --generate: 2 gives 64x64x32, the least that networks take (default: 1)",
     )
     data.add_argument(
         "--data-processes",

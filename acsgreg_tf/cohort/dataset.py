@@ -1,5 +1,7 @@
 """Data sets of vertebrae to train on: their base class, and the one that reads crops from files."""
 
+import hashlib
+import json
 import os
 import threading
 from abc import ABC, abstractmethod
@@ -66,6 +68,16 @@ class VertebraDataset(ABC):
         """
         return None
 
+    def digest(self) -> str:
+        """What a training by these vertebrae follows from: their files' names or number, labels, parts and pairs."""
+        what = [self.names(), self.has_labels, self.has_parts, self.inshape]
+        pairs = np.asarray(self.pairs(), np.int64).tobytes()
+        return hashlib.sha256(json.dumps(what).encode() + pairs).hexdigest()[:16]
+
+    def names(self) -> list[str]:
+        """The vertebrae's names, where they have some."""
+        return [str(len(self))]
+
     def prepare_order(self, indices: Iterable[int]) -> None:  # noqa: B027
         """Hint of the access order; a no-op here."""
 
@@ -91,6 +103,9 @@ class _WithoutLabels(VertebraDataset):
 
     def pairs(self) -> np.ndarray:
         return self.dataset.pairs()
+
+    def names(self) -> list[str]:
+        return self.dataset.names()
 
     def get(self, index: int) -> tuple[np.ndarray, None]:
         return self.dataset.get(index)[0], None
@@ -178,6 +193,10 @@ class Vertebrae(VertebraDataset):
     def __len__(self) -> int:
         return len(self.images)
 
+    def names(self) -> list[str]:
+        """The files' names without their folders, which may move."""
+        return [Path(path).name for path in self.images]
+
     def pairs(self) -> np.ndarray:
         """The chosen pairs, or all ordered pairs of different vertebrae within a group: int [P, 2]."""
         if self.chosen is not None:
@@ -205,6 +224,8 @@ class Vertebrae(VertebraDataset):
         label = None
         if self.labels is not None:
             label = self._checked(self.labels[index], read_label(self.labels[index])) > 0
+            if not label.any():
+                raise InputError(f"{self.labels[index]}: the mask is empty")
         with self._lock:
             self._cache[index] = image.astype("float16"), label
             return self._cache[index]

@@ -14,7 +14,7 @@ from acsgreg_tf.cohort.manifest import Sample, read_manifest, relative_name, sam
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import write_json
 
-__all__ = ["KINDS", "PARTS", "Split", "make_split", "read_split", "write_split"]
+__all__ = ["KINDS", "PARTS", "Split", "check_numbers", "make_split", "read_split", "write_split"]
 
 PARTS = ("train", "val", "test")
 KINDS = ("level", "person")
@@ -67,7 +67,8 @@ def make_split(
     Raises:
         InputError: A value that breaks these rules, or a level with too few people (for training, two must be left).
     """
-    _check_numbers(samples, by, test_per_level, val_per_level, seed)
+    check_numbers(by, test_per_level, val_per_level, seed)
+    _check_people(samples, test_per_level, val_per_level)
     levels = sorted({s.level for s in samples})
     train = tuple(samples)
     left_out: tuple[Sample, ...] = ()
@@ -95,7 +96,8 @@ def make_split(
     return split
 
 
-def _check_numbers(samples: Sequence[Sample], by: str, test_per_level: int, val_per_level: int, seed: int) -> None:
+def check_numbers(by: str, test_per_level: int, val_per_level: int, seed: int) -> None:
+    """Raise InputError for arguments of `make_split` that no samples allow."""
     if by not in KINDS:
         raise InputError(f"split {by!r}: must be one of {', '.join(KINDS)}")
     if seed < 0:
@@ -104,6 +106,9 @@ def _check_numbers(samples: Sequence[Sample], by: str, test_per_level: int, val_
         raise InputError(f"test_per_level {test_per_level}: a pair needs two samples")
     if val_per_level < 0 or val_per_level == 1:
         raise InputError(f"val_per_level {val_per_level}: must be 0, or 2 at least for a pair")
+
+
+def _check_people(samples: Sequence[Sample], test_per_level: int, val_per_level: int) -> None:
     if not samples:
         raise InputError("no samples to split: none of them shows a whole vertebra")
     held_out = test_per_level + val_per_level

@@ -99,6 +99,7 @@ class StateSaver(keras.callbacks.Callback):
         epoch_steps: Steps of an epoch; at its end the log is written first.
         save_every: Steps between saves.
         best: The checkpoint whose best value is part of the state, or None.
+        data: Digest of the vertebrae, saved with it.
     """
 
     def __init__(
@@ -109,9 +110,10 @@ class StateSaver(keras.callbacks.Callback):
         epoch_steps: int,
         save_every: int,
         best: NetworkCheckpoint | None = None,
+        data: str = "",
     ) -> None:
         super().__init__()
-        self.folder, self.recipe, self.position = folder, recipe, position
+        self.folder, self.recipe, self.position, self.data = folder, recipe, position, data
         self.epoch_steps, self.save_every, self.best = epoch_steps, save_every, best
         # Whether a loss was no number, as the weights are not then.
         self.lost = False
@@ -147,7 +149,7 @@ class StateSaver(keras.callbacks.Callback):
             self.position.best = float(self.best.best)
         within = self.position.step % self.epoch_steps
         self.position.means = [distribution.number(variable) for variable in self._means()] if within else []
-        self.folder.save_state(self.model, self.position, self.recipe)
+        self.folder.save_state(self.model, self.position, self.recipe, self.data)
 
 
 def tensorboard(folder: str | os.PathLike) -> list[keras.callbacks.Callback]:

@@ -1,5 +1,6 @@
 """The numbers that a training follows from, checked when they are set."""
 
+import math
 from dataclasses import dataclass
 
 from acsgreg_tf.errors import InputError
@@ -66,8 +67,8 @@ class Recipe:
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 1,
             "accumulate": self.accumulate >= 1,
-            "lr": self.lr > 0,
-            "affine_lr": self.affine_lr > 0,
+            "lr": 0 < self.lr < math.inf,
+            "affine_lr": 0 < self.affine_lr < math.inf,
             "steps_per_epoch": self.steps_per_epoch is None or self.steps_per_epoch >= 1,
             "affine_epochs": self.affine_epochs >= 0,
             "seed": 0 <= self.seed < 2**32,

@@ -94,12 +94,17 @@ def train(
         raise InputError(f"{model_dir}: holds a run already; --resume goes on with it, --overwrite replaces it")
     position, weights = Position(stage="affine" if recipe.affine_epochs else "joint"), None
     if resume:
-        state = folder.state_to_resume(network, recipe)
+        state = folder.state_to_resume(network, recipe, _digest(vertebrae, validation))
         position, weights = state.position, state.weights
     with contextlib.nullcontext() if chief else tempfile.TemporaryDirectory() as own:
         # The other processes do all that the chief does, since saving a network is work of all, and drop it.
         used = folder if own is None else RunFolder(own)
         _Trainer(network, vertebrae, validation, recipe, used, options).run(position, weights)
+
+
+def _digest(vertebrae: VertebraDataset, validation: VertebraDataset | None) -> str:
+    """Of the vertebrae that a run trains on and those that are held out: a resumed run keeps them."""
+    return vertebrae.digest() + ("" if validation is None else f" {validation.digest()}")
 
 
 def _check_replicas(recipe: Recipe) -> None:
@@ -220,7 +225,8 @@ class _Trainer:
                 ),
             ]
         best = checkpoints[-1] if joint else None
-        saver = StateSaver(self.folder, self.recipe, position, steps, self.options.save_every, best)
+        data = _digest(self.vertebrae, self.validation)
+        saver = StateSaver(self.folder, self.recipe, position, steps, self.options.save_every, best, data)
         log = EpochLog(path / f"log-{position.stage}.csv", position)
         callbacks = [log, *checkpoints, saver, keras.callbacks.TerminateOnNaN()]
         if self.options.tensorboard:

@@ -17,6 +17,8 @@ from acsgreg_tf.training.recipe import Recipe
 
 STATE = "state.json"
 # What a run writes: the networks, the logs and the state.
+# As a message names it.
+_DATA = "set of vertebrae (data or split)"
 _WRITTEN = ("best.h5", "last.h5", "log-*.csv", "tensorboard", STATE, "state-*.weights.h5")
 
 
@@ -96,12 +98,19 @@ class RunFolder:
     def _written(self) -> list[Path]:
         return [path for pattern in _WRITTEN for path in self.path.glob(pattern)]
 
-    def save_state(self, model: keras.Model, position: Position, recipe: Recipe) -> None:
-        """Write weights and optimiser, then the note that names them, so that a kill between the two is harmless."""
+    def save_state(self, model: keras.Model, position: Position, recipe: Recipe, data: str = "") -> None:
+        """Write weights and optimiser, then the note that names them, so that a kill between the two is harmless.
+
+        Args:
+            model: The training model.
+            position: Where the run is.
+            recipe: Saved with it.
+            data: Digest of the vertebrae, saved with it.
+        """
         weights = f"state-{position.stage}-{position.step:07d}.weights.h5"
         with atomic_path(self.path / weights) as partial:
             model.save_weights(partial)
-        state = {**asdict(position), "weights": weights, "recipe": _identity(recipe, model)}
+        state = {**asdict(position), "weights": weights, "recipe": _identity(recipe, model, data)}
         write_json(self.path / STATE, state)
         for old in self.path.glob("state-*.weights.h5"):
             if old.name != weights:
@@ -126,8 +135,13 @@ class RunFolder:
             raise InputError(f"{note}: its weights file {weights.name} is missing; start again without --resume")
         return SavedState(position, weights, recipe)
 
-    def state_to_resume(self, network: keras.Model, recipe: Recipe) -> SavedState:
-        """The saved state, checked against the network and recipe that go on from it; more `epochs` are allowed.
+    def state_to_resume(self, network: keras.Model, recipe: Recipe, data: str = "") -> SavedState:
+        """The saved state, checked against what goes on from it; more `epochs` are allowed.
+
+        Args:
+            network: The network.
+            recipe: Its recipe.
+            data: Digest of the vertebrae.
 
         Raises:
             InputError: Nothing was saved, or with another recipe or precision.
@@ -135,9 +149,10 @@ class RunFolder:
         state = self.read_state()
         if state is None:
             raise InputError(f"{self.path}: nothing to resume")
-        older = {**asdict(Recipe()), "precision": "float32"}  # what the state of an older version means
+        # What the state of an older version means.
+        older = {**asdict(Recipe()), "precision": "float32", _DATA: data}
         changed = [
-            name for name in changed_entries(state.recipe, _identity(recipe, network), older) if name != "epochs"
+            name for name in changed_entries(state.recipe, _identity(recipe, network, data), older) if name != "epochs"
         ]
         if changed:
             raise InputError(
@@ -146,6 +161,6 @@ class RunFolder:
         return state
 
 
-def _identity(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
+def _identity(recipe: Recipe, model: keras.Model, data: str) -> dict[str, Any]:
     """What a resumed run must share with the stopped one."""
-    return {**asdict(recipe), "precision": model.dtype_policy.name}
+    return {**asdict(recipe), "precision": model.dtype_policy.name, _DATA: data}

@@ -190,6 +190,11 @@ def test_a_spacing_that_does_not_divide_the_box_is_refused():
         CohortGenerator(0, spacing=3)
 
 
+def test_a_split_that_no_cohort_allows_is_refused_first(tmp_path, capsys):
+    assert generate(tmp_path / "out", "--count", 4, "--split", "person", "--val-per-level", 1) == 2
+    assert "--val-per-level 1: must be 0" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_as_is_gives_every_shape_once_and_unvaried(real, tmp_path):
     (tmp_path / "two.csv").write_text(HEADER + f"{real / 'ben_L1.nii.gz'},label,20,L1,ben,\n")
     assert generate(tmp_path / "out", "--as-is", "--shapes", tmp_path / "two.csv") == 0

@@ -119,7 +119,8 @@ def test_avoxelmorph_with_tensorboard_from_saved_weights(lists, tmp_path):
         (["--enc", "4", "4", "--dec", "4"], "--dec: "),
         (["--load-weights", "gone.h5", "--enc", "4"], "--enc: a saved network"),
         (["--atlas", "a.nii.gz"], "--group-list: goes without --atlas"),
-        (["--dropout", "1"], "error: dropout must be at least 0"),
+        (["--dropout", "1"], "error: --dropout must be at least 0"),
+        (["--int-steps", "40"], "error: --int-steps must be 20 at most"),
         (["--model-dir", "no/such/folder"], "no/such/folder"),
     ],
 )

@@ -142,10 +142,11 @@ def test_distances_are_mirrored_and_follow_the_augmentation(files):
 
 def test_a_mask_without_a_surface_has_no_distances(files, tmp_path):
     images, labels, _ = files
-    path = str(tmp_path / "nothing.nii.gz")
-    nib.save(nib.Nifti1Image(np.zeros(SHAPE, "uint8"), np.eye(4)), path)
-    with pytest.raises(InputError, match="vertebra [01] of the list: its mask is empty or fills the box"):
-        PairBatches(Vertebrae(images[:2], [labels[0], path]), 2, distances=True).volumes(0)
+    path = str(tmp_path / "mask.nii.gz")
+    for value, fault in ((0, "mask.nii.gz: the mask is empty"), (1, "vertebra [01] of the list: its mask is empty or")):
+        nib.save(nib.Nifti1Image(np.full(SHAPE, value, "uint8"), np.eye(4)), path)
+        with pytest.raises(InputError, match=fault):
+            PairBatches(Vertebrae(images[:2], [labels[0], path]), 2, distances=True).volumes(0)
 
 
 class Announced(Vertebrae):

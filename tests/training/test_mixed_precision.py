@@ -107,10 +107,13 @@ def test_steps_lower_the_loss_and_the_file_is_float32(tmp_path, dtype):
 def test_a_resumed_run_keeps_its_precision(tmp_path):
     class Known(Vertebrae):
         def __init__(self):
-            self.has_labels, self.groups, self.inshape = False, ["all"] * 2, SHAPE
+            self.has_labels, self.groups, self.inshape, self.chosen = False, ["all"] * 2, SHAPE, None
 
         def __len__(self):
             return 2
+
+        def names(self):
+            return ["a", "b"]
 
     folder = training.RunFolder(tmp_path / "run")
     net = network()

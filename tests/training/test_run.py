@@ -248,6 +248,17 @@ def test_a_callback_may_end_a_run(vertebrae, tmp_path):
     assert state_of(tmp_path / "run")["step"] == 3 and len(rows(tmp_path / "run" / "log-joint.csv")) == 1
 
 
+def test_a_resumed_run_keeps_its_vertebrae(vertebrae, tmp_path):
+    """Otherwise people who were held out are trained on without a word."""
+    fewer = Vertebrae(vertebrae.images[:3], vertebrae.labels[:3])
+    run(tmp_path / "run", fewer, validation=vertebrae)
+    recipe = replace(RECIPE, epochs=3)
+    for data, held_out in ((vertebrae, vertebrae), (fewer, None)):
+        with pytest.raises(InputError, match=r"was trained with another set of vertebrae \(data or split\)"):
+            run(tmp_path / "run", data, recipe=recipe, validation=held_out, resume=True)
+    run(tmp_path / "run", fewer, recipe=recipe, validation=vertebrae, resume=True)
+
+
 def test_vertebrae_that_do_not_fit(vertebrae, tmp_path):
     class Other:
         inshape, has_labels = (8, 8, 8), True
@@ -261,6 +272,8 @@ def test_vertebrae_that_do_not_fit(vertebrae, tmp_path):
         training.train(network(), vertebrae, RECIPE, tmp_path / "run", Unlabelled())
     with pytest.raises(InputError, match="save_every 0: must be at least 1"):
         RunOptions(save_every=0)
+    with pytest.raises(InputError, match="lr: inf"):
+        Recipe(lr=float("inf"))
     with pytest.raises(InputError, match="seed: -1"):
         Recipe(seed=-1)
     assert not (tmp_path / "run").exists()
