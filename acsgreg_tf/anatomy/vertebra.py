@@ -16,7 +16,7 @@ from acsgreg_tf.geometry.network import NETWORK_SHAPE, network_grid
 from acsgreg_tf.geometry.resample import resample
 from acsgreg_tf.io.images import Image
 
-__all__ = ["Vertebra", "extract", "is_speck", "pick_label"]
+__all__ = ["Vertebra", "extract", "is_too_small", "pick_label"]
 
 # A message lists at most so many labels: all vertebrae and then some, but not an intensity image's values.
 _SHOWN = 40
@@ -24,8 +24,8 @@ _SHOWN = 40
 # Three times the largest lumbar vertebra.
 _MOST_ML = 400
 
-# Strays that a labelling tool leaves have less, by either measure.
-_SPECK_VOXELS, _SPECK_ML = 1000, 0.1
+# What has less of both is no vertebra, but voxels that a labelling tool left.
+_LEAST_VOXELS, _LEAST_ML = 1000, 0.1
 
 # Of its bounding box: real vertebrae fill 0.11 to 0.23, a solid ellipsoid 0.52, an image with soft tissue round the
 # bone nearly all.
@@ -130,7 +130,7 @@ def extract(
         voxels = int(np.count_nonzero(mask))
         if not voxels:
             pick_label(label, number)  # raises, and says which labels there are
-        if is_speck(voxels, mask_grid):
+        if is_too_small(voxels, mask_grid):
             raise InputError(f"{name}: has {voxels} voxel{'' if voxels == 1 else 's'}, too few for a vertebra")
     mask, mask_grid = _trimmed(mask, mask_grid)
     notes = _edge_notes(mask, mask_grid, image, label, name)
@@ -150,9 +150,9 @@ def extract(
     return Vertebra(values, None if label is None else inside, share, grid, number, bool(notes), tuple(notes))
 
 
-def is_speck(voxels: int, grid: Grid) -> bool:
-    """Whether a label has too few voxels for a vertebra: strays of a tool that found another level there."""
-    return voxels < _SPECK_VOXELS and voxels * grid.spacing.prod() < 1000 * _SPECK_ML
+def is_too_small(voxels: int, grid: Grid) -> bool:
+    """Whether a label has too few voxels for a vertebra."""
+    return voxels < _LEAST_VOXELS and voxels * grid.spacing.prod() < 1000 * _LEAST_ML
 
 
 def _check_alone(mask: np.ndarray, grid: Grid, name: str, flag: str) -> None:

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from acsgreg_tf.anatomy.levels import label_of, parse_table
 from acsgreg_tf.cli import anatomy, common, terminal
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.tables import is_label_number
-
-DEFAULT_TABLE = "verse"
 
 _EXAMPLES = """what ANTs wrote, as a row of a table
   acsgreg measure --fixed-seg a_seg.nii.gz --moving-seg b_seg.nii.gz --name ants --out answers.csv \\
@@ -100,11 +97,18 @@ def _check(options: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} {number}: must be a whole number")
     if options.moving_label and not options.label:
         raise InputError(f"--moving-label {options.moving_label}: goes with --label")
-    if options.level and options.label:
-        raise InputError(f"--label {options.label} and --level {options.level}: give one of the two")
-    for name in ("table", "moving_table"):
-        if getattr(options, name) and not options.level:
-            raise InputError(f"--{name.replace('_', '-')} {getattr(options, name)}: goes with --level")
+    if options.table and not options.level:
+        raise InputError(f"--table {options.table}: goes with --level")
+    _selection(options).check(True, True)
+
+
+def _selection(options: argparse.Namespace) -> Any:
+    """The vertebra as register's options name it."""
+    from acsgreg_tf.registration import Selection
+
+    label, moving_label = (int(number) if number else None for number in (options.label, options.moving_label))
+    table = {"table": options.table} if options.table else {}
+    return Selection(label, options.level, moving_label=moving_label, moving_table=options.moving_table, **table)
 
 
 def _inputs(options: argparse.Namespace) -> list[str]:
@@ -125,9 +129,8 @@ def _pair(options: argparse.Namespace) -> dict[str, str]:
         "moving_label": options.moving_label or "",
     }
     if options.table or options.moving_table:
-        table = options.table or DEFAULT_TABLE
-        pair["label"] = str(label_of(options.level, parse_table(table)))
-        pair["moving_label"] = str(label_of(options.level, parse_table(options.moving_table or table)))
+        selection = _selection(options)
+        pair |= {"label": str(selection.fixed_number()), "moving_label": str(selection.moving_number())}
     return pair | {name: getattr(options, name) for name in anatomy.FILES if getattr(options, name)}
 
 

@@ -75,7 +75,7 @@ class VertebraDataset(ABC):
         return hashlib.sha256(json.dumps(what).encode() + pairs).hexdigest()[:16]
 
     def names(self) -> list[str]:
-        """The vertebrae's names, where they have some."""
+        """What tells these vertebrae from others: here their number alone."""
         return [str(len(self))]
 
     def prepare_order(self, indices: Iterable[int]) -> None:  # noqa: B027

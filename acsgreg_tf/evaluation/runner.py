@@ -15,7 +15,7 @@ from acsgreg_tf.evaluation.measures import MEASURES, NUMBERS, measure
 from acsgreg_tf.evaluation.methods import Method
 from acsgreg_tf.evaluation.pairs import Pair
 from acsgreg_tf.io.files import one_line
-from acsgreg_tf.io.tables import read_table, write_table
+from acsgreg_tf.io.tables import read_table, with_added, write_table
 from acsgreg_tf.parallel import run_each, silence
 
 KEY = ("method", "fixed", "moving", "level", "label")
@@ -93,7 +93,7 @@ def put_row(out: str | os.PathLike, row: Row) -> None:
 def write_rows(out: str | os.PathLike, rows: Iterable[Row]) -> None:
     """Write a table, the columns that a user added to it at the end."""
     rows = list(rows)
-    write_table(out, list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)])), rows)
+    write_table(out, with_added(COLUMNS, rows), rows)
 
 
 def _check_origin(rows: Iterable[Row], made_by: dict[str, str], out: str | os.PathLike) -> None:

@@ -13,6 +13,8 @@ from acsgreg_tf.io.files import atomic_path, ending_of
 __all__ = ["check_end", "load_nibabel", "write_nifti"]
 
 _PACKED = (".nii.gz", ".mgz")
+# What may follow the last voxel, MB: an MGH's footer, or padding.
+_MOST_BEHIND = 64
 
 _Packed: type[gzip.GzipFile] = gzip.GzipFile
 with contextlib.suppress(ImportError):  # no wheel for this machine
@@ -59,10 +61,12 @@ def check_end(image: Any) -> None:
     nibabel reads no further than the last voxel, so that a damaged file of the right length would pass.
 
     Raises:
-        OSError: The checksum is another one.
+        OSError: The checksum is another one, or far more follows than such files hold.
     """
     file = image.file_map["image"].fileobj
     if isinstance(file, _Packed):
         with file:
-            while file.read(2**20):
-                pass
+            for _ in range(_MOST_BEHIND):
+                if not file.read(2**20):
+                    return
+        raise OSError(f"over {_MOST_BEHIND} MB follow its last voxel")

@@ -88,6 +88,11 @@ def write_table(path: str | os.PathLike, columns: Sequence[str], rows: Iterable[
         writer.writerows(rows)
 
 
+def with_added(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns, and behind them those that only rows have: a user added them."""
+    return list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+
+
 def read_lines(path: str | os.PathLike) -> list[str]:
     """Read the lines of a text file without surrounding blanks; empty lines are skipped.
 

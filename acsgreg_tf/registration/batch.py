@@ -16,7 +16,7 @@ import numpy as np
 from acsgreg_tf.anatomy.levels import parse_table
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.io.files import one_line
-from acsgreg_tf.io.tables import read_table, write_table
+from acsgreg_tf.io.tables import read_table, with_added, write_table
 from acsgreg_tf.parallel import run_each, silence
 from acsgreg_tf.registration.engine import AUTO, Engine, load_engine
 from acsgreg_tf.registration.jobs import FILES, Job
@@ -158,7 +158,7 @@ def _read_rows(table: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     if not table.stat().st_size:
         return {}, list(COLUMNS)
     rows = {row.cells["id"]: dict(row.cells) for row in read_table(table, COLUMNS, "a table of this command")}
-    return rows, list(dict.fromkeys([*COLUMNS, *(name for row in rows.values() for name in row)]))
+    return rows, with_added(COLUMNS, rows.values())
 
 
 def _run(job: Job, recipe: Recipe) -> dict[str, Any]:

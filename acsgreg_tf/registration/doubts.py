@@ -55,7 +55,7 @@ def _side_flags(side: str, scan: Scan, vertebra: Vertebra) -> list[Flag]:
 
 
 def flags_after(
-    measures: dict[str, Any], pose: Pose, options: Options, where_seen: SeenOverlap | None = None
+    measures: dict[str, Any], pose: Pose, options: Options, where_seen: SeenOverlap | None, cut: bool
 ) -> list[Flag]:
     """Doubts about what a registration reached.
 
@@ -63,7 +63,8 @@ def flags_after(
         measures: From `registration.measures.measure`, with the network's folds.
         pose: Of the affine.
         options: What was asked for.
-        where_seen: The overlap that counts, where a vertebra is cut or hidden in part.
+        where_seen: The overlap where both are seen, if a vertebra is cut or hidden in part.
+        cut: Whether a vertebra is not whole, so that the overlap where both are seen counts alone.
     """
     flags = []
     low, high = PLAUSIBLE_STRETCH
@@ -76,11 +77,11 @@ def flags_after(
         flags.append(Flag("mirror", "the affine changes left and right over; do the two belong together?"))
     if pose.angle_deg > MOST_DEGREES:
         flags.append(Flag("rotation", f"the affine turns by {pose.angle_deg:.0f} degrees; are both headers right?"))
-    if where_seen is not None:
+    if where_seen is not None and where_seen.share < LEAST_SEEN:
+        text = f"only {100 * where_seen.share:.0f} % of one vertebra can be compared; the rest is cut off or hidden"
+        flags.append(Flag("little_seen", text))
+    if cut and where_seen is not None:
         flags += _dice_flags(where_seen.dice, options)
-        if where_seen.share < LEAST_SEEN:
-            text = f"only {100 * where_seen.share:.0f} % of one vertebra can be compared; the rest is cut off or hidden"
-            flags.append(Flag("little_seen", text))
     elif "dice" in measures:
         flags += _dice_flags(measures["dice"], options)
         distance = measures["assd_mm"]["deformable"]

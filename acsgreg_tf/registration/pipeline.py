@@ -153,8 +153,8 @@ def register(
             measures["folds"]["network"] = network_folds
         if labels is not None and moved_seg is not None:
             measures["dice_on_fixed_grid"] = dice_on_fixed_grid(scans[0], moved_seg)
-        where_seen = overlap_where_seen(pair, labels, deformation)
-        flags = flags_before(scans, pair) + flags_after(measures, pose, options, where_seen)
+        where_seen, cut = overlap_where_seen(pair, labels, deformation), pair.fixed.cut or pair.moving.cut
+        flags = flags_before(scans, pair) + flags_after(measures, pose, options, where_seen, cut)
         measures["flags"] = [flag._asdict() for flag in flags]
     for flag in flags:
         warnings.warn(flag.text, stacklevel=2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import find_objects
 
-from acsgreg_tf.anatomy.vertebra import is_speck
+from acsgreg_tf.anatomy.vertebra import is_too_small
 from acsgreg_tf.errors import InputError
 from acsgreg_tf.geometry.boxes import Box, ends, grown
 from acsgreg_tf.geometry.grid import box_corners
@@ -62,7 +62,7 @@ class Scan:
         box = self.boxes[number - 1] if 0 < number <= len(self.boxes) else None
         if self.label_map is None or box is None:
             return False
-        return not is_speck(int((self.label_map.data[box] == number).sum()), self.label_map.grid)
+        return not is_too_small(int((self.label_map.data[box] == number).sum()), self.label_map.grid)
 
     @property
     def place(self) -> Box | None:

@@ -161,7 +161,7 @@ def test_the_affine_part_is_what_follows_the_bending():
     [
         (["--transform", "gone.h5"], "gone.h5: no such file"),
         (["--transform", "gone.h5", "--moving-label", "29"], "--moving-label 29: goes with --label"),
-        (["--transform", "gone.h5", "--label", "22"], "--label 22 and --level L3: give one of the two"),
+        (["--transform", "gone.h5", "--label", "22"], "label 22 and level L3: give one of the two"),
         (["--moved-seg", "{fixed_seg}", "--inverse", "x.h5"], "go with --transform"),
         (["--moved-seg", "{fixed_seg}", "--fixed-parts", "a.nii.gz"], "--fixed-parts and --moving-parts"),
         (["--transform", "{folder}/affine.tfm", "--out", "{fixed_seg}"], "would replace an input"),

@@ -65,3 +65,15 @@ def test_a_damaged_field_is_refused(tmp_path):
     (tmp_path / "warp.nii.gz").write_bytes(gzip.compress(damaged)[:-8] + gzip.compress(content)[-8:])
     with pytest.raises(InputError, match=r"warp\.nii\.gz: cannot be read .*CRC"):
         read_transform(tmp_path / "warp.nii.gz")
+
+
+def test_a_file_that_does_not_end_with_its_voxels_is_not_read_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(nifti, "_MOST_BEHIND", 2)
+    content = nib.Nifti1Image(noise((5, 6, 7)).astype(np.float32), np.eye(4)).to_bytes()
+    for megabytes, passes in ((1, True), (3, False)):
+        (tmp_path / "a.nii.gz").write_bytes(gzip.compress(content + bytes(megabytes * 2**20)))
+        if passes:
+            assert read_image(tmp_path / "a.nii.gz").data.shape == (5, 6, 7)
+        else:
+            with pytest.raises(InputError, match="over 2 MB follow its last voxel"):
+                read_image(tmp_path / "a.nii.gz")

@@ -106,19 +106,23 @@ def measures(dice=(0.6, 0.8, 0.96), assd=0.3, network=0):
 )
 def test_results_that_are_not_usual_are_named(changed, matrix, expected):
     pose = pose_of(Affine(np.block([[matrix, np.zeros((3, 1))], [0, 0, 0, 1]])), (0, 0, 0))
-    assert [flag.name for flag in flags_after(measures(**changed), pose, Options())] == expected
+    assert [flag.name for flag in flags_after(measures(**changed), pose, Options(), None, cut=False)] == expected
 
 
 def test_of_a_cut_vertebra_what_is_seen_counts():
     whole = measures(dice=(0.5, 0.7, 0.8), assd=2)
     seen = SeenOverlap(measures()["dice"], 0.9)
-    assert flags_after(whole, STILL, Options(), seen) == []
+    assert flags_after(whole, STILL, Options(), seen, cut=True) == []
+    # Hidden by a mask alone, it is looked at whole as well.
+    names = [flag.name for flag in flags_after(whole, STILL, Options(), seen, cut=False)]
+    assert names == ["low_dice", "far_surfaces"]
     poor = SeenOverlap(measures(dice=(0.5, 0.8, 0.85))["dice"], 0.4)
-    assert [flag.name for flag in flags_after(whole, STILL, Options(), poor)] == ["low_dice", "little_seen"]
+    assert [flag.name for flag in flags_after(whole, STILL, Options(), poor, cut=True)] == ["little_seen", "low_dice"]
 
 
 def test_overlap_says_little_of_a_rigid_transform():
-    assert flags_after(measures(dice=(0.5, 0.7, 0.7), assd=2), STILL, Options(transform="rigid")) == []
+    rigid = Options(transform="rigid")
+    assert flags_after(measures(dice=(0.5, 0.7, 0.7), assd=2), STILL, rigid, None, cut=False) == []
 
 
 def test_stray_voxels_and_a_sixth_lumbar_vertebra_are_mentioned(fixed):
